@@ -1,0 +1,66 @@
+"""Value types that several rooms share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from dsrna.errors import ConfigError
+
+Norm = Literal["linf", "l2", "l1"]
+
+
+class CellWeights(NamedTuple):
+    """Weights of one cell type after relaxation.
+
+    Attributes:
+        operations: (E, O) non-negative operation weights, one row an edge, columns in the order of the space's primitives.
+        edges: (E,) non-negative edge weights (PC-DARTS's edge normalisation), or None where every edge counts once.
+    """
+
+    operations: Tensor
+    edges: Tensor | None = None
+
+
+OperationWeights = dict[str, CellWeights]
+"""Cell type -> its weights, e.g. ``{"normal": …, "reduce": …}``."""
+
+
+@dataclass(frozen=True)
+class Threat:
+    """A threat model: the ball around an image in which an adversary moves, cut with [0, 1].
+
+    Attributes:
+        norm: ``"linf"`` or ``"l2"``.
+        eps: radius in [0, 1] pixel units for l_inf (8/255, not 8); for l_2 the Euclidean length in the same units, >= 0.
+
+    >>> Threat("linf", 8 / 255).label
+    'linf 8/255'
+    >>> Threat("linf", 8)
+    Traceback (most recent call last):
+    dsrna.errors.ConfigError: Expected `eps` in [0, 1] pixel units for l_inf, got 8; did you mean 8/255? (conf: threat.eps)
+    """
+
+    norm: Norm
+    eps: float
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("linf", "l2"):
+            raise ConfigError(f"Expected `norm` to be 'linf' or 'l2', got {self.norm!r}. (conf: threat.norm)")
+        if not self.eps >= 0:
+            raise ConfigError(f"Expected `eps` >= 0, got {self.eps}. (conf: threat.eps)")
+        if self.norm == "linf" and self.eps > 1:
+            raise ConfigError(
+                f"Expected `eps` in [0, 1] pixel units for l_inf, got {self.eps:g}; "
+                f"did you mean {self.eps:g}/255? (conf: threat.eps)"
+            )
+
+    @property
+    def label(self) -> str:
+        """Short text for tables, in 1/255 where that is a whole number."""
+        scaled = self.eps * 255
+        if self.norm == "linf" and abs(scaled - round(scaled)) < 1e-6:
+            return f"{self.norm} {round(scaled)}/255"
+        return f"{self.norm} {self.eps:.4g}"
