@@ -34,7 +34,7 @@ class Threat:
 
     Attributes:
         norm: ``"linf"`` or ``"l2"``.
-        eps: radius in [0, 1] pixel units for l_inf (8/255, not 8); for l_2 the Euclidean length in the same units, >= 0.
+        eps: radius in [0, 1] pixel units for l_inf (8/255, not 8); for l_2 a Euclidean length, >= 0.
 
     >>> Threat("linf", 8 / 255).label
     'linf 8/255'

@@ -1,0 +1,47 @@
+# `make search` and `make test` on a fresh machine need Python 3.11-3.13, make and the package registry, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+UV = $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
+ARGS ?=
+
+.PHONY: setup search test lint format typecheck bench constraints clean help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready ## the environment, with pinned versions
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || $(RUN) -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) pip install --quiet --python $(RUN) --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+search: setup ## the main job on the embedded default data; ARGS="+experiment=… key=value"
+	$(RUN) -m dsrna.search $(ARGS)
+
+test: setup ## all tests (a machine without a GPU or real data skips those that need them)
+	$(RUN) -m pytest $(ARGS)
+
+lint: setup ## ruff: rules and format
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: setup ## ruff: mend what can be mended
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+typecheck: setup ## mypy
+	$(RUN) -m mypy
+
+bench: setup ## cost of an architecture step per metric, as multiples of a plain one
+	$(RUN) -m benchmarks.architecture_step $(ARGS)
+
+constraints: setup ## write constraints.txt anew from the newest versions that pyproject allows
+	@$(UV) pip compile --quiet --no-header --no-annotate --universal --upgrade --all-extras --group dev \
+	  pyproject.toml -o constraints.txt
+
+clean: ## caches and build output (runs/ and data/ stay)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,97 @@
+"""Small commands: ``python -m dsrna doctor | list [GROUP] | show [OVERRIDES] | report RUN_FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+
+from dsrna.errors import DsrnaError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0, or 2 after an error that is the user's to mend."""
+    parser = argparse.ArgumentParser(prog="python -m dsrna", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="versions, devices, optional parts and what each enables")
+    listing = commands.add_parser("list", help="config groups and their choices")
+    listing.add_argument("group", nargs="?", help="one group, e.g. metric; all when left out")
+    showing = commands.add_parser("show", help="the composed config")
+    showing.add_argument("overrides", nargs="*", help="as for dsrna.search, e.g. +experiment=cifar10_jacobian")
+    reporting = commands.add_parser("report", help="draw the report of a run folder again")
+    reporting.add_argument("folder", type=Path)
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "doctor":
+            show_doctor()
+        elif chosen.command == "list":
+            show_list(chosen.group)
+        elif chosen.command == "show":
+            show_config(chosen.overrides)
+        else:
+            draw_report(chosen.folder)
+    except DsrnaError as error:
+        Console(stderr=True).print(f"[error] {error}", markup=False, highlight=False, soft_wrap=True)
+        return 2
+    return 0
+
+
+def show_doctor() -> None:
+    """Prints what is installed and what it enables."""
+    from dsrna.config.doctor import checks
+
+    table = Table(show_header=True, box=None, pad_edge=False)
+    for column in ("part", "found", "enables"):
+        table.add_column(column, overflow="fold")
+    for check in checks():
+        table.add_row(check.part, check.found or "[yellow]not here[/]", check.enables)
+    Console().print(table)
+
+
+def show_list(group: str | None) -> None:
+    """Prints config groups, their choices, and each choice's first comment line."""
+    from dsrna.config.compose import choices, description, groups
+    from dsrna.config.parts import nearest
+    from dsrna.errors import ConfigError
+
+    if group is not None and group not in groups():
+        raise ConfigError(f"Unknown group `{group}`.{nearest(group, groups())} Choose from: {', '.join(groups())}.")
+    console = Console()
+    for name in [group] if group else groups():
+        table = Table(title=name, title_justify="left", show_header=False, box=None, title_style="bold")
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for choice in choices(name):
+            table.add_row(f"  {choice}", description(name, choice))
+        console.print(table)
+
+
+def show_config(overrides: list[str]) -> None:
+    """Prints the config that ``python -m dsrna.search OVERRIDES`` would run with."""
+    from omegaconf import OmegaConf
+
+    from dsrna.config.compose import compose, settings_from
+
+    config = compose("search", overrides)
+    settings_from(config)
+    text = OmegaConf.to_yaml(config, resolve=True)
+    console = Console()
+    if console.is_terminal:
+        console.print(Syntax(text, "yaml", background_color="default"))
+    else:
+        sys.stdout.write(text)
+
+
+def draw_report(folder: Path) -> None:
+    """Draws pictures and page again from what the run folder holds."""
+    from dsrna.report import write_report
+
+    Console().print(f"report: {write_report(folder)}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

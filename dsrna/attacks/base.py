@@ -1,0 +1,95 @@
+"""What every attack shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from dsrna.attacks.frozen import frozen
+from dsrna.errors import ConfigError, DataError
+from dsrna.functional.projections import project
+from dsrna.types import Norm, Threat
+
+
+class Attack(ABC):
+    """Looks for misclassified images near given ones.
+
+    A subclass writes :meth:`perturb`; :meth:`__call__` is final. It checks the input, holds the network still (see
+    :func:`dsrna.attacks.frozen`) and moves the result into the ball and into [0, 1], so that no attack can leave its
+    threat model, change a mode or leave a gradient.
+
+    Attributes:
+        threat: the ball in which the images move.
+    """
+
+    def __init__(self, norm: Norm, eps: float) -> None:
+        self.threat = Threat(norm, eps)
+
+    @final
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Adversarial examples for a batch.
+
+        Args:
+            model: network (N, C, H, W) -> logits (N, K); normalisation is its own first layer.
+            x: (N, ...) floating point images in [0, 1].
+            y: (N,) true classes, int64.
+            generator: source of all random numbers; a CPU generator gives the same examples on every device. Only
+                attacks with a random start need one.
+
+        Returns:
+            (N, ...) images within ``threat.eps`` of ``x`` and in [0, 1], detached, of the dtype and device of ``x``.
+
+        Raises:
+            DataError: the images are not floating point, not in [0, 1] or not finite, or ``y`` does not fit them.
+            ConfigError: the attack draws random numbers and got no generator.
+        """
+        check_batch(x, y)
+        if len(x) == 0:
+            return x.detach().clone()
+        with frozen(model):
+            # Cloning makes ordinary tensors of a caller's inference tensors, which autograd refuses.
+            x, y = x.detach().clone(), y.clone()
+            found = self.perturb(model, x, y, generator)
+            return project(found.detach(), x, self.threat.norm, self.threat.eps)
+
+    @abstractmethod
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The search itself, on checked input and a frozen network; the result need not be exactly in the ball."""
+
+
+def check_batch(x: Tensor, y: Tensor) -> None:
+    """Refuses images and classes that no attack can work with.
+
+    Raises:
+        DataError: see :meth:`Attack.__call__`.
+    """
+    if not x.is_floating_point():
+        raise DataError(f"Expected floating point images in [0, 1], got {x.dtype}; divide uint8 images by 255.")
+    if y.shape != x.shape[:1] or y.dtype != torch.int64:
+        raise DataError(
+            f"Expected one int64 class an image, shape ({x.shape[0]},), got shape {tuple(y.shape)} of {y.dtype}."
+        )
+    if len(x) > 0:
+        low, high = torch.aminmax(x.detach())
+        if not bool((low >= 0) & (high <= 1)):
+            raise DataError(
+                f"Expected images in [0, 1], got values from {low.item():.4g} to {high.item():.4g}; "
+                "normalisation is the network's first layer, not the data's."
+            )
+
+
+def required(generator: torch.Generator | None) -> torch.Generator:
+    """The generator, which an attack with a random start can't do without.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if generator is None:
+        raise ConfigError(
+            "Expected a `generator` for the attack's random start, got None; pass "
+            "`dsrna.functional.seeding.generator(seed, ...)` or set `random_start: false`. (conf: random_start)"
+        )
+    return generator

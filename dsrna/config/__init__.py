@@ -1,0 +1,1 @@
+"""Hydra and OmegaConf live here: composing, validating, building parts, launching jobs."""

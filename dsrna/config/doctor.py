@@ -1,0 +1,66 @@
+"""What is installed on this machine, and what each part enables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib import metadata, util
+
+import torch
+
+import dsrna
+from dsrna.config.compose import conf_folder
+from dsrna.data.source import default_root
+from dsrna.training.dashboards import has_wandb_key
+
+PACKAGES = {
+    "torch": "everything",
+    "torchvision": "CIFAR, MNIST and ImageFolder data",
+    "pytorch-lightning": "search and retrain loops",
+    "hydra-core": "configs and multirun",
+    "foolbox": "FGSM, PGD and C&W evaluation",
+    "pyautoattack": "AutoAttack evaluation",
+    "scikit-learn": "the embedded default data set (digits)",
+    "matplotlib": "pictures and report",
+    "wandb": "logger=wandb",
+    "tensorboard": "logger=tensorboard",
+}
+INSTALL = {"tensorboard": "pip install 'dsrna[tensorboard]'"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of ``dsrna doctor``; ``found`` is empty where the part is missing."""
+
+    part: str
+    found: str
+    enables: str
+
+
+def checks() -> list[Check]:
+    """Versions, devices, data root, optional parts."""
+    free = shutil.disk_usage(".").free / 2**30
+    root = default_root()
+    lines = [
+        Check("dsrna", f"{dsrna.__version__}, configs in {conf_folder()}", ""),
+        Check("python", f"{platform.python_version()}, {platform.platform()}", ""),
+        Check("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads", "every experiment"),
+        Check(
+            "gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())), "full-size runs"
+        ),
+        Check("data root", f"{root.resolve()}" if root.is_dir() else "", "real data (data.root=… or $DSRNA_DATA)"),
+        Check("disk", f"{free:.0f} GiB free here", ""),
+        Check("wandb key", "yes" if has_wandb_key() else "", "online dashboards; without it wandb runs offline"),
+    ]
+    return lines + [_package(name, enables) for name, enables in PACKAGES.items()]
+
+
+def _package(name: str, enables: str) -> Check:
+    module = {"pytorch-lightning": "pytorch_lightning", "hydra-core": "hydra", "scikit-learn": "sklearn"}.get(
+        name, name
+    )
+    if util.find_spec(module) is None:
+        return Check(name, "", f"{enables}; {INSTALL.get(name, f'pip install {name}')}")
+    return Check(name, metadata.version(name), enables)

@@ -1,0 +1,201 @@
+"""From a command line to jobs: every job is composed and validated before the first one starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from dsrna.config.compose import compose, conf_folder, settings_from
+from dsrna.config.replay import replay
+from dsrna.config.settings import Settings
+from dsrna.config.validate import validate
+from dsrna.errors import ConfigError, DsrnaError
+from dsrna.files import write_json
+from dsrna.run_folder import RunFolder
+
+# What may differ between a run and its continuation.
+NOT_IN_FINGERPRINT = ("out", "resume", "logger")
+NOT_IN_TRAINER = ("progress", "checkpoint_minutes")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One job, ready to run.
+
+    Attributes:
+        kind: the entry point, ``search``, ``retrain`` or ``evaluate``.
+        settings: typed, validated.
+        config_text: the resolved config as YAML.
+        overrides: what the user typed.
+        folder: the job's run folder, which may not exist yet.
+        fingerprint: hash of all settings that change results.
+    """
+
+    kind: str
+    settings: Settings
+    config_text: str
+    overrides: list[str]
+    folder: Path
+    fingerprint: str
+
+
+Run = Callable[[Request], float | None]
+
+
+def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Callable[[str], None]) -> None:
+    """Parses the command line, checks every job, then lets Hydra run them (one, or a multirun by any launcher).
+
+    Args:
+        kind: the entry point and the name of its primary config.
+        run: does one job; returns the number that a sweeper may maximise.
+        finish_sweep: called with the sweep's folder after a multirun.
+        say: shows one message to the user.
+    """
+    arguments = get_args_parser().parse_args()
+    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(_never)()
+        return
+    try:
+        overrides = replay(kind, list(arguments.overrides))
+        chosen = _check_all(kind, overrides, bool(arguments.multirun))
+    except DsrnaError as error:
+        say(f"[error] {error}")
+        raise SystemExit(2) from None
+    failures: list[str] = []
+
+    def task(config: DictConfig) -> float | None:
+        request = _request(kind, config)
+        try:
+            return run(request)
+        except DsrnaError as error:
+            say(f"[error] {error}")
+            failures.append(str(error))
+            if not arguments.multirun:
+                raise SystemExit(2) from None
+            return None  # the other jobs of the sweep go on; the sweep ends with a failure
+
+    # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
+    sys.argv = [argument for argument in sys.argv if argument not in arguments.overrides]
+    sys.argv += [*overrides, *chosen]
+    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(task)()
+    if arguments.multirun:
+        sweep = next(value.partition("=")[2] for value in chosen if value.startswith("hydra.sweep.dir="))
+        finish_sweep(Path(sweep))
+        if failures:
+            say(f"[error] {len(failures)} job(s) failed; `resume=auto` runs only those again.")
+            raise SystemExit(2)
+
+
+def fingerprint_of(settings: Settings) -> str:
+    """Hash of all settings that change results, the same on every machine."""
+    plain = {key: value for key, value in asdict(settings).items() if key not in NOT_IN_FINGERPRINT}
+    plain["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in NOT_IN_TRAINER}
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _never(config: DictConfig) -> None:
+    raise AssertionError("Hydra prints help and config without running the task")
+
+
+def _request(kind: str, config: DictConfig) -> Request:
+    settings = settings_from(config)
+    plain = OmegaConf.to_container(config, resolve=True)
+    return Request(
+        kind=kind,
+        settings=settings,
+        config_text=OmegaConf.to_yaml(OmegaConf.create(plain)),
+        overrides=list(HydraConfig.get().overrides.task),
+        folder=Path(HydraConfig.get().runtime.output_dir),
+        fingerprint=fingerprint_of(settings),
+    )
+
+
+def _check_all(kind: str, overrides: list[str], multirun: bool) -> list[str]:
+    """Validates every job; returns the Hydra overrides that choose the folder."""
+    jobs = expand(overrides) if multirun else [overrides]
+    every = []
+    for job in jobs:
+        settings = settings_from(compose(kind, job))
+        validate(settings)
+        every.append(settings)
+    first = every[0]
+    out = Path(first.out)
+    key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    if any(override.startswith(f"{key}=") for override in overrides):
+        return [override for override in overrides if override.startswith(f"{key}=")]
+    prints = [fingerprint_of(settings) for settings in every]
+    whole = prints[0] if not multirun else hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest()
+    label = f"{first.name}_sweep" if multirun else first.name
+    folder = _unfinished(out, whole, multirun) if first.resume == "auto" else None
+    if folder is None:
+        folder = _new_folder(out, label, whole)
+        if multirun:
+            write_json(folder / "sweep.json", {"fingerprint": whole, "jobs": jobs})
+    return [f"{key}={_quoted(str(folder))}"]
+
+
+def expand(overrides: list[str]) -> list[list[str]]:
+    """The override lists of all jobs of a multirun, as Hydra's basic sweeper makes them.
+
+    >>> expand(["metric=none,jacobian", "seed=0"])
+    [['metric=none', 'seed=0'], ['metric=jacobian', 'seed=0']]
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    jobs = [list(job) for batch in batches for job in batch]
+    return [[override for override in job if not override.startswith("hydra.")] for job in jobs]
+
+
+def _new_folder(out: Path, label: str, fingerprint: str) -> Path:
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(100):
+        suffix = f"-{attempt}" if attempt else ""
+        folder = out / f"{stamp}{suffix}_{label}_{fingerprint[:8]}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ConfigError(
+                f"Can't make a run folder in {out}: {error.strerror}. Choose another. (conf: out)"
+            ) from error
+        return folder
+    raise ConfigError(f"Can't find a free folder name in {out}. (conf: out)")
+
+
+def _unfinished(out: Path, fingerprint: str, multirun: bool) -> Path | None:
+    """The newest folder of the same settings (a finished one too: then there is nothing left to do)."""
+    for folder in sorted(out.glob(f"*_{fingerprint[:8]}"), reverse=True):
+        try:
+            if multirun:
+                known: Any = json.loads((folder / "sweep.json").read_text())["fingerprint"]
+            else:
+                known = RunFolder.open(folder).read_run()["fingerprint"]
+        except (DsrnaError, OSError, ValueError, KeyError):
+            continue
+        if known == fingerprint:
+            return folder
+    return None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,113 @@
+"""Building parts: a config node with a ``_target_`` becomes an object, and a wrong key becomes a clear error."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dsrna.errors import ConfigError, DsrnaError
+
+FRACTION = re.compile(r"^\s*([0-9.]+)\s*/\s*([0-9.]+)\s*$")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean `x`?`` for the known name most like ``name``, or an empty string.
+
+    >>> nearest("jacobain", ["none", "jacobian"])
+    ' Did you mean `jacobian`?'
+    """
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean `{found[0]}`?" if found else ""
+
+
+def number(value: Any, where: str) -> float:
+    """A number, or a fraction written as text, as people write eps.
+
+    >>> round(number("8/255", "threat.eps"), 6)
+    0.031373
+    """
+    if isinstance(value, str) and (match := FRACTION.match(value)) and float(match[2]) != 0:
+        return float(match[1]) / float(match[2])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"Expected a number or a fraction such as 8/255, got {value!r}. (conf: {where})")
+    return float(value)
+
+
+def with_fractions(value: Any) -> Any:
+    """The same node with every text such as ``8/255`` as a number."""
+    if isinstance(value, dict):
+        return {key: with_fractions(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_fractions(item) for item in value]
+    if isinstance(value, str) and FRACTION.match(value):
+        return number(value, "")
+    return value
+
+
+def target_of(node: Any, where: str) -> Callable[..., Any]:
+    """The class or function that a node's ``_target_`` names.
+
+    Raises:
+        ConfigError: there is no ``_target_`` or it can't be imported.
+    """
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        raise ConfigError(f"Expected a node with a `_target_`, got {node!r}. (conf: {where})")
+    module, _, name = node["_target_"].rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"Can't import `{node['_target_']}`: {error}. (conf: {where}._target_)") from error
+    if not callable(target):
+        raise ConfigError(f"`{node['_target_']}` is not a class or function. (conf: {where}._target_)")
+    return target
+
+
+def check_part(node: Any, where: str, *injected: str) -> None:
+    """Checks that a node's keys are arguments of its target, without calling it.
+
+    Args:
+        node: the config node.
+        where: its key, for messages.
+        injected: names of the arguments that the caller will add.
+
+    Raises:
+        ConfigError: an argument is unknown or missing.
+    """
+    target = target_of(node, where)
+    given = [key for key in node if key != "_target_"]
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for key in given:
+        if key not in parameters:
+            choice = ", ".join(name for name in parameters if name not in injected)
+            raise ConfigError(
+                f"`{node['_target_'].rpartition('.')[2]}` has no setting `{key}`.{nearest(key, parameters)} "
+                f"It takes: {choice}. (conf: {where}.{key})"
+            )
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        if needed and name not in given and name not in injected:
+            raise ConfigError(f"`{node['_target_'].rpartition('.')[2]}` needs `{name}`. (conf: {where}.{name})")
+
+
+def build_part(node: Any, where: str, **injected: Any) -> Any:
+    """Builds the part that a node describes: its ``_target_`` called with its other keys and ``injected``.
+
+    Raises:
+        ConfigError: the node is wrong, or the part refuses a value; the message names the config key.
+    """
+    check_part(node, where, *injected)
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    try:
+        return target_of(node, where)(**arguments, **injected)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{node['_target_']}: {error} (conf: {where})") from error
+    except DsrnaError as error:
+        if "(conf:" in str(error):
+            raise
+        raise type(error)(f"{error} (conf: {where})") from error

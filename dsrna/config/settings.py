@@ -1,0 +1,124 @@
+"""The typed settings that stages receive: plain dataclasses, no DictConfig.
+
+Parts (space, strategy, metric, …) are nodes with a ``_target_``; they stay dictionaries here and become objects in
+:func:`dsrna.config.parts.build_part`. Everything else is typed, so that a wrong key or type is found at compose time.
+Values and their comments live in ``conf/``: that is the one place where defaults stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Part = dict[str, Any]
+
+STAGES = ("search", "retrain", "evaluate", "report")
+
+
+@dataclass
+class AugmentationSettings:
+    crop_padding: int
+    horizontal_flip: bool
+
+
+@dataclass
+class DataSettings:
+    source: Any
+    root: str | None
+    download: bool
+    validation_fraction: float
+    train_limit: int | None
+    test_limit: int | None
+    augmentation: AugmentationSettings
+
+
+@dataclass
+class ThreatSettings:
+    norm: str
+    eps: Any  # a number, or a fraction such as 8/255
+
+
+@dataclass
+class SearchSettings:
+    epochs: int
+    batch_size: int
+    cells: int
+    channels: int
+    warmup_epochs: int
+    weights_fraction: float
+    gradient_clip: float
+    entropy_weight: float
+    weights_optimizer: Any
+    weights_schedule: Any
+    alphas_optimizer: Any
+
+
+@dataclass
+class RetrainSettings:
+    epochs: int
+    batch_size: int
+    cells: int
+    channels: int
+    stem: str
+    auxiliary: bool
+    drop_path: float
+    cutout: int
+    ema_decay: float
+    gradient_clip: float
+    optimizer: Any
+    schedule: Any
+    selection_steps: int
+    baseline: bool
+
+
+@dataclass
+class EvaluateSettings:
+    attacks: dict[str, Any]
+    eps_curve: Any  # "auto", or a list of numbers and fractions
+    batch_size: int
+
+
+@dataclass
+class LimitSettings:
+    """Upper limits that ``trainer=debug`` sets; they win over every experiment."""
+
+    epochs: int | None
+    batches: int | None
+    test_images: int | None
+    attacks: list[str] | None
+    cells: int | None
+    channels: int | None
+
+
+@dataclass
+class TrainerSettings:
+    accelerator: str
+    precision: str
+    deterministic: bool
+    progress: str
+    checkpoint_minutes: float
+    limits: LimitSettings
+
+
+@dataclass
+class Settings:
+    """All settings of one run, resolved. ``start_from`` is the key ``from`` of the config."""
+
+    name: str
+    seed: int
+    stages: list[str]
+    resume: str
+    out: str
+    start_from: str | None
+    data: DataSettings
+    space: Any
+    strategy: Any
+    metric: Any
+    hypergradient: Any
+    threat: ThreatSettings
+    objective: Any
+    search: SearchSettings
+    retrain: RetrainSettings
+    evaluate: EvaluateSettings
+    logger: Any
+    trainer: TrainerSettings

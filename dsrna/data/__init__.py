@@ -1,0 +1,1 @@
+"""Data sets, deterministic splits, batched augmentation, and loaders that can start at any batch."""

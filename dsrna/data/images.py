@@ -1,0 +1,128 @@
+"""Labelled images, in memory or on disk, read a batch at a time."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dsrna.errors import DataError
+
+
+class ImageDataset(ABC):
+    """Images of one size with one label each.
+
+    Attributes:
+        shape: (C, H, W) of every image.
+        classes: number of classes K.
+        labels: (M,) int64 in 0..K-1.
+        decodes: whether ``batch`` decodes files, so that reading ahead in the background pays.
+    """
+
+    decodes: bool = False
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, labels: Tensor) -> None:
+        self.shape = shape
+        self.classes = classes
+        self.labels = labels.to(torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The images at ``indices`` (N,) as float32 (N, C, H, W) in [0, 1], and their labels (N,) int64."""
+
+    def subset(self, indices: Tensor) -> ImageDataset:
+        """A view of the images at ``indices`` (N,), in that order; it copies no pixels."""
+        return _Subset(self, indices)
+
+
+class _Subset(ImageDataset):
+    def __init__(self, whole: ImageDataset, indices: Tensor) -> None:
+        super().__init__(whole.shape, whole.classes, whole.labels[indices])
+        self.decodes = whole.decodes
+        self._whole = whole
+        self._indices = indices
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self._whole.batch(self._indices[indices])
+
+
+class ArrayImages(ImageDataset):
+    """Images held in memory as bytes.
+
+    Args:
+        images: (M, C, H, W) uint8; pixel value v becomes v / 255.
+        labels: (M,) integers in 0..classes-1.
+        classes: number of classes.
+
+    Raises:
+        DataError: the images are not 4-dimensional uint8, or there are not as many labels as images.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, classes: int) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or len(labels) != len(images):
+            raise DataError(
+                "Expected uint8 images (M, C, H, W) and M labels, "
+                f"got {images.dtype} {tuple(images.shape)} and {len(labels)} labels."
+            )
+        channels, height, width = images.shape[1:]
+        super().__init__((channels, height, width), classes, labels)
+        self._images = images
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self._images[indices].float().div_(255), self.labels[indices]
+
+
+class FolderImages(ImageDataset):
+    """Image files, decoded when asked for by a pool of threads.
+
+    Every image is made RGB, its shorter side is resized (bilinear, antialiased), and the centre square is cut out.
+
+    Args:
+        files: paths of M image files.
+        labels: (M,) integers in 0..classes-1.
+        classes: number of classes.
+        image_size: side of the square, in pixels.
+        resize: length of the shorter side before cropping, in pixels, >= ``image_size``; None: ``image_size``.
+    """
+
+    decodes = True
+
+    def __init__(
+        self, files: Sequence[str], labels: Tensor, classes: int, image_size: int, resize: int | None = None
+    ) -> None:
+        super().__init__((3, image_size, image_size), classes, labels)
+        self._files = files
+        self._resize = resize or image_size
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """As in :class:`ImageDataset`.
+
+        Raises:
+            DataError: a file is missing or is not a readable image; the message has its path.
+        """
+        # A pool for each batch: starting it costs little beside decoding, and nothing is left over to be closed.
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            images = list(pool.map(self._decode, [self._files[index] for index in indices.tolist()]))
+        return torch.stack(images).float().div_(255), self.labels[indices]
+
+    def _decode(self, file: str) -> Tensor:
+        from PIL.Image import DecompressionBombError  # what a damaged header may look like; not an OSError
+        from torchvision.datasets.folder import default_loader
+        from torchvision.transforms import functional
+
+        try:
+            image = functional.resize(default_loader(file), self._resize)
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:  # all that its decoders raise
+            raise DataError(
+                f"Expected a readable image, got {type(error).__name__}: {error}. "
+                f"Replace or delete the file. ({Path(file).absolute()})"
+            ) from error
+        return functional.pil_to_tensor(functional.center_crop(image, list(self.shape[1:])))

@@ -1,0 +1,135 @@
+"""What every attack of the evaluation shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, ClassVar, Literal, final
+
+import torch
+from torch import Tensor, nn
+
+import dsrna
+from dsrna.attacks import frozen
+from dsrna.attacks.base import check_batch
+from dsrna.errors import ConfigError
+from dsrna.functional.projections import project
+from dsrna.types import Threat
+
+Kind = Literal["single_step", "multi_step", "minimum_norm", "ensemble", "black_box"]
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How an attack is carried out in one threat model, as a record reports it.
+
+    Attributes:
+        engine: package that runs the attack.
+        steps: gradient steps, or queries of a black-box attack, of one restart.
+        restarts: how often it is repeated, at most.
+        step_size: length of a step in [0, 1] pixel units; None where the attack adapts it.
+    """
+
+    engine: str
+    steps: int
+    restarts: int = 1
+    step_size: float | None = None
+
+    @property
+    def version(self) -> str:
+        return dsrna.__version__ if self.engine == "dsrna" else version(self.engine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationAttack(ABC):
+    """An attack by which robust accuracy is measured.
+
+    A subclass names the library call in :meth:`search` and describes it in :meth:`procedure`. :meth:`run` is final: it
+    holds the network still, keeps torch's global generator for the caller, and decides by itself which images the
+    network still gets right, on examples that it moved into the ball and into [0, 1]. No library's word is taken.
+
+    Args:
+        key: short name, which file names and records carry; no two attacks of an evaluation may share one.
+        label: name in tables.
+
+    Attributes:
+        kind: what the gradient-masking checks compare it with.
+    """
+
+    key: str = ""
+    label: str = ""
+    kind: ClassVar[Kind]
+
+    def __post_init__(self) -> None:
+        key, label = self.names()
+        # The dataclass is frozen; these two defaults depend on the other settings.
+        object.__setattr__(self, "key", self.key or key)
+        object.__setattr__(self, "label", self.label or label)
+
+    @final
+    def run(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+        """Which images the network classifies correctly under this attack.
+
+        Args:
+            model: network (N, C, H, W) -> logits (N, K), in any mode; modes and gradients are left as they are.
+            x: (N, C, H, W) float images in [0, 1].
+            y: (N,) true classes.
+            threat: the ball.
+            seed: seeds torch's global generator for the attack; its state comes back afterwards. On another device
+                the libraries draw other numbers.
+
+        Returns:
+            (N,) bool, an upper estimate of the images that are robust: another attack may still break them.
+
+        Raises:
+            DataError: the images or classes are unusable.
+        """
+        check_batch(x, y)
+        if len(x) == 0:
+            return torch.ones_like(y, dtype=torch.bool)
+        with frozen(model), _seeded(seed):
+            # The libraries reshape by `view`, and autograd refuses a caller's inference tensors.
+            x, y = x.detach().clone(memory_format=torch.contiguous_format), y.clone()
+            found = self.search(model, x, y, threat, seed).detach()
+            # A search that ran into NaN found nothing; NaN logits would pass for a misclassification.
+            found = project(torch.where(found.isfinite(), found, x), x, threat.norm, threat.eps)
+            with torch.no_grad():
+                return model(found).argmax(dim=1) == y
+
+    @abstractmethod
+    def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+        """Candidate examples (N, C, H, W); an image on which the search failed stays as it was."""
+
+    @abstractmethod
+    def procedure(self, threat: Threat) -> Procedure:
+        """What :meth:`search` does in this threat model."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, str]:
+        """Default key and label."""
+
+    def options(self) -> dict[str, Any]:
+        """All settings but the label, as plain values: what tells two measurements apart."""
+        return {name: value for name, value in asdict(self).items() if name != "label"}
+
+
+def check_positive(**values: float | None) -> None:
+    """Refuses settings that are neither None nor above 0.
+
+    Raises:
+        ConfigError: names the first of them.
+    """
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"Expected `{name}` above 0, got {value!r}. (conf: {name})")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,1 @@
+"""Pure tensor functions: projections, margins, seeding, …; no modules, no state."""

@@ -1,0 +1,92 @@
+"""Balls of a threat model cut with the image box [0, 1]: steepest step, projection, uniform points."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dsrna.types import Norm
+
+_SMALLEST_LENGTH = 1e-12
+"""Floor under Euclidean lengths that are divided by."""
+
+
+def steepest_step(gradient: Tensor, norm: Norm) -> Tensor:
+    """Direction of unit norm along which the loss grows fastest, per image.
+
+    ``sign(g)`` for l_inf and ``g / ||g||_2`` for l_2. An image whose gradient is zero gets a zero direction.
+
+    Args:
+        gradient: (N, ...) gradient of the loss to the images.
+        norm: ``"linf"`` or ``"l2"``.
+
+    Returns:
+        (N, ...) direction d with ||d|| = 1 (or 0).
+    """
+    if norm == "linf":
+        return gradient.sign()
+    return gradient * (1 / _lengths(gradient))
+
+
+def project(images: Tensor, center: Tensor, norm: Norm, eps: float) -> Tensor:
+    """Images moved into the ball of radius ``eps`` around ``center``, then into [0, 1].
+
+    For l_inf this is the nearest point of the intersection. For l_2 ball and box are applied in turn, which gives a
+    point of both (moving into the box never moves away from a centre that lies in it), not always the nearest one.
+    "In the ball" holds up to the rounding of ``center + perturbation``.
+
+    Args:
+        images: (N, ...) points to move.
+        center: (N, ...) clean images in [0, 1].
+        norm: ``"linf"`` or ``"l2"``.
+        eps: radius in [0, 1] pixel units, >= 0.
+
+    Returns:
+        (N, ...) points in the ball and in [0, 1].
+
+    >>> project(torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.0]]), "linf", 0.25)
+    tensor([[0.7500, 0.1000]])
+    """
+    perturbation = images - center
+    if norm == "linf":
+        perturbation = perturbation.clamp(-eps, eps)
+    else:
+        perturbation = perturbation * (eps / _lengths(perturbation)).clamp(max=1)
+    return (center + perturbation).clamp(0, 1)
+
+
+def uniform_start(center: Tensor, norm: Norm, eps: float, generator: torch.Generator) -> Tensor:
+    """Points drawn uniformly from the ball around ``center``, then moved into [0, 1].
+
+    In l_2 the direction is a normalised Gaussian and the radius eps * u^(1/d) with u uniform in [0, 1], where d is
+    the number of values of an image.
+
+    Args:
+        center: (N, ...) clean images in [0, 1].
+        norm: ``"linf"`` or ``"l2"``.
+        eps: radius in [0, 1] pixel units.
+        generator: the only source of random numbers; drawn on its own device, then moved to that of ``center``, so
+            that a CPU generator gives the same points on every device.
+
+    Returns:
+        (N, ...) points in the ball and in [0, 1].
+    """
+    device, dtype = generator.device, center.dtype
+    if norm == "linf":
+        uniform = torch.rand(center.shape, generator=generator, device=device, dtype=dtype)
+        perturbation = (2 * uniform - 1) * eps
+    else:
+        direction = steepest_step(torch.randn(center.shape, generator=generator, device=device, dtype=dtype), "l2")
+        share = torch.rand(_per_image_shape(center), generator=generator, device=device, dtype=dtype)
+        perturbation = direction * eps * share ** (1 / center[0].numel())
+    return (center + perturbation.to(center.device)).clamp(0, 1)
+
+
+def _lengths(images: Tensor) -> Tensor:
+    lengths = images.flatten(1).square().sum(dim=-1).sqrt().clamp(min=_SMALLEST_LENGTH)
+    return lengths.reshape(_per_image_shape(images))
+
+
+def _per_image_shape(images: Tensor) -> tuple[int, ...]:
+    """(N, 1, 1, ...), to multiply each image by its own number."""
+    return (images.shape[0], *[1] * (images.ndim - 1))

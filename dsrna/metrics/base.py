@@ -1,0 +1,105 @@
+"""What every robustness metric shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, final, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dsrna.errors import ConfigError, NonFiniteError
+from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode
+
+BatchNormMode = Literal["running", "batch"]
+
+
+class RobustnessMetric(ABC):
+    """Scores how robust a network is at each image, differentiably in the network's parameters.
+
+    A subclass writes :meth:`score`; :meth:`__call__` is final. In the architecture step the mean score enters as
+    L_val - gamma * R (DSRNA Eq. 16).
+
+    Args:
+        batch_norm: ``"running"`` normalises with the running statistics, so that an image's score doesn't depend on its
+            batch mates. ``"batch"`` normalises with the statistics of the batch that is scored: closer to what the
+            network does in training, but scores then depend on batch mates. Either way the running statistics stay as
+            they are, and dropout and drop-path are off.
+
+    Attributes:
+        needs_input_gradient: whether it differentiates the network in the images by autograd.
+        needs_double_backward: whether its own gradient differentiates the network twice by autograd, in the images
+            and then in the parameters, which a compiled network doesn't support.
+
+    Raises:
+        ConfigError: ``batch_norm`` is neither of the two.
+    """
+
+    needs_input_gradient: bool
+    needs_double_backward: bool
+
+    def __init__(self, batch_norm: BatchNormMode = "running") -> None:
+        if batch_norm not in get_args(BatchNormMode):
+            raise ConfigError(f"Expected `batch_norm` to be 'running' or 'batch', got {batch_norm!r}.")
+        self.batch_norm = batch_norm
+
+    @final
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Scores of a batch.
+
+        With gradients enabled the scores are differentiable in the model's parameters. In ``no_grad`` and
+        ``inference_mode`` they are the same values without a graph, and cheaper. The model is left as it was: training
+        and ``requires_grad`` flags, running statistics and ``.grad``, after an error too.
+
+        Args:
+            model: network (N, C, H, W) -> logits (N, K); normalisation is its own first layer.
+            x: (N, C, H, W) images in [0, 1]; scores carry no gradient to them.
+            y: (N,) true classes, int64; not every metric looks at them.
+            generator: source of all random numbers, for metrics that estimate; a CPU generator draws the same numbers
+                on every device.
+
+        Returns:
+            (N,) scores, higher is more robust.
+
+        Raises:
+            NonFiniteError: a score is NaN or infinite.
+            ConfigError: the metric draws random numbers and got no generator.
+        """
+        with_graph = torch.is_grad_enabled()
+        with self._scoring(model), torch.inference_mode(False), torch.set_grad_enabled(with_graph):
+            # Cloning makes ordinary tensors of a caller's inference tensors, which autograd refuses.
+            x, y = (tensor.clone() if tensor.is_inference() else tensor.detach() for tensor in (x, y))
+            scores = self.score(model, x, y, generator)
+        bad = ~scores.detach().isfinite()
+        if bad.any():
+            raise NonFiniteError(
+                f"{type(self).__name__}: {int(bad.sum())} of {len(scores)} scores are NaN or infinite, first that of "
+                f"image {int(bad.int().argmax())} of the batch. Lower the learning rate of the weights, or let them "
+                "warm up longer before the metric counts. (conf: search.warmup_epochs, metric.warmup_epochs)"
+            )
+        return scores
+
+    @abstractmethod
+    def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The scores (N,), for a model in the right modes.
+
+        Whether gradients are enabled says whether the scores must be differentiable in the parameters. What must be
+        differentiated in the images is computed under ``torch.enable_grad`` in either case.
+        """
+
+    @contextmanager
+    def _scoring(self, model: nn.Module) -> Iterator[None]:
+        flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        with evaluation_mode(model), batchnorm_statistics_frozen(model):
+            if self.batch_norm == "batch":
+                for module in model.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.train()
+            try:
+                yield
+            finally:
+                for parameter, required in flags:
+                    parameter.requires_grad_(required)

@@ -1,0 +1,1 @@
+"""Building blocks of networks: operations, mixed operation, cells, normalisation, BatchNorm modes."""

@@ -1,0 +1,99 @@
+"""What every training loss shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dsrna.errors import ConfigError
+
+Outputs = tuple[Tensor, Tensor | None]
+"""Logits (N, K) and the auxiliary head's logits (N, K), or None without such a head."""
+
+LossForward = Callable[[Tensor], Outputs]
+
+
+class Result(NamedTuple):
+    """What an objective returns.
+
+    Attributes:
+        loss: scalar, the mean over the batch; differentiable in the network weights.
+        logits: (N, K) logits on ``inputs``.
+        inputs: (N, ...) images that the network was trained to classify: the adversarial examples, or the clean images
+            where there are none. So ``logits.argmax(1) == y`` gives the training accuracy under the training attack.
+    """
+
+    loss: Tensor
+    logits: Tensor
+    inputs: Tensor
+
+
+class Objective(ABC):
+    """A training loss: ``objective(model, x, y, generator) -> Result``.
+
+    The loss is computed in the mode in which the network comes (train mode, in training); an attack inside sees it in
+    evaluation mode and leaves every mode as it was. So the running statistics of BatchNorm follow the images of the
+    loss, never those of the attack's steps.
+
+    Args:
+        label_smoothing: share of the target spread evenly over the classes, in [0, 1). The attack's own loss is
+            never smoothed.
+        auxiliary_weight: weight of the auxiliary head's cross-entropy, >= 0.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, auxiliary_weight: float = 0.4) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"Expected `label_smoothing` in [0, 1), got {label_smoothing:g}. (conf: label_smoothing)")
+        if not auxiliary_weight >= 0:
+            raise ConfigError(f"Expected `auxiliary_weight` >= 0, got {auxiliary_weight:g}. (conf: auxiliary_weight)")
+        self.label_smoothing = label_smoothing
+        self.auxiliary_weight = auxiliary_weight
+
+    @final
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        generator: torch.Generator | None = None,
+        loss_forward: LossForward | None = None,
+    ) -> Result:
+        """The loss of one batch.
+
+        Args:
+            model: network (N, C, H, W) -> logits (N, K); what the attack sees.
+            x: (N, C, H, W) images in [0, 1].
+            y: (N,) true classes.
+            generator: source of the attack's random numbers; needed by all objectives but ``Standard``.
+            loss_forward: images -> (logits, auxiliary logits or None), for the forward passes that the loss trains.
+                Defaults to ``model`` without an auxiliary head.
+
+        Returns:
+            The loss, with the logits on the images that it trains on.
+
+        Raises:
+            DataError, ConfigError: see :class:`dsrna.attacks.Attack`.
+        """
+        return self.result(model, loss_forward or (lambda images: (model(images), None)), x, y, generator)
+
+    @abstractmethod
+    def result(
+        self, model: nn.Module, forward: LossForward, x: Tensor, y: Tensor, generator: torch.Generator | None
+    ) -> Result:
+        """The loss itself: ``model`` is for attacks, ``forward`` for what is trained."""
+
+    def cross_entropy(self, outputs: Outputs, y: Tensor) -> Tensor:
+        """CE(logits, y) + auxiliary_weight * CE(auxiliary logits, y), both smoothed, mean over the batch."""
+        logits, auxiliary = outputs
+        loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        if auxiliary is None:
+            return loss
+        return loss + self.auxiliary_weight * F.cross_entropy(auxiliary, y, label_smoothing=self.label_smoothing)

@@ -1,0 +1,1 @@
+"""The stages of a job: search, retrain, evaluate, report."""

@@ -1,0 +1,32 @@
+"""What the entry points share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from dsrna.config.launch import launch
+from dsrna.pipeline.run import run
+from dsrna.report import write_sweep_report
+
+
+def main_of(kind: str) -> None:
+    """Runs ``python -m dsrna.KIND`` with this process's command line.
+
+    Exit status: 0, 2 after an error that is the settings' or the data's, 130 after Ctrl-C.
+    """
+    try:
+        launch(kind, run, finish_sweep, say)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def finish_sweep(folder: Path) -> None:
+    """Draws the table over the jobs of a multirun."""
+    say(f"table over the jobs: {write_sweep_report(folder)}")
+
+
+def say(text: str) -> None:
+    """A message to the user, as it is: no markup, no wrapping."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,100 @@
+"""Stage 3: evaluate the trained networks under attack, on the test split."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dsrna.config.parts import build_part
+from dsrna.config.validate import eps_curve
+from dsrna.errors import CheckpointError, DataError
+from dsrna.evaluation.base import EvaluationAttack
+from dsrna.evaluation.evaluator import evaluate as evaluate_network
+from dsrna.files import write_json
+from dsrna.pipeline.job import Job
+from dsrna.pipeline.trained_network import load_network
+from dsrna.progress import Progress
+
+log = logging.getLogger("dsrna")
+
+NETWORKS = ("retrain", "baseline")
+
+
+def evaluate(job: Job) -> None:
+    """Evaluates every trained network of the run folder and writes ``evaluation.json``."""
+    found = [stage for stage in NETWORKS if job.folder.best_checkpoint(stage).exists()]
+    if not found:
+        raise CheckpointError(
+            f"Expected a trained network in {job.folder.path}, found none. "
+            "Run the retrain stage first, or give a run folder or a best.ckpt as `from`."
+        )
+    allowed = job.settings.trainer.limits.attacks
+    attacks: list[EvaluationAttack] = [
+        build_part(node, f"evaluate.attacks.{name}")
+        for name, node in job.settings.evaluate.attacks.items()
+        if node is not None and (allowed is None or name in allowed)
+    ]
+    networks = {stage: _evaluate_one(job, stage, attacks) for stage in found}
+    document = {
+        "schema": "dsrna.evaluation",
+        "version": 1,
+        "threat": {"norm": job.threat.norm, "eps": job.threat.eps},
+        "data": job.splits.origin,
+        "split": "test",
+        "networks": networks,
+    }
+    write_json(job.folder.evaluation_json, document)
+    for stage, entry in networks.items():
+        numbers = {f"{stage}/test/acc": entry["result"]["clean"]["accuracy"]}
+        numbers |= {f"{stage}/test/acc_{r['attack']}_{r['norm']}": r["accuracy"] for r in entry["result"]["records"]}
+        job.dashboard.log_summary(numbers)
+        job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"])
+        for warning in entry["result"]["warnings"]:
+            log.warning("%s: %s", stage, warning["message"])
+
+
+def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict[str, Any]:
+    checkpoint = job.folder.best_checkpoint(stage)
+    network, description, about = load_network(checkpoint)
+    test, settings = job.splits.test, job.settings
+    if list(test.shape) != description.shape or test.classes != description.classes:
+        raise DataError(
+            f"Expected images of shape {tuple(description.shape)} in {description.classes} classes for {checkpoint}, "
+            f"got {tuple(test.shape)} in {test.classes}: choose the data set it was trained on. (conf: data)"
+        )
+    curve = eps_curve(settings)
+    measurements = len(attacks) + len(curve) + 2  # and clean, and the check at a large eps
+    with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:
+        before: dict[str, int] = {}
+
+        def progress(label: str, done: int, images: int, accuracy: float) -> None:
+            before.setdefault(label, 0)
+            if done <= before[label]:  # the same attack at another eps
+                before[label] = 0
+            bar.advance(done - before[label], {label: f"{accuracy:.2%}"})
+            before[label] = done
+
+        result = evaluate_network(
+            network,
+            test,
+            attacks,
+            job.threat,
+            seed=settings.seed,
+            batch_size=settings.evaluate.batch_size,
+            folder=job.folder.evaluation_dir / stage,
+            eps_curve=curve,
+            device=job.device,
+            progress=progress,
+        )
+    log.info(
+        "%s: clean %.2f %%, %s",
+        stage,
+        100 * result["clean"]["accuracy"],
+        ", ".join(f"{record['label']} {100 * record['accuracy']:.2f} %" for record in result["records"]),
+    )
+    return {
+        "title": about["title"],
+        "checkpoint": str(checkpoint.relative_to(job.folder.path)),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "result": result,
+    }

@@ -1,0 +1,101 @@
+"""One job: the settings as built parts, shared by its stages."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from dsrna.config.parts import build_part, target_of
+from dsrna.config.settings import Settings
+from dsrna.config.validate import threat_of
+from dsrna.data.augmentation import Augmentation
+from dsrna.data.source import Source
+from dsrna.data.splits import Splits, split
+from dsrna.errors import DataError
+from dsrna.run_folder import RunFolder
+from dsrna.spaces.search_space import SearchSpace
+from dsrna.training.dashboards import Dashboard
+from dsrna.training.fit import TrainerOptions, device_of
+from dsrna.types import Threat
+
+log = logging.getLogger("dsrna")
+
+
+@dataclass
+class Job:
+    """What a stage needs. Stages hand results to each other through the run folder alone.
+
+    Attributes:
+        settings: typed and validated.
+        folder: the run folder.
+        fingerprint: hash of the settings; checkpoints carry it.
+        dashboard: W&B, TensorBoard, or neither.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    fingerprint: str
+    dashboard: Dashboard
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data, loaded once, when the first stage asks for it."""
+        data = self.settings.data
+        given = {"root": data.root, "download": data.download}
+        taken = inspect.signature(target_of(data.source, "data.source")).parameters
+        injected = {
+            name: value for name, value in given.items() if name in taken and (name != "root" or value is not None)
+        }
+        source: Source = build_part(data.source, "data.source", **injected)
+        limit = smallest(data.test_limit, self.settings.trainer.limits.test_images)
+        splits = split(source, data.validation_fraction, self.settings.seed, data.train_limit, limit)
+        channels, height, width = splits.train.shape
+        log.info(
+            "data: %s; %d training, %d validation, %d test images of %dx%dx%d, %d classes",
+            splits.origin, len(splits.train), len(splits.validation), len(splits.test),
+            channels, height, width, splits.train.classes,
+        )  # fmt: skip
+        if splits.test.shape != splits.train.shape or splits.test.classes != splits.train.classes:
+            raise DataError(f"Test images are {splits.test.shape}, training images {splits.train.shape}. (conf: data)")
+        return splits
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return build_part(self.settings.space, "space")
+
+    @cached_property
+    def threat(self) -> Threat:
+        return threat_of(self.settings)
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.settings.trainer.accelerator)
+
+    def augmentation(self, cutout: int = 0) -> Augmentation:
+        chosen = self.settings.data.augmentation
+        return Augmentation(chosen.crop_padding, chosen.horizontal_flip, cutout)
+
+    def trainer_options(self) -> TrainerOptions:
+        trainer = self.settings.trainer
+        return TrainerOptions(
+            accelerator=trainer.accelerator,
+            precision=trainer.precision,
+            deterministic=trainer.deterministic,
+            progress=trainer.progress,
+            checkpoint_minutes=trainer.checkpoint_minutes,
+            limit_batches=trainer.limits.batches,
+        )
+
+
+def smallest(value: int | None, limit: int | None) -> int | None:
+    """The smaller of two, where None is no limit."""
+    return min((v for v in (value, limit) if v is not None), default=None)
+
+
+def at_most(value: int, limit: int | None) -> int:
+    """``value``, or ``limit`` where that is smaller."""
+    return value if limit is None else min(value, limit)

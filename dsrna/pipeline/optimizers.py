@@ -1,0 +1,40 @@
+"""Optimisers and learning-rate schedules from config nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from dsrna.config.parts import build_part
+
+
+def build_optimizer(node: dict[str, Any], where: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser that ``node`` describes, over ``parameters`` in the order given."""
+    return build_part(node, where, params=list(parameters))
+
+
+def build_schedule(
+    node: dict[str, Any] | None, where: str, optimizer: torch.optim.Optimizer, *, epochs: int, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    """The schedule that ``node`` describes; an argument ``auto`` becomes the number of its intervals.
+
+    Args:
+        node: None switches it off; ``interval: step`` or ``epoch`` (the default) says when it advances.
+        where: config key, for messages.
+        optimizer: whose learning rate is scheduled.
+        epochs: epochs of the stage.
+        steps_per_epoch: weight steps an epoch.
+    """
+    if node is None:
+        return None
+    count = epochs * steps_per_epoch if interval_of(node) == "step" else epochs
+    arguments = {key: count if value == "auto" else value for key, value in node.items() if key != "interval"}
+    return build_part(arguments, where, optimizer=optimizer)
+
+
+def interval_of(node: dict[str, Any] | None) -> str:
+    """``"epoch"`` or ``"step"``."""
+    return "epoch" if node is None else str(node.get("interval", "epoch"))

@@ -1,0 +1,108 @@
+"""Stage 2: retrain the derived network from scratch; and, to compare with, the same network without adversary."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from dsrna.attacks.pgd import PGD
+from dsrna.config.parts import build_part
+from dsrna.data.loader import BatchLoader
+from dsrna.functional.seeding import derive_seed
+from dsrna.objectives.base import Objective
+from dsrna.objectives.standard import Standard
+from dsrna.pipeline.job import Job, at_most
+from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
+from dsrna.pipeline.trained_network import NetworkDescription, build_network, save_network
+from dsrna.spaces import genotype_codec
+from dsrna.training.fit import fit
+from dsrna.training.retrain_module import RetrainModule
+
+log = logging.getLogger("dsrna")
+
+
+def retrain(job: Job) -> None:
+    """Trains the genotype on the chosen objective and writes ``retrain/best.ckpt``."""
+    objective = build_part(job.settings.objective, "objective", threat=job.threat)
+    title = "standard training" if isinstance(objective, Standard) else f"{type(objective).__name__} training"
+    _train(job, "retrain", objective, title, robust_first=not isinstance(objective, Standard))
+
+
+def baseline(job: Job) -> None:
+    """Trains the same network from the same start without adversary and writes ``baseline/best.ckpt``."""
+    _train(job, "baseline", Standard(), "standard training", robust_first=False)
+
+
+def describe(job: Job) -> NetworkDescription:
+    """The network that this job retrains."""
+    retrain, limits, splits = job.settings.retrain, job.settings.trainer.limits, job.splits
+    genotype = genotype_codec.load(job.folder.genotype_json)
+    return NetworkDescription(
+        genotype=genotype_codec.to_json(genotype),
+        shape=list(splits.train.shape),
+        classes=splits.train.classes,
+        sizes={
+            "cells": at_most(retrain.cells, limits.cells),
+            "channels": at_most(retrain.channels, limits.channels),
+            "auxiliary": retrain.auxiliary,
+            "stem": retrain.stem,
+            "mean": list(splits.mean),
+            "std": list(splits.std),
+        },
+    )
+
+
+def _train(job: Job, stage: str, objective: Objective, title: str, robust_first: bool) -> None:
+    settings, retrain, limits = job.settings, job.settings.retrain, job.settings.trainer.limits
+    splits = job.splits
+    epochs = at_most(retrain.epochs, limits.epochs)
+    train = BatchLoader(
+        splits.train,
+        min(retrain.batch_size, len(splits.train)),
+        seed=settings.seed,
+        purpose="retrain",
+        shuffle=True,
+        augmentation=job.augmentation(retrain.cutout),
+        drop_last=True,
+    )
+    validation = BatchLoader(
+        splits.validation, retrain.batch_size, seed=settings.seed, purpose="selection", shuffle=False
+    )
+    # The same seed for both: the baseline starts from the same weights and sees the same batches.
+    pl.seed_everything(derive_seed(settings.seed, "retrain") % 2**32, verbose=False)
+    description = describe(job)
+    network = build_network(description)
+
+    def optimizer(weights: list[nn.Parameter]) -> tuple[Any, Any]:
+        made = build_optimizer(retrain.optimizer, "retrain.optimizer", weights)
+        schedule = build_schedule(retrain.schedule, "retrain.schedule", made, epochs=epochs, steps_per_epoch=len(train))
+        return made, schedule
+
+    def keep(weights: dict[str, torch.Tensor], numbers: dict[str, float]) -> None:
+        save_network(job.folder.best_checkpoint(stage), description, weights, title, numbers)
+
+    module = RetrainModule(
+        network,
+        objective=objective,
+        selection_attack=PGD(job.threat.norm, job.threat.eps, steps=retrain.selection_steps),
+        robust_first=robust_first,
+        drop_path=retrain.drop_path,
+        ema_decay=retrain.ema_decay,
+        gradient_clip=retrain.gradient_clip,
+        make_optimizer=optimizer,
+        on_best=keep,
+        stage=stage,
+        seed=settings.seed,
+        fingerprint=job.fingerprint,
+        epochs=epochs,
+        schedule_interval=interval_of(retrain.schedule),
+    )
+    log.info(
+        "%s: %s, %s, %d epochs, %.3f M parameters",
+        stage, title, job.threat.label, epochs, sum(p.numel() for p in network.parameters()) / 1e6,
+    )  # fmt: skip
+    fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)

@@ -1,0 +1,102 @@
+"""Stage 1: search, and derive the genotype."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import nn
+
+from dsrna.config.parts import build_part
+from dsrna.config.validate import metric_node
+from dsrna.data.loader import BatchLoader, PairedLoader
+from dsrna.data.splits import search_halves
+from dsrna.files import write_json
+from dsrna.functional.seeding import derive_seed, generator
+from dsrna.pipeline.job import Job, at_most
+from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
+from dsrna.spaces import genotype_codec
+from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.training.architecture_history import ArchitectureHistory
+from dsrna.training.fit import fit
+from dsrna.training.metric_weight import MetricWeight
+from dsrna.training.search_module import SearchModule
+
+log = logging.getLogger("dsrna")
+
+
+def search(job: Job) -> None:
+    """Searches, and writes ``search/architecture.json`` and ``genotype.json``."""
+    settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
+    splits = job.splits
+    weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
+    epochs = at_most(search.epochs, limits.epochs)
+    warmup = min(search.warmup_epochs, epochs - 1)
+
+    def loader(half: Any, purpose: str, shuffle: bool = True) -> BatchLoader:
+        return BatchLoader(
+            half,
+            min(search.batch_size, len(half)),
+            seed=settings.seed,
+            purpose=f"search {purpose}",
+            shuffle=shuffle,
+            augmentation=job.augmentation() if shuffle else None,
+            drop_last=shuffle,
+        )
+
+    train = PairedLoader(loader(weights_half, "weights"), loader(architecture_half, "architecture"))
+    pl.seed_everything(derive_seed(settings.seed, "search") % 2**32, verbose=False)
+    strategy = build_part(settings.strategy, "strategy")
+    supernet = job.space.supernet(
+        shape=splits.train.shape,
+        classes=splits.train.classes,
+        cells=at_most(search.cells, limits.cells),
+        channels=at_most(search.channels, limits.channels),
+        partial_channels=strategy.partial_channels,
+        mean=splits.mean,
+        std=splits.std,
+    )
+    architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
+
+    def optimizers(weights: list[nn.Parameter], alphas: list[nn.Parameter]) -> tuple[Any, Any, Any]:
+        of_weights = build_optimizer(search.weights_optimizer, "search.weights_optimizer", weights)
+        of_alphas = build_optimizer(search.alphas_optimizer, "search.alphas_optimizer", alphas)
+        schedule = build_schedule(
+            search.weights_schedule, "search.weights_schedule", of_weights, epochs=epochs, steps_per_epoch=len(train)
+        )
+        return of_weights, of_alphas, schedule
+
+    def write(history: ArchitectureHistory) -> None:
+        write_json(job.folder.architecture_json, history.to_json())
+
+    metric = build_part(metric_node(settings), "metric")
+    gamma = settings.metric["weight"]
+    module = SearchModule(
+        RelaxedSupernet(supernet, architecture),
+        job.space,
+        hypergradient=build_part(settings.hypergradient, "hypergradient"),
+        metric=metric if gamma > 0 else None,
+        metric_weight=MetricWeight(
+            gamma, warmup + settings.metric["warmup_epochs"], epochs, settings.metric["weight_schedule"]
+        ),
+        warmup_epochs=warmup,
+        gradient_clip=search.gradient_clip,
+        entropy_weight=search.entropy_weight,
+        make_optimizers=optimizers,
+        on_epoch=write,
+        stage="search",
+        seed=settings.seed,
+        fingerprint=job.fingerprint,
+        epochs=epochs,
+        schedule_interval=interval_of(search.weights_schedule),
+    )
+    log.info(
+        "search: %d epochs of %d steps, supernet with %.3f M parameters",
+        epochs, len(train), sum(p.numel() for p in supernet.parameters()) / 1e6,
+    )  # fmt: skip
+    validation = loader(architecture_half, "validation", shuffle=False)
+    fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
+    genotype = module.history.genotype(module.model.architecture())
+    genotype_codec.save(genotype, job.folder.genotype_json)
+    log.info("genotype: %s", job.folder.genotype_json)

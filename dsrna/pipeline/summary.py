@@ -1,0 +1,43 @@
+"""The result of a run, as rows and as a table on the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dsrna.run_folder import RunFolder, read_json
+
+
+def result_rows(folder: RunFolder) -> list[dict[str, Any]]:
+    """One row an attack: label, and the accuracy of each network by its stage name; ``accuracy`` is the first one's."""
+    if not folder.evaluation_json.exists():
+        return []
+    networks = read_json(folder.evaluation_json)["networks"]
+    rows: list[dict[str, Any]] = []
+    for stage, entry in networks.items():
+        records = [entry["result"]["clean"], *entry["result"]["records"]]
+        for index, record in enumerate(records):
+            if index == len(rows):
+                rows.append({"label": record["label"], "accuracy": record["accuracy"]})
+            rows[index][stage] = record["accuracy"]
+    return rows
+
+
+def show_result(folder: RunFolder) -> None:
+    """Prints the result table and where the report is."""
+    console = Console()
+    rows = result_rows(folder)
+    if rows:
+        networks = read_json(folder.evaluation_json)["networks"]
+        threat = read_json(folder.evaluation_json)["threat"]
+        table = Table(title=f"Accuracy on the test split, {threat['norm']} eps {threat['eps']:.4g}")
+        table.add_column("")
+        for entry in networks.values():
+            table.add_column(entry["title"], justify="right")
+        for row in rows:
+            table.add_row(row["label"], *(f"{100 * row[stage]:.2f} %" for stage in networks))
+        console.print(table)
+    page = folder.report_html
+    console.print(f"report: {page}" if page.exists() else f"run folder: {folder.path}", soft_wrap=True)

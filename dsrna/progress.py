@@ -1,0 +1,72 @@
+"""One progress bar for all long work: the numbers that matter and the time left; quiet when not a terminal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+log = logging.getLogger("dsrna")
+
+
+class Progress:
+    """A bar on a terminal; elsewhere nothing but a log line now and then.
+
+    Use it as a context manager; :meth:`advance` moves it on and shows numbers beside it.
+
+    Args:
+        title: what is going on, e.g. ``"search"``.
+        total: how many steps there are.
+        done: how many of them were done before (a resumed run).
+        mode: ``"auto"`` (a bar where standard error is a terminal), ``"on"`` or ``"off"``.
+        every_seconds: without a bar, a log line at most this often.
+    """
+
+    def __init__(
+        self, title: str, total: int, *, done: int = 0, mode: str = "auto", every_seconds: float = 30.0
+    ) -> None:
+        console = Console(stderr=True)
+        self._title, self._total, self._done = title, total, done
+        self._shown = mode == "on" or (mode == "auto" and console.is_terminal)
+        self._quiet = mode == "off"
+        self._every, self._last_line = every_seconds, time.monotonic()
+        self._rich = RichProgress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+            disable=not self._shown,
+            transient=True,
+        )
+        self._task = self._rich.add_task(title, total=total, completed=done, numbers="")
+
+    def __enter__(self) -> Progress:
+        self._rich.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rich.stop()
+
+    def advance(self, steps: int, numbers: Mapping[str, float | str]) -> None:
+        """Moves on by ``steps`` and shows ``numbers``, e.g. ``{"loss": 1.2}``."""
+        self._done += steps
+        text = "  ".join(f"{name} {_short(value)}" for name, value in numbers.items())
+        self._rich.update(self._task, advance=steps, numbers=text)
+        if not self._shown and not self._quiet and time.monotonic() - self._last_line > self._every:
+            self._last_line = time.monotonic()
+            log.info("%s: %d of %d  %s", self._title, self._done, self._total, text)
+
+
+def _short(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else value

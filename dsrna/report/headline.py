@@ -1,0 +1,63 @@
+"""The run in a few plain sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsrna.report.results import eps_text, percent, same_attack, strongest
+from dsrna.report.run_data import RunData
+
+
+def headline(data: RunData) -> list[str]:
+    """What was done, and what came out; fewer sentences when less was done."""
+    sentences = []
+    if data.architecture and data.architecture["epochs"]:
+        sentences.append(_searched(data, data.architecture))
+    if data.evaluation:
+        sentences += _evaluated(data.evaluation)
+    elif data.curve("retrain/val/acc")[0]:
+        epochs = len(data.curve("retrain/val/acc")[0])
+        sentences.append(
+            f"A derived network was trained for {_epochs(epochs)}; it has not been evaluated under attack."
+        )
+    return sentences or ["This run has no results yet."]
+
+
+def _searched(data: RunData, architecture: dict[str, Any]) -> str:
+    metric, strategy = data.part("metric"), data.part("strategy")
+    how = f" by {strategy}" if strategy else ""
+    aim = "" if metric is None else " without a robustness metric" if metric == "none" else f" with the metric {metric}"
+    count = len(architecture["epochs"])
+    return f"Cells of the {architecture['space']} space were searched{how}{aim}, in {_epochs(count)}."
+
+
+def _evaluated(evaluation: dict[str, Any]) -> list[str]:
+    networks = evaluation["networks"]
+    name = next(iter(networks))
+    clean = networks[name]["result"]["clean"]
+    sentences = [
+        f"On {evaluation['data']}, the derived network \u2013 {networks[name]['title']} \u2013 classifies "
+        f"{percent(clean['accuracy'])} of {clean['images']:,} {evaluation['split']} images correctly."
+    ]
+    worst = strongest(evaluation, name)
+    if worst is None:
+        return sentences
+    tried = len(networks[name]["result"]["records"])
+    which = f"the strongest of {tried} attacks, {worst['label']}" if tried > 1 else worst["label"]
+    sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")
+    for other in networks:
+        record = same_attack(evaluation, other, worst) if other != name else None
+        if record is not None:
+            sentences.append(f"The same network with {networks[other]['title']} keeps {percent(record['accuracy'])}.")
+    return sentences
+
+
+def _adversary(record: dict[str, Any]) -> str:
+    size = eps_text(record["norm"], record["eps"])
+    if record["norm"] == "linf":
+        return f"an adversary may change every pixel value by up to {size} of its range"
+    return f"an adversary may move the image by a Euclidean distance of up to {size} (pixels in [0, 1])"
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" + ("" if count == 1 else "s")

@@ -1,0 +1,148 @@
+"""report.html: one page about one run, with everything in it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsrna.files import write_atomically, write_text
+from dsrna.report.headline import headline
+from dsrna.report.pictures import Picture, draw_pictures
+from dsrna.report.results import genotype_text, percent, result_rows, same_attack, strongest, threat_text
+from dsrna.report.run_data import RunData
+from dsrna.report.templates import render
+from dsrna.run_folder import RunFolder, writing_to
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number at the top of the page."""
+
+    value: str
+    label: str
+
+
+def write_report(folder: Path) -> Path:
+    """Draws ``plots/*.png`` and ``report.html`` of a run from what its folder holds; parts it lacks are left out.
+
+    Returns:
+        The page.
+
+    Raises:
+        CheckpointError: ``folder`` is no run folder, or a file in it is damaged or of another version.
+        ConfigError: ``folder`` can't be written to.
+    """
+    run_folder = RunFolder.open(Path(folder))
+    data = RunData.read(run_folder)
+    pictures = draw_pictures(data)
+    page = render("report.html", **_context(run_folder, data, pictures))
+    with writing_to(run_folder.path):
+        for picture in pictures:
+            _write_bytes(run_folder.plots_dir / f"{picture.name}.png", picture.content)
+        write_text(run_folder.report_html, page)
+    return run_folder.report_html
+
+
+def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[str, Any]:
+    evaluation = data.evaluation
+    networks = evaluation["networks"] if evaluation else {}
+    return {
+        "name": data.setting("name") or folder.path.resolve().name,
+        "run": data.run,
+        "headline": headline(data),
+        "unfinished": _unfinished(data.run["stages"]),
+        "tiles": _tiles(evaluation) if evaluation else [],
+        "networks": list(networks.values()),
+        "rows": result_rows(evaluation) if evaluation else [],
+        "threat": _threat(data),
+        "warnings": [
+            (network["title"], warning) for network in networks.values() for warning in network["result"]["warnings"]
+        ],
+        "pictures": pictures,
+        "embed": lambda picture: base64.b64encode(picture.content).decode(),
+        "genotype": genotype_text(data.genotype) if data.genotype else None,
+        "config_text": data.config_text,
+        "settings": _settings(data),
+        "provenance": _provenance(folder, data),
+        "stages": [
+            (name, stage["state"], _duration(stage.get("seconds")))
+            for name, stage in data.run["stages"].items()
+            if name != "report"
+        ],
+    }
+
+
+def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
+    name, network = next(iter(evaluation["networks"].items()))
+    tiles = [Tile(percent(network["result"]["clean"]["accuracy"]), "clean accuracy")]
+    worst = strongest(evaluation, name)
+    if worst is not None:
+        threat = threat_text(worst["norm"], worst["eps"])
+        tiles.append(Tile(percent(worst["accuracy"]), f"under {worst['label']} ({threat})"))
+        for other in evaluation["networks"]:
+            record = same_attack(evaluation, other, worst) if other != name else None
+            if record is not None:
+                tiles.append(Tile(percent(record["accuracy"]), f"the same, {evaluation['networks'][other]['title']}"))
+    tiles.append(Tile(f"{network['parameters']:,}", "parameters"))
+    return tiles
+
+
+def _unfinished(stages: dict[str, dict[str, Any]]) -> list[str]:
+    return [
+        f"{name} is {stage['state']}" for name, stage in stages.items() if name != "report" and stage["state"] != "done"
+    ]
+
+
+def _settings(data: RunData) -> list[tuple[str, str]]:
+    """The choices that tell one run from another; the whole config follows on the page."""
+    found = [
+        ("data", data.evaluation["data"] if data.evaluation else None),
+        ("search space", data.part("space") or (data.genotype or {}).get("space")),
+        ("strategy", data.part("strategy")),
+        ("metric", data.part("metric")),
+        ("metric weight", data.setting("metric", "weight")),
+        ("objective", data.part("objective")),
+        ("threat model", _threat(data)),
+        ("overrides", " ".join(data.overrides) or "none"),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _threat(data: RunData) -> str | None:
+    if data.evaluation:
+        return threat_text(**data.evaluation["threat"])
+    norm, eps = data.setting("threat", "norm"), data.setting("threat", "eps")
+    return f"{norm}, eps {eps}" if norm and eps else None
+
+
+def _provenance(folder: RunFolder, data: RunData) -> list[tuple[str, str]]:
+    run, git = data.run, data.run["git"]
+    revision = "not known" if git is None else git["revision"] + (" with local changes" if git["dirty"] else "")
+    facts = [
+        ("folder", str(folder.path)),
+        ("started", run["created"]),
+        ("seed", data.setting("seed") or "see settings"),
+        ("git revision", revision),
+        ("device", run["device"]),
+        ("machine", f"{run['platform']}, Python {run['python']}"),
+        ("versions", ", ".join(f"{package} {version}" for package, version in run["versions"].items())),
+        ("fingerprint", run["fingerprint"]),
+    ]
+    if data.evaluation:
+        used = [f"{network['title']}: {network['checkpoint']}" for network in data.evaluation["networks"].values()]
+        facts.append(("checkpoints", ", ".join(used)))
+    return facts
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.writelines([content]))

@@ -1,0 +1,91 @@
+"""All pictures of a run, in the order a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dsrna.report.architecture_plots import draw_architecture, draw_edges
+from dsrna.report.cell_drawing import draw_cell
+from dsrna.report.learning_curves import draw_search_curves, draw_training_curves
+from dsrna.report.robustness_plot import draw_robustness
+from dsrna.report.run_data import RunData
+from dsrna.report.style import png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CELL_TITLES = {"normal": "Normal cell", "reduce": "Reduction cell"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the report.
+
+    Attributes:
+        name: file name in ``plots/``, without ``.png``.
+        section: the part of the page it belongs to: ``results``, ``cells``, ``search`` or ``training``.
+        caption: what it shows and how to read it.
+        width: width in inches.
+        content: the PNG file.
+    """
+
+    name: str
+    section: str
+    caption: str
+    width: float
+    content: bytes
+
+
+def draw_pictures(data: RunData) -> list[Picture]:
+    """Every picture that the run has the numbers for."""
+    return [
+        Picture(name, section, caption, float(figure.get_size_inches()[0]), png(figure))
+        for name, section, caption, figure in _figures(data)
+        if figure is not None
+    ]
+
+
+def _figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]:
+    if data.evaluation:
+        yield (
+            "robustness",
+            "results",
+            "Accuracy as the adversary gets stronger. The band is the 95 % confidence interval of each point.",
+            draw_robustness(data.evaluation),
+        )
+    if data.genotype:
+        for cell, content in data.genotype["cells"].items():
+            title = CELL_TITLES.get(cell, cell)
+            yield f"cell_{cell}", "cells", f"{title} of the derived genotype.", draw_cell(content, title)
+    yield (
+        "search",
+        "search",
+        "The supernet during the search. The two kinds of steps see different parts of the training images.",
+        draw_search_curves(data),
+    )
+    if data.architecture and data.architecture["epochs"]:
+        yield (
+            "architecture",
+            "search",
+            "Top: how much weight each operation has, averaged over the edges, and how undecided the search is "
+            "(entropy). Bottom: the operations of the genotype that would have been derived at each epoch.",
+            draw_architecture(data.architecture),
+        )
+        for cell in data.architecture["cells"]:
+            yield (
+                f"alphas_{cell}",
+                "search",
+                f"{CELL_TITLES.get(cell, cell)}: operation weights of every edge over the epochs. Edges of the derived "
+                "genotype are framed in the colour of their operation, the others are pale; "
+                "a number is the weight of the edge.",
+                draw_edges(data.architecture, cell),
+            )
+    yield (
+        "training",
+        "training",
+        "Training of the derived network. Robust overfitting would show as a solid red line that falls while the "
+        "dashed red line rises; the dotted line marks the epoch whose weights are kept.",
+        draw_training_curves(data),
+    )

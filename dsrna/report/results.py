@@ -1,0 +1,140 @@
+"""The numbers of ``evaluation.json`` as a person reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Record = dict[str, Any]
+
+NORM_NAMES = {"linf": "\u2113\u221e", "l2": "\u21132"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of the result table with its confidence interval, as text."""
+
+    accuracy: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the result table.
+
+    Attributes:
+        label: name of the attack.
+        threat: the threat model it attacked in; empty where it is the report's.
+        details: how the numbers were got; one line, or one a network where they differ.
+        values: one a network, None where it was not attacked so.
+    """
+
+    label: str
+    threat: str
+    details: list[str]
+    values: list[Value | None]
+
+
+def result_rows(evaluation: dict[str, Any]) -> list[Row]:
+    """The result table: clean accuracy, then every attack in the order of the file; columns are the networks."""
+    columns = [
+        {_row_key(record): record for record in (network["result"]["clean"], *network["result"]["records"])}
+        for network in evaluation["networks"].values()
+    ]
+    keys = list(dict.fromkeys(key for column in columns for key in column))
+    titles = [network["title"] for network in evaluation["networks"].values()]
+    usual = threat_text(**evaluation["threat"])
+    rows = []
+    for key in keys:
+        records = [column.get(key) for column in columns]
+        known = [record for record in records if record is not None]
+        is_clean = known[0]["attack"] == "clean"
+        threat = threat_text(known[0]["norm"], known[0]["eps"])
+        rows.append(
+            Row(
+                label="No attack (clean)" if is_clean else known[0]["label"],
+                threat="" if is_clean or threat == usual else threat,
+                details=_details(titles, records),
+                values=[_value(record) if record else None for record in records],
+            )
+        )
+    return rows
+
+
+def strongest(evaluation: dict[str, Any], network: str) -> Record | None:
+    """The record of the attack in the report's threat model that leaves the lowest accuracy; None without attacks."""
+    threat = evaluation["threat"]
+    records = [
+        record
+        for record in evaluation["networks"][network]["result"]["records"]
+        if record["norm"] == threat["norm"] and record["eps"] == threat["eps"]
+    ]
+    return min(records, key=lambda record: record["accuracy"], default=None)
+
+
+def same_attack(evaluation: dict[str, Any], network: str, record: Record) -> Record | None:
+    """The record of ``network`` for the attack and threat model of another network's ``record``."""
+    records = evaluation["networks"][network]["result"]["records"]
+    return next((other for other in records if _row_key(other) == _row_key(record)), None)
+
+
+def percent(fraction: float) -> str:
+    """A fraction as per cent with one decimal.
+
+    >>> percent(0.9722)
+    '97.2\\u202f%'
+    """
+    return f"{100 * fraction:.1f}\u202f%"
+
+
+def eps_text(norm: str, eps: float) -> str:
+    """A radius as people write it: ``8/255`` where it is one in l_inf, else the number."""
+    scaled = eps * 255
+    if norm == "linf" and abs(scaled - round(scaled)) < 1e-6:
+        return f"{round(scaled)}/255"
+    return f"{eps:.4g}"
+
+
+def threat_text(norm: str, eps: float) -> str:
+    """The threat model in a few characters."""
+    return f"{NORM_NAMES.get(norm, norm)}, eps {eps_text(norm, eps)}"
+
+
+def genotype_text(genotype: dict[str, Any]) -> str:
+    """The genotype in the notation in which papers publish them, ``Genotype(normal=[('skip_connect', 0), …], …)``."""
+    entries = []
+    for cell, content in genotype["cells"].items():
+        operations = [(operation, source) for node in content["nodes"] for operation, source in node]
+        entries += [f"{cell}={operations}", f"{cell}_concat={content['concat']}"]
+    return "Genotype(" + ", ".join(entries) + ")"
+
+
+def _row_key(record: Record) -> tuple[str, str, float]:
+    return (record["attack"], record["norm"], record["eps"])
+
+
+def _value(record: Record) -> Value:
+    low, high = record["interval"]
+    return Value(percent(record["accuracy"]), f"{100 * low:.1f}\u2013{percent(high)}")
+
+
+def _details(titles: list[str], records: list[Record | None]) -> list[str]:
+    texts = [(title, _detail(record)) for title, record in zip(titles, records, strict=True) if record is not None]
+    if len({text for _, text in texts}) == 1:
+        return [texts[0][1]]
+    return [f"{title}: {text}" for title, text in texts]
+
+
+def _detail(record: Record) -> str:
+    parts = [f"{record['engine']} {record['version']}"]
+    if record["steps"]:
+        length = f" of {record['step_size']:.3g}" if record["step_size"] is not None else ""
+        parts.append(f"{_count(record['steps'], 'step')}{length}")
+    if record["restarts"]:
+        parts.append(_count(record["restarts"], "restart"))
+    parts += [f"seed {record['seed']}", _count(record["images"], "image")]
+    return " · ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,65 @@
+"""Robust accuracy against the size of the perturbation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dsrna.report.style import INK, MUTED, NETWORK_COLOURS, OTHER_COLOURS, new_figure, percent_axis, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_robustness(evaluation: dict[str, Any]) -> Figure | None:
+    """One line a network with the band of its intervals; None when no curve was measured.
+
+    The clean accuracy is the point at eps 0. A vertical line marks the report's eps, a dotted one guessing.
+    """
+    networks = {name: network for name, network in evaluation["networks"].items() if network["result"].get("curve")}
+    if not networks:
+        return None
+    threat = evaluation["threat"]
+    every_eps = [record["eps"] for network in networks.values() for record in network["result"]["curve"]]
+    scale = 255 if threat["norm"] == "linf" and _is_whole([*every_eps, threat["eps"]], 255) else 1
+    unit = "/255" if scale == 255 else ""
+
+    figure = new_figure(7.2, 4.0)
+    axes = figure.subplots()
+    for position, (name, network) in enumerate(networks.items()):
+        result = network["result"]
+        points = {record["eps"]: record for record in (_at_zero(result["clean"]), *result["curve"])}
+        records = [points[eps] for eps in sorted(points)]
+        eps = [record["eps"] * scale for record in records]
+        colour = NETWORK_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
+        lower, upper = zip(*(record["interval"] for record in records), strict=True)
+        axes.fill_between(eps, lower, upper, color=colour, alpha=0.16, linewidth=0, gid=f"band:{name}")
+        accuracy = [record["accuracy"] for record in records]
+        axes.plot(eps, accuracy, color=colour, linewidth=2, marker="o", markersize=4, label=network["title"], gid=name)
+    axes.axvline(threat["eps"] * scale, color=INK, linewidth=1.1, linestyle="--", gid="threat")
+    axes.annotate(
+        f" eps = {threat['eps'] * scale:.4g}{unit}",
+        (threat["eps"] * scale, 1.0),
+        xycoords=("data", "axes fraction"),
+        fontsize=8.5,
+        color=INK,
+        va="top",
+    )
+    classes = next(iter(networks.values()))["result"].get("classes")
+    if classes:
+        axes.axhline(1 / classes, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label=f"guessing (1 of {classes})")
+    label = next(iter(networks.values()))["result"]["curve"][0]["label"]
+    norm = {"linf": "$\\ell_\\infty$", "l2": "$\\ell_2$"}.get(threat["norm"], threat["norm"])
+    units = "in 1/255 of the pixel range" if scale == 255 else "pixels in [0, 1]"
+    tidy(axes, x=f"eps of the {norm} ball ({units})", y=f"accuracy under {label}")
+    percent_axis(axes)
+    axes.set_xlim(left=0)
+    axes.legend(fontsize=9, frameon=False, loc="best")
+    return figure
+
+
+def _at_zero(clean: dict[str, Any]) -> dict[str, Any]:
+    return {**clean, "eps": 0.0}
+
+
+def _is_whole(values: list[float], factor: int) -> bool:
+    return all(abs(value * factor - round(value * factor)) < 1e-6 for value in values)

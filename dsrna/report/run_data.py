@@ -1,0 +1,73 @@
+"""What a run folder holds, read once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from dsrna.run_folder import RunFolder, read_document, read_json
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The contents of a run folder; a part that the run didn't write (yet) is None or empty.
+
+    Attributes:
+        run: ``run.json``.
+        config_text: ``config.yaml``, as text.
+        overrides: what the user typed.
+        epochs: the per-epoch records of ``metrics.jsonl``.
+        architecture: ``search/architecture.json``.
+        genotype: ``genotype.json``.
+        evaluation: ``evaluation.json``.
+    """
+
+    run: dict[str, Any]
+    config_text: str
+    overrides: list[str]
+    epochs: list[dict[str, Any]]
+    architecture: dict[str, Any] | None
+    genotype: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> RunData:
+        """Raises CheckpointError when ``folder`` is no run folder, or a file in it is damaged or of another version."""
+        genotype, evaluation, architecture = folder.genotype_json, folder.evaluation_json, folder.architecture_json
+        return cls(
+            run=folder.read_run(),
+            config_text=folder.config_yaml.read_text(encoding="utf-8") if folder.config_yaml.is_file() else "",
+            overrides=folder.read_overrides(),
+            epochs=[record for record in folder.read_metrics() if record.get("kind") == "epoch"],
+            architecture=read_json(architecture) if architecture.is_file() else None,
+            genotype=read_document(genotype, "dsrna.genotype", 1) if genotype.is_file() else None,
+            evaluation=read_document(evaluation, "dsrna.evaluation", 1) if evaluation.is_file() else None,
+        )
+
+    def curve(self, key: str) -> tuple[list[int], list[float]]:
+        """Epochs and values of one logged key, e.g. ``"search/val/loss"``; empty when it was not logged."""
+        records = [record for record in self.epochs if record.get(key) is not None]
+        return [record["epoch"] for record in records], [record[key] for record in records]
+
+    def setting(self, *path: str) -> str | None:
+        """The scalar at ``path`` in ``config.yaml``, e.g. ``setting("threat", "eps")``; None when there is none.
+
+        Reads the block style with two spaces a level in which configs are dumped; lists are not looked into.
+        """
+        lines, value = self.config_text.splitlines(), None
+        for depth, key in enumerate(path):
+            entry = re.compile(rf"{'  ' * depth}{re.escape(key)}:(?: (.*))?")
+            found = [(number, match[1]) for number, line in enumerate(lines) if (match := entry.fullmatch(line))]
+            if not found:
+                return None
+            number, value = found[0]
+            inner = "  " * (depth + 1)
+            lines = list(takewhile(lambda line, inner=inner: line.startswith(inner), lines[number + 1 :]))
+        return None if value in (None, "", "null") else value.strip("'\"")
+
+    def part(self, group: str) -> str | None:
+        """The name of the part chosen in a config group: the module of its ``_target_``, e.g. ``"jacobian"``."""
+        target = self.setting(group, "_target_")
+        return target.split(".")[-2] if target and "." in target else None

@@ -1,0 +1,92 @@
+"""Colours and figures that all pictures share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1f2933"
+MUTED = "#7b8794"
+RULE = "#d9dee3"
+
+CLEAN = "#0072b2"
+ADVERSARIAL = "#d1495b"
+NETWORK_COLOURS = {"retrain": "#0072b2", "baseline": "#d55e00"}
+
+# Distinguishable with the common colour blindnesses; convolutions of one family share a hue.
+OPERATION_COLOURS = {
+    "none": "#c3c9d0",
+    "skip_connect": "#d55e00",
+    "max_pool_3x3": "#e69f00",
+    "avg_pool_3x3": "#f0d35a",
+    "sep_conv_3x3": "#0a5fa5",
+    "sep_conv_5x5": "#5fb1e6",
+    "dil_conv_3x3": "#00795c",
+    "dil_conv_5x5": "#79c9a8",
+}
+OTHER_COLOURS = ("#7b4fa3", "#c77dba", "#8c6d46", "#5a6b7b")
+
+
+def operation_colours(operations: Iterable[str]) -> dict[str, str]:
+    """Operation -> colour; an operation that has no fixed colour gets one by its position."""
+    colours: dict[str, str] = {}
+    for operation in operations:
+        others = sum(name not in OPERATION_COLOURS for name in colours)
+        colours[operation] = OPERATION_COLOURS.get(operation, OTHER_COLOURS[others % len(OTHER_COLOURS)])
+    return colours
+
+
+def text_colour(background: str) -> str:
+    """Black or white, whichever reads better on ``background`` (relative luminance of ITU-R BT.709)."""
+    red, green, blue = (int(background[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return "#ffffff" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else INK
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A white figure of ``width`` x ``height`` inches that knows how to draw itself, outside pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    """The house style of a plot: title at the left, light grid, no box."""
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
+    axes.set_xlabel(x, fontsize=9, color=INK)
+    axes.set_ylabel(y, fontsize=9, color=INK)
+    axes.tick_params(labelsize=8.5, colors=INK, length=3)
+    axes.grid(color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(MUTED)
+
+
+def whole_epochs(axes: Axes) -> None:
+    """Ticks at whole epochs only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+
+
+def percent_axis(axes: Axes) -> None:
+    """The y axis shows fractions in [0, 1] as per cent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, at twice the density it is shown at, so that it is sharp on good screens and on paper."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
+    return buffer.getvalue()

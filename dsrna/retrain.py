@@ -1,0 +1,8 @@
+"""Retrain a genotype, evaluate, report: `python -m dsrna.retrain from=RUN_FOLDER|genotype.json|NAME`."""
+
+from __future__ import annotations
+
+from dsrna.pipeline.entry import main_of
+
+if __name__ == "__main__":
+    main_of("retrain")

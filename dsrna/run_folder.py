@@ -1,0 +1,358 @@
+"""The run folder: every file in it is named here, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dsrna import __version__
+from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
+from dsrna.files import write_atomically, write_json, write_text
+
+SCHEMA = "dsrna.run"
+VERSION = 1
+
+StageState = Literal["pending", "running", "done", "failed", "interrupted"]
+
+RECORDED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "scikit-learn",
+    "matplotlib",
+    "foolbox",
+    "pyautoattack",
+    "wandb",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder, the only hand-over between stages.
+
+    ``RunFolder(path)`` only names files; use :meth:`create` to start a run and :meth:`open` to read one.
+    A stage (``"search"``, ``"retrain"``, ``"baseline"``) keeps its checkpoints in the sub-folder of its name.
+    """
+
+    path: Path
+
+    @property
+    def run_json(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def config_yaml(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def overrides_yaml(self) -> Path:
+        return self.path / "overrides.yaml"
+
+    @property
+    def metrics_jsonl(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def genotype_json(self) -> Path:
+        return self.path / "genotype.json"
+
+    @property
+    def architecture_json(self) -> Path:
+        return self.path / "search" / "architecture.json"
+
+    @property
+    def evaluation_json(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        return self.path / "evaluation"
+
+    @property
+    def plots_dir(self) -> Path:
+        return self.path / "plots"
+
+    @property
+    def report_html(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def run_log(self) -> Path:
+        return self.path / "run.log"
+
+    def last_checkpoint(self, stage: str) -> Path:
+        """Where ``stage`` keeps everything it needs to continue exactly."""
+        return self.path / stage / "last.ckpt"
+
+    def best_checkpoint(self, stage: str) -> Path:
+        """Where ``stage`` keeps the weights with the highest robust accuracy on the validation split."""
+        return self.path / stage / "best.ckpt"
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        kind: str,
+        fingerprint: str,
+        config_text: str,
+        overrides: Sequence[str],
+        stages: Sequence[str],
+        device: str,
+        command: str | None = None,
+    ) -> RunFolder:
+        """Makes the folder with ``run.json``, ``config.yaml`` and ``overrides.yaml``; every stage is ``pending``.
+
+        Args:
+            path: the folder; it may exist, but must not hold a run.
+            kind: the entry point, e.g. ``"search"``.
+            fingerprint: hash of all settings that change results; a resumed run must have the same.
+            config_text: the resolved config as YAML.
+            overrides: what the user typed, one ``key=value`` each.
+            stages: the stages this run will walk through, in order.
+            device: where it computes, e.g. ``"cpu"`` or ``"cuda:0 (NVIDIA H200)"``.
+            command: the command line to print under "how to reproduce"; by default this process's.
+
+        Raises:
+            ConfigError: ``path`` holds a run already, or can't be written to.
+        """
+        folder = cls(Path(path))
+        with writing_to(folder.path):
+            if folder.run_json.exists():
+                raise ConfigError(
+                    f"Expected a folder without a run, got {folder.path}, which holds one. (conf: out) "
+                    "Continue it with resume=auto, or choose another folder with out=FOLDER."
+                )
+            write_text(folder.config_yaml, config_text)
+            write_json(folder.overrides_yaml, list(overrides))  # JSON is YAML, and needs no YAML parser to read
+            write_json(
+                folder.run_json,
+                {
+                    "schema": SCHEMA,
+                    "version": VERSION,
+                    "kind": kind,
+                    "fingerprint": fingerprint,
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "git": git_state(),
+                    "versions": library_versions(),
+                    "python": platform.python_version(),
+                    "platform": platform.platform(),
+                    "device": device,
+                    "command": _this_command() if command is None else command,
+                    "stages": {stage: {"state": "pending"} for stage in stages},
+                },
+            )
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The run folder at ``path``.
+
+        Raises:
+            CheckpointError: there is no run folder, its ``run.json`` is damaged, or it is of another schema version.
+        """
+        folder = cls(Path(path))
+        folder.read_run()
+        return folder
+
+    def read_run(self) -> dict[str, Any]:
+        """``run.json``, checked. Raises CheckpointError as :meth:`open` does."""
+        if not self.run_json.is_file():
+            raise CheckpointError(
+                f"Expected a run folder, got {self.path}, which has no run.json. "
+                "Give the folder that a run wrote (its `out`), not a folder above or below it."
+            )
+        return read_document(self.run_json, SCHEMA, VERSION)
+
+    def set_stage(self, stage: str, state: StageState, seconds: float | None = None) -> None:
+        """Notes in ``run.json``, atomically, how far ``stage`` is.
+
+        Args:
+            stage: its name; one that was not announced to :meth:`create` is added.
+            state: ``pending``, ``running``, ``done``, ``failed`` or ``interrupted``.
+            seconds: wall-clock time spent in the stage so far; None keeps what was noted before.
+        """
+        if state not in get_args(StageState):
+            raise ValueError(f"Expected a state of {get_args(StageState)}, got {state!r}.")
+        run = self.read_run()
+        entry = run["stages"].setdefault(stage, {})
+        entry["state"] = state
+        if seconds is not None:
+            entry["seconds"] = round(seconds, 3)
+        with writing_to(self.path):
+            write_json(self.run_json, run)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every stage of the run is done."""
+        stages = self.read_run()["stages"].values()
+        return bool(stages) and all(stage["state"] == "done" for stage in stages)
+
+    def read_overrides(self) -> list[str]:
+        """What the user typed, one ``key=value`` each; empty when the file is absent."""
+        return list(read_json(self.overrides_yaml)) if self.overrides_yaml.is_file() else []
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """Adds one line to ``metrics.jsonl``.
+
+        Raises:
+            NonFiniteError: a value is NaN or infinite, which JSON can't hold.
+            ConfigError: the folder can't be written to.
+        """
+        bad = [key for key, value in record.items() if isinstance(value, float) and not math.isfinite(value)]
+        if bad:
+            where = f"stage {record.get('stage')}, epoch {record.get('epoch')}, step {record.get('step')}"
+            raise NonFiniteError(
+                f"Expected finite numbers to log, got {bad} = {[record[key] for key in bad]} in {where}."
+            )
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        with writing_to(self.path), self.metrics_jsonl.open("a+b") as file:
+            _cut_unfinished_line(file.fileno())
+            file.write(line)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All records of ``metrics.jsonl`` in order; a last line that a killed process left unfinished is no record.
+
+        Raises:
+            CheckpointError: a finished line is not JSON.
+        """
+        return [record for _, record in self._metric_lines()]
+
+    def truncate_metrics(self, stage: str, step: int) -> None:
+        """Drops, atomically, the records of ``stage`` later than ``step`` (all other lines stay byte for byte).
+
+        Called when ``stage`` continues from a checkpoint taken at ``step``, so that the file of a killed and resumed
+        run ends equal to that of an uninterrupted one. A record without a step is kept.
+        """
+        if not self.metrics_jsonl.exists():
+            return
+        kept = b"".join(
+            line
+            for line, record in self._metric_lines()
+            if record.get("stage") != stage or record.get("step", step) <= step
+        )
+        with writing_to(self.path):
+            write_atomically(self.metrics_jsonl, lambda file: file.writelines([kept]))
+
+    def _metric_lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        if not self.metrics_jsonl.exists():
+            return
+        for number, line in enumerate(self.metrics_jsonl.read_bytes().splitlines(keepends=True), start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield line, json.loads(line)
+            except ValueError as error:
+                raise CheckpointError(
+                    f"Expected JSON in line {number} of {self.metrics_jsonl}, got a damaged line ({error}). "
+                    "Remove that line, or restore the file."
+                ) from error
+
+
+def read_json(path: Path) -> Any:
+    """The value in the JSON file ``path``; CheckpointError when it is missing or not whole."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"Expected a readable file {path}, got: {error.strerror}.") from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"Expected JSON in {path}, got a truncated or damaged file ({error}). "
+            "Restore it from a copy, or run again into another folder with out=FOLDER."
+        ) from error
+
+
+def read_document(path: Path, schema: str, version: int) -> dict[str, Any]:
+    """The object in ``path``, which must say ``{"schema": schema, "version": version, …}``.
+
+    Raises:
+        CheckpointError: missing, damaged, another schema, or another version.
+    """
+    value = read_json(path)
+    found = (value.get("schema"), value.get("version")) if isinstance(value, dict) else (None, None)
+    if found != (schema, version):
+        raise CheckpointError(
+            f"Expected {schema} version {version} in {path}, got {found[0]} version {found[1]}. "
+            "Read it with the dsrna release that wrote it, or run again."
+        )
+    return value
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turns an operating-system error in the block into a ConfigError that names ``folder``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a folder that can be written to, got {folder}: {error.strerror}. "
+            "Choose another one with out=FOLDER. (conf: out)"
+        ) from error
+
+
+def git_state() -> dict[str, Any] | None:
+    """``{"revision": …, "dirty": …}`` of the checkout this package lies in, else of the current folder's, if any."""
+    package = Path(__file__).parent
+    # An installed package may lie, ignored, inside somebody else's checkout: only a tracked one speaks for it.
+    is_checkout = _git(package, "ls-files", "--error-unmatch", Path(__file__).name) is not None
+    where = package if is_checkout else Path.cwd()
+    revision = _git(where, "rev-parse", "HEAD")
+    changes = _git(where, "status", "--porcelain", "--untracked-files=no")
+    if revision is None or changes is None:
+        return None
+    return {"revision": revision, "dirty": bool(changes)}
+
+
+def library_versions() -> dict[str, str]:
+    """Package -> version, for those installed packages that results may depend on; imports none of them."""
+    versions = {"dsrna": __version__}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git(where: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(where), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _this_command() -> str:
+    interpreter, *rest = sys.orig_argv
+    return shlex.join([Path(interpreter).name, *rest])
+
+
+def _cut_unfinished_line(descriptor: int) -> None:
+    """Cuts what follows the last newline, so that the next line isn't glued to what a killed process left."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return
+    content = os.pread(descriptor, size, 0)
+    os.ftruncate(descriptor, content.rfind(b"\n") + 1)

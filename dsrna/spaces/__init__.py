@@ -1,0 +1,1 @@
+"""Search spaces: primitives, topology, genotypes and their files, supernets and derived networks."""

@@ -1,0 +1,36 @@
+"""Checks of operation weights against the shapes that a space expects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dsrna.errors import ConfigError
+from dsrna.types import OperationWeights
+
+
+def check_operation_weights(weights: OperationWeights, shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Refuses operation weights of another space or size. Looks at shapes alone, so it costs nothing.
+
+    Args:
+        weights: cell type -> weights.
+        shapes: cell type -> expected (E, O).
+
+    Raises:
+        ConfigError: cell types or shapes differ.
+    """
+    if set(weights) != set(shapes):
+        raise ConfigError(
+            f"Expected operation weights for the cell types {', '.join(shapes)}, got {', '.join(weights) or 'none'}; "
+            "build them from the same search space as the network."
+        )
+    for cell_type, shape in shapes.items():
+        operations, edges = weights[cell_type]
+        if tuple(operations.shape) != shape:
+            raise ConfigError(
+                f"Expected operation weights of shape {shape} (edges, operations) for cell type {cell_type}, "
+                f"got {tuple(operations.shape)}; build them from the same search space as the network."
+            )
+        if edges is not None and tuple(edges.shape) != shape[:1]:
+            raise ConfigError(
+                f"Expected edge weights of shape {shape[:1]} for cell type {cell_type}, got {tuple(edges.shape)}."
+            )

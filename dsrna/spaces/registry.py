@@ -1,0 +1,22 @@
+"""The search spaces by the names that stand in saved genotypes."""
+
+from __future__ import annotations
+
+from dsrna.errors import GenotypeError
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.spaces.genotype import Genotype
+from dsrna.spaces.names import unknown_name
+from dsrna.spaces.search_space import SearchSpace
+
+SPACES: dict[str, type[SearchSpace]] = {DartsSpace.name: DartsSpace}
+
+
+def space_of(genotype: Genotype) -> SearchSpace:
+    """The space that a genotype names, with its usual operations and as many nodes as the genotype has.
+
+    Raises:
+        GenotypeError: no space has that name.
+    """
+    if genotype.space not in SPACES:
+        raise GenotypeError(f"space: {unknown_name('search space', genotype.space, SPACES)}")
+    return SPACES[genotype.space].fitting(genotype)

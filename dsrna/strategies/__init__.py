@@ -1,0 +1,1 @@
+"""Search strategies: how alphas become operation weights, and how the hypergradient is taken."""

@@ -1,0 +1,24 @@
+"""How undecided operation weights are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def operation_entropy(operations: Tensor) -> Tensor:
+    """Entropy -sum_o w_o ln w_o of the operation weights of an edge, averaged over the edges of a cell.
+
+    Differentiable, also where a weight is zero.
+
+    Args:
+        operations: (E, O) operation weights; rows sum to 1.
+
+    Returns:
+        Scalar in nats, from 0 (every edge one-hot) to ln O (every edge uniform).
+
+    >>> operation_entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))  # (ln 2 + 0) / 2
+    tensor(0.3466)
+    """
+    smallest = torch.finfo(operations.dtype).tiny
+    return -(operations * operations.clamp(min=smallest).log()).sum(dim=1).mean()

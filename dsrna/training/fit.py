@@ -1,0 +1,112 @@
+"""Running one stage's module to its last epoch, from the start or from its checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers.logger import Logger
+
+from dsrna.data.loader import BatchLoader, PairedLoader
+from dsrna.errors import ConfigError
+from dsrna.run_folder import RunFolder
+from dsrna.training.checkpoints import SaveLast, load_checkpoint
+from dsrna.training.folder_logger import FolderLogger
+from dsrna.training.progress_callback import ProgressCallback
+from dsrna.training.stage_module import StageModule, checkpoint_state
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """What all stages of a run share; see ``conf/trainer``."""
+
+    accelerator: str
+    precision: str
+    deterministic: bool
+    progress: str
+    checkpoint_minutes: float
+    limit_batches: int | None
+
+
+def fit(
+    module: StageModule,
+    train: BatchLoader | PairedLoader,
+    validation: BatchLoader,
+    folder: RunFolder,
+    options: TrainerOptions,
+    loggers: list[Logger],
+) -> None:
+    """Trains to the module's last epoch. Continues from the stage's checkpoint where there is one.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or was made with other settings.
+        ConfigError: the accelerator is not there.
+        Interrupted: Ctrl-C, after the state was saved.
+        NonFiniteError: a loss or gradient became NaN or infinite.
+    """
+    last = folder.last_checkpoint(module.stage)
+    resuming = last.exists()
+    if resuming:
+        checkpoint = load_checkpoint(last)
+        state = checkpoint_state(checkpoint, module.stage, module.fingerprint)
+        finished = state["next_batch"] == 0
+        train.epoch = state["epoch"] + int(finished)
+        train.start_batch = 0 if finished else state["next_batch"]
+        folder.truncate_metrics(module.stage, int(checkpoint["global_step"]))
+    trainer = pl.Trainer(
+        accelerator=options.accelerator,
+        devices=1,
+        precision=options.precision,  # type: ignore[arg-type]
+        deterministic="warn" if options.deterministic else False,
+        max_epochs=module.epochs,
+        limit_train_batches=options.limit_batches,
+        limit_val_batches=options.limit_batches,
+        logger=[FolderLogger(folder, module.stage), *loggers],
+        callbacks=[SaveLast(last, options.checkpoint_minutes), ProgressCallback(module.stage, options.progress)],
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+        log_every_n_steps=1,
+        default_root_dir=str(folder.path),
+    )
+    with warnings.catch_warnings():
+        # Our loaders decode in memory or in their own thread; Lightning counts DataLoader workers.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+        trainer.fit(
+            module,
+            train,
+            validation,
+            ckpt_path=str(last) if resuming else None,
+            weights_only=True if resuming else None,
+        )
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that a Trainer with this accelerator would use.
+
+    Raises:
+        ConfigError: it is not there, or not one that dsrna knows.
+    """
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    if accelerator in ("gpu", "cuda"):
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "Expected a GPU, found none: use trainer=auto or trainer=cpu. (conf: trainer.accelerator)"
+            )
+        return torch.device("cuda", 0)
+    if accelerator == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    raise ConfigError(f"Expected auto, cpu or gpu, got {accelerator!r}. (conf: trainer.accelerator)")
+
+
+def device_name(device: torch.device) -> str:
+    """The device for people, e.g. ``cuda:0 (NVIDIA H200)`` or ``cpu (2 threads)``."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)"

@@ -1,0 +1,115 @@
+"""Retraining a derived network from scratch, standard or adversarially, with the checkpoint chosen on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dsrna.attacks.pgd import PGD
+from dsrna.data.loader import Batch
+from dsrna.functional.seeding import generator
+from dsrna.nn.modes import evaluation_mode
+from dsrna.objectives.base import Objective
+from dsrna.spaces.derived_network import DerivedNetwork
+from dsrna.training.stage_module import StageModule, accuracy
+
+
+class RetrainModule(StageModule):
+    """Trains the network on an objective, and keeps the weights that do best on the validation split.
+
+    "Best" is lexicographic: (robust accuracy, clean accuracy) under PGD for an adversarial objective, clean accuracy
+    first for the standard baseline, whose robust accuracy is near 0 all along. The test split is never seen.
+
+    Args:
+        network: the derived network.
+        objective: training loss, see ``dsrna.objectives``.
+        selection_attack: PGD on the validation split, once an epoch.
+        robust_first: whether robust accuracy decides, or clean accuracy.
+        drop_path: largest drop-path probability; grows linearly over the epochs as in DARTS.
+        ema_decay: decay of the weights' exponential moving average, which then is what is validated and kept; 0: none.
+        gradient_clip: largest norm of the gradient; 0: not clipped.
+        make_optimizer: weights -> (optimiser, schedule or None).
+        on_best: called with the state dict of the network (or its average) and its numbers, to write it down.
+        base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
+    """
+
+    def __init__(
+        self,
+        network: DerivedNetwork,
+        *,
+        objective: Objective,
+        selection_attack: PGD,
+        robust_first: bool,
+        drop_path: float,
+        ema_decay: float,
+        gradient_clip: float,
+        make_optimizer: Callable[[list[nn.Parameter]], tuple[Any, Any]],
+        on_best: Callable[[dict[str, torch.Tensor], dict[str, float]], None],
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        self.network, self.objective, self.selection_attack = network, objective, selection_attack
+        self.robust_first, self.drop_path, self.gradient_clip = robust_first, drop_path, gradient_clip
+        self.average = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+            if ema_decay
+            else None
+        )
+        self._make_optimizer, self._on_best = make_optimizer, on_best
+        self.weights = [p for _, p in sorted(network.named_parameters())]
+        self.best: list[float] = []
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.network if self.average is None else self.average.module
+
+    def configure_optimizers(self) -> Any:
+        optimizer, schedule = self._make_optimizer(self.weights)
+        return [optimizer], [] if schedule is None else [schedule]
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.network.set_drop_path(self.drop_path * self.current_epoch / self.epochs)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        x, y = batch
+        noise = generator(self.seed, self.stage, "attack", self.current_epoch, batch_idx)
+        result = self.objective(self.network, x, y, noise, self.network.forward_with_auxiliary)
+        loss = self.finite(result.loss, "The training loss")
+        self.weight_step(loss, self.weights, self.gradient_clip)
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.averages.add("train/loss", loss.detach(), len(y))
+        name = "train/acc" if result.inputs is x else "train/acc_adv"
+        self.averages.add(name, accuracy(result.logits, y), len(y))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        x, y = batch
+        model = self.judged
+        noise = generator(self.seed, self.stage, "selection", batch_idx)  # the same start every epoch: comparable
+        with torch.enable_grad():
+            x_adv = self.selection_attack(model, x, y, noise)
+        with torch.no_grad(), evaluation_mode(model):
+            self.averages.add("val/acc", accuracy(model(x), y), len(y))
+            self.averages.add("val/acc_adv", accuracy(model(x_adv), y), len(y))
+
+    def on_train_epoch_end(self) -> None:
+        clean, robust = self.averages.mean("val/acc"), self.averages.mean("val/acc_adv")
+        standing = [robust, clean] if self.robust_first else [clean, robust]
+        if standing >= self.best:  # on a tie the later, longer-trained one
+            self.best = standing
+            self._on_best(
+                self.judged.state_dict(), {"epoch": self.current_epoch, "val/acc": clean, "val/acc_adv": robust}
+            )
+        self.finish_epoch({})
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]

@@ -1,0 +1,133 @@
+"""The search: weight steps and architecture steps in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsrna.data.loader import Batch
+from dsrna.functional.seeding import generator
+from dsrna.metrics.base import RobustnessMetric
+from dsrna.nn.modes import batchnorm_statistics_frozen
+from dsrna.spaces.search_space import SearchSpace
+from dsrna.strategies.hypergradient import Hypergradient, InnerStep
+from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.training.architecture_history import ArchitectureHistory
+from dsrna.training.metric_weight import MetricWeight
+from dsrna.training.stage_module import StageModule, accuracy
+
+
+class SearchModule(StageModule):
+    """Alternates, batch by batch, an architecture step and a weight step.
+
+    Architecture step (on the architecture half; not during warm-up):
+        alphas <- Adam(d/d alphas [ L_val - gamma * mean_x R(x) + entropy_weight * H ])
+    where R is the robustness metric (DSRNA Eq. 16), H the entropy of the operation weights, and the derivative is first
+    order or unrolled. Weight step (on the weights half): w <- SGD(grad_w L_train), clipped.
+
+    Weight steps leave the alphas as they are, architecture steps leave the weights and BatchNorm's running statistics
+    as they are. The architecture step comes first, as in DARTS's released code.
+
+    Args:
+        model: the supernet with its alphas.
+        space: the search space, for deriving.
+        hypergradient: how the derivative in the alphas is taken.
+        metric: the robustness metric, or None for plain DARTS.
+        metric_weight: gamma and its schedule.
+        warmup_epochs: epochs without architecture steps.
+        gradient_clip: largest norm of the weights' gradient; 0 switches clipping off.
+        entropy_weight: >= 0; pushes operation weights towards one-hot.
+        make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
+        on_epoch: called with the history at the end of each epoch, to write it down.
+        base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
+    """
+
+    def __init__(
+        self,
+        model: RelaxedSupernet,
+        space: SearchSpace,
+        *,
+        hypergradient: Hypergradient,
+        metric: RobustnessMetric | None,
+        metric_weight: MetricWeight,
+        warmup_epochs: int,
+        gradient_clip: float,
+        entropy_weight: float,
+        make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
+        on_epoch: Callable[[ArchitectureHistory], None],
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        self.model, self.hypergradient, self.metric = model, hypergradient, metric
+        self.metric_weight, self.warmup_epochs = metric_weight, warmup_epochs
+        self.gradient_clip, self.entropy_weight = gradient_clip, entropy_weight
+        self.history = ArchitectureHistory(space)
+        self._make_optimizers, self._on_epoch = make_optimizers, on_epoch
+        # By name: the order in which an optimiser's state is restored must not depend on how the modules were made.
+        self.weights = [p for _, p in sorted(model.supernet.named_parameters())]
+        self.alphas = [p for _, p in sorted(model.architecture.named_parameters())]
+
+    def configure_optimizers(self) -> Any:
+        weights_optimizer, alphas_optimizer, schedule = self._make_optimizers(self.weights, self.alphas)
+        return [weights_optimizer, alphas_optimizer], [] if schedule is None else [schedule]
+
+    def training_step(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:
+        (x, y), (x_val, y_val) = batch
+        if self.current_epoch >= self.warmup_epochs:
+            self._architecture_step((x, y), (x_val, y_val), batch_idx)
+        logits = self.model(x)
+        loss = self.finite(F.cross_entropy(logits, y), "The training loss")
+        self.weight_step(loss, self.weights, self.gradient_clip)
+        self.averages.add("train/loss", loss.detach(), len(y))
+        self.averages.add("train/acc", accuracy(logits, y), len(y))
+
+    def _architecture_step(self, train: Batch, validation: Batch, batch_idx: int) -> None:
+        optimizer: torch.optim.Optimizer = self.optimizers(use_pl_optimizer=False)[1]  # type: ignore[index]
+        with batchnorm_statistics_frozen(self.model):
+            result = self.hypergradient(
+                validation_loss=lambda: self._objective(validation, batch_idx),
+                training_loss=lambda: F.cross_entropy(self.model(train[0]), train[1]),
+                alphas=self.alphas,
+                weights=self.weights,
+                inner=InnerStep.of(self.weights_optimizer(), self.weights),
+            )
+        for alpha, gradient in zip(self.alphas, result.gradients, strict=True):
+            alpha.grad = self.finite(gradient, "The architecture gradient")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _objective(self, batch: Batch, batch_idx: int) -> Tensor:
+        """L_val - gamma * mean R + entropy_weight * H."""
+        x, y = batch
+        loss = F.cross_entropy(self.model(x), y)
+        gamma = self.metric_weight.at(self.current_epoch)
+        if self.metric is not None and gamma > 0:
+            noise = generator(self.seed, "metric", self.current_epoch, batch_idx)
+            score = self.metric(self.model, x, y, noise).mean()
+            loss = loss - gamma * score
+            self.averages.add("val/score", score.detach(), len(y))
+        if self.entropy_weight > 0:
+            loss = loss + self.entropy_weight * self.model.architecture.entropy()
+        return self.finite(loss, "The architecture loss")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        x, y = batch
+        with torch.no_grad():
+            logits = self.model(x)
+        self.averages.add("val/loss", F.cross_entropy(logits, y), len(y))
+        self.averages.add("val/acc", accuracy(logits, y), len(y))
+
+    def on_train_epoch_end(self) -> None:
+        numbers = self.history.add(self.current_epoch, self.model.architecture())
+        self._on_epoch(self.history)
+        self.finish_epoch(numbers)
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"history": self.history.epochs}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self.history.epochs = state["history"]

@@ -1,0 +1,165 @@
+"""What the search and the retrain module share: position, running means, random state, records, learning rates."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from dsrna.data.loader import BatchLoader, PairedLoader
+from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
+from dsrna.training.averages import Averages
+from dsrna.training.checkpoints import rng_state, set_rng_state
+
+log = logging.getLogger("dsrna")
+
+
+class StageModule(pl.LightningModule):
+    """A stage of training with manual optimisation that resumes at any batch, bit for bit.
+
+    Every checkpoint holds, beside Lightning's part, the stage's name, the run's fingerprint, the position (epoch and
+    next batch), the running means of the epoch, and the random state. Lightning's ``global_step`` counts weight steps:
+    only the optimiser of the weights is stepped through Lightning.
+
+    Args:
+        stage: prefix of logged keys, e.g. ``"search"``.
+        seed: the run's seed; whatever is drawn comes from (seed, purpose, epoch, batch).
+        fingerprint: the run's; a checkpoint of another run is refused.
+        epochs: how many there will be.
+        schedule_interval: ``"epoch"`` or ``"step"``: when the learning-rate schedule advances.
+    """
+
+    def __init__(self, *, stage: str, seed: int, fingerprint: str, epochs: int, schedule_interval: str) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.stage, self.seed, self.fingerprint, self.epochs = stage, seed, fingerprint, epochs
+        self.schedule_interval = schedule_interval
+        self.averages = Averages()
+        self.next_batch = 0
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
+
+    def on_fit_start(self) -> None:
+        trainer = self.trainer
+        if trainer.gradient_clip_val is not None or trainer.accumulate_grad_batches != 1:
+            raise ConfigError(
+                "The steps are taken by hand: leave the Trainer's gradient_clip_val and accumulate_grad_batches alone "
+                f"and set {self.stage}.gradient_clip and {self.stage}.batch_size."
+            )
+        if trainer.world_size != 1:
+            raise ConfigError(f"Expected one device, got {trainer.world_size}: run jobs side by side with a multirun.")
+        self._started = time.monotonic()
+
+    def on_train_epoch_start(self) -> None:
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, BatchLoader | PairedLoader):
+            loader.epoch = self.current_epoch
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.next_batch = batch_idx + 1
+
+    def finish_epoch(self, extra: dict[str, float]) -> None:
+        """Logs the epoch's record and advances the schedule; a module calls it at the end of its epoch hook."""
+        record = {f"{self.stage}/{name}": value for name, value in self.averages.pop().items()}
+        record |= {f"{self.stage}/{name}": value for name, value in extra.items()}
+        record[f"{self.stage}/lr"] = float(self.weights_optimizer().param_groups[0]["lr"])
+        record[f"{self.stage}/seconds"] = round(self._seconds_before + time.monotonic() - self._started, 3)
+        self._started, self._seconds_before = time.monotonic(), 0.0
+        for logger in self.trainer.loggers:
+            logger.log_metrics({"epoch": self.current_epoch, **record}, step=self.global_step)
+        log.info("%s epoch %d of %d: %s", self.stage, self.current_epoch + 1, self.epochs, short(record))
+        if self.schedule_interval == "epoch":
+            self.advance_schedule()
+        self.next_batch = 0
+
+    def weights_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of the network weights, always the first one."""
+        optimizers = self.optimizers()
+        return optimizers[0] if isinstance(optimizers, list) else optimizers  # type: ignore[return-value]
+
+    def advance_schedule(self) -> None:
+        schedulers = self.lr_schedulers()
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            if scheduler is not None:
+                scheduler.step()  # type: ignore[call-arg]
+
+    def weight_step(self, loss: Tensor, weights: list[nn.Parameter], clip: float) -> None:
+        """One step down ``loss`` in ``weights`` and in nothing else, with the gradient's norm clipped (0: not)."""
+        optimizer = self.weights_optimizer()
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+        if clip > 0:
+            nn.utils.clip_grad_norm_(weights, clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if self.schedule_interval == "step":
+            self.advance_schedule()
+
+    def finite(self, value: Tensor, what: str) -> Tensor:
+        """``value``, or a NonFiniteError that says where the run was."""
+        if not bool(torch.isfinite(value).all()):
+            raise NonFiniteError(
+                f"{what} became {value.detach().float().mean().item()} in {self.stage}, "
+                f"epoch {self.current_epoch + 1}, step {self.global_step}. Lower the learning rate or clip the gradient ({self.stage}.gradient_clip)."
+            )
+        return value
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["dsrna"] = {
+            "stage": self.stage,
+            "fingerprint": self.fingerprint,
+            "epoch": self.current_epoch,
+            "next_batch": self.next_batch,
+            "averages": self.averages.state_dict(),
+            "rng": rng_state(),
+            "seconds": self._seconds_before + time.monotonic() - self._started,
+            "extra": self.extra_state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint_state(checkpoint, self.stage, self.fingerprint)
+        self.averages.load_state_dict(state["averages"])
+        self.next_batch = state["next_batch"]
+        self._seconds_before = state["seconds"]
+        self.load_extra_state(state["extra"])
+        self._rng_to_restore = state["rng"]
+
+    def on_train_start(self) -> None:
+        if (state := getattr(self, "_rng_to_restore", None)) is not None:
+            set_rng_state(state)
+
+    def extra_state(self) -> dict[str, Any]:
+        """Plain types that a subclass adds to every checkpoint."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Takes back what :meth:`extra_state` gave."""
+
+
+def checkpoint_state(checkpoint: dict[str, Any], stage: str, fingerprint: str) -> dict[str, Any]:
+    """dsrna's part of a checkpoint.
+
+    Raises:
+        CheckpointError: it is of another stage or was made with other settings.
+    """
+    state = checkpoint.get("dsrna")
+    if not isinstance(state, dict) or state.get("stage") != stage:
+        raise CheckpointError(f"Expected a checkpoint of the {stage} stage. Start the stage again.")
+    if state["fingerprint"] != fingerprint:
+        raise CheckpointError("The checkpoint was made with other settings. Use those, or start a new run.")
+    return state
+
+
+def accuracy(logits: Tensor, y: Tensor) -> Tensor:
+    """Share of images whose largest logit is that of their class, in [0, 1]."""
+    return (logits.detach().argmax(1) == y).float().mean()
+
+
+def short(record: dict[str, float]) -> str:
+    """The record as a line for people: names without their stage."""
+    return "  ".join(f"{key.partition('/')[2]} {value:.4g}" for key, value in record.items())

@@ -1,0 +1,57 @@
+"""Products with the Jacobian, against a Jacobian written out by hand."""
+
+import torch
+
+from dsrna.functional.jacobian import central_difference, directional_derivative, jacobian_row
+
+WEIGHT = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]], dtype=torch.float64)
+
+
+def cubes(x):
+    """f_k(x) = sum_j W_kj x_j^3, so J_kj = 3 W_kj x_j^2."""
+    return x**3 @ WEIGHT.T
+
+
+def points():
+    return torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def jacobian(x):
+    return 3 * WEIGHT * x[:, None, :] ** 2
+
+
+def test_rows_of_a_class_for_each_image():
+    x = points().requires_grad_()
+    classes = torch.tensor([0, 1, 1, 0])
+    row = jacobian_row(cubes(x), x, classes, create_graph=True)
+    torch.testing.assert_close(row, jacobian(x)[torch.arange(4), classes])
+    (curvature,) = torch.autograd.grad(row.sum(), x)
+    torch.testing.assert_close(curvature, 6 * WEIGHT[classes] * x.detach())
+
+
+def test_rows_without_gradient_mode():
+    x = points().requires_grad_()
+    logits = cubes(x)
+    with torch.no_grad():
+        row = jacobian_row(logits, x, torch.zeros(4, dtype=torch.int64), create_graph=False)
+    assert not row.requires_grad
+    torch.testing.assert_close(row, jacobian(x.detach())[:, 0])
+
+
+def test_directional_derivatives_of_all_outputs():
+    x, z = points(), points().flip(0)
+    expected = torch.einsum("nkj,nj->nk", jacobian(x), z)
+    torch.testing.assert_close(directional_derivative(cubes, x, z), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(directional_derivative(cubes, x, z), expected)
+
+
+def test_an_output_that_does_not_move_has_derivative_zero():
+    x = points()
+    assert torch.equal(directional_derivative(lambda x: torch.ones(4, 2), x, x), torch.zeros(4, 2))
+
+
+def test_central_differences_have_the_third_order_remainder_of_a_cubic():
+    x, d = points(), 0.1 * points().flip(0)
+    expected = torch.einsum("nkj,nj->nk", jacobian(x), d) + d**3 @ WEIGHT.T
+    torch.testing.assert_close(central_difference(cubes, x, d), expected)

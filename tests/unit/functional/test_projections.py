@@ -1,0 +1,76 @@
+"""Projections against numpy in float64; uniform points against the distributions they claim."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kstest
+
+from dsrna.functional.projections import project, steepest_step, uniform_start
+
+ROUNDING = 1e-6
+
+
+def images(seed, low=0.0, high=1.0):
+    draw = torch.Generator().manual_seed(seed)
+    return low + (high - low) * torch.rand(5, 2, 3, 3, generator=draw)
+
+
+@given(seed=st.integers(0, 1000), eps=st.floats(0, 2))
+def test_linf_projection_is_the_nearest_point(seed, eps):
+    center, far = images(seed), images(seed + 1, -2, 3)
+    lowest = np.maximum(center.double().numpy() - eps, 0)
+    highest = np.minimum(center.double().numpy() + eps, 1)
+    nearest = np.minimum(np.maximum(far.double().numpy(), lowest), highest)
+    np.testing.assert_allclose(project(far, center, "linf", eps).numpy(), nearest, atol=ROUNDING)
+
+
+@given(seed=st.integers(0, 1000), eps=st.floats(0, 3))
+def test_l2_projection_scales_each_image_onto_the_sphere(seed, eps):
+    center, far = images(seed), images(seed + 1, -2, 3)
+    expected = []
+    for one, away in zip(center.double().numpy(), far.double().numpy(), strict=True):
+        perturbation = away - one
+        length = np.sqrt((perturbation**2).sum())
+        expected.append(np.clip(one + perturbation * min(1, eps / length), 0, 1))
+    found = project(far, center, "l2", eps)
+    np.testing.assert_allclose(found.numpy(), np.stack(expected), atol=ROUNDING)
+    assert ((found - center).flatten(1).norm(dim=1) <= eps + ROUNDING).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_points_inside_stay(norm):
+    center = images(0, 0.4, 0.6)
+    near = center + 0.01 * images(1, -1, 1)
+    torch.testing.assert_close(project(near, center, norm, 0.2), near)
+
+
+def test_l2_step_has_unit_length_and_zero_gradients_give_none():
+    gradient = images(0, -1, 1).double() * torch.tensor([1e-6, 1, 1e6, 0, 5]).double().reshape(5, 1, 1, 1)
+    lengths = steepest_step(gradient, "l2").flatten(1).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.tensor([1, 1, 1, 0, 1]).double())
+    assert not steepest_step(gradient, "linf")[3].any()
+
+
+def test_linf_start_is_uniform():
+    center = torch.full((2000, 1, 1, 2), 0.5)
+    moved = uniform_start(center, "linf", 0.3, torch.Generator().manual_seed(0)) - center
+    assert kstest(moved.flatten().numpy(), "uniform", args=(-0.3, 0.6)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("values", [2, 5])
+def test_l2_start_is_uniform_in_the_ball(values):
+    center = torch.full((2000, 1, 1, values), 0.5)
+    moved = (uniform_start(center, "l2", 0.3, torch.Generator().manual_seed(0)) - center).flatten(1)
+    share_of_volume = (moved.norm(dim=1) / 0.3) ** values
+    assert kstest(share_of_volume.numpy(), "uniform").pvalue > 0.01
+    angle = torch.atan2(moved[:, 0], moved[:, 1])
+    assert kstest(angle.numpy(), "uniform", args=(-np.pi, 2 * np.pi)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_start_stays_in_the_box(norm):
+    start = uniform_start(torch.ones(50, 1, 2, 2), norm, 0.5, torch.Generator().manual_seed(0))
+    assert (start <= 1).all()
+    assert (start < 1).any()

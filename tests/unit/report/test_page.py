@@ -1,0 +1,293 @@
+"""report.html says what the run folder holds, escapes it, needs nothing from outside, and copes with missing parts."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsrna.errors import CheckpointError, ConfigError
+from dsrna.files import write_json
+from dsrna.report import write_report
+from dsrna.report.headline import headline
+from dsrna.report.results import genotype_text, result_rows, strongest, threat_text
+from dsrna.report.run_data import RunData
+from dsrna.run_folder import RunFolder, read_json
+from dsrna.spaces.published_notation import read_published_notation
+from dsrna.testing.run_folders import CONFIG_TEXT, build_run_folder, example_evaluation, example_genotype
+
+
+class Page(HTMLParser):
+    """Cells of all tables, addresses, text of tags."""
+
+    VOID = ("meta", "img", "br", "link", "input")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.rows: list[list[str]] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(self.source)
+        assert not self._open, "every tag is closed"
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "action", "poster", "data")]
+        if tag not in self.VOID:
+            self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self._open:
+            return
+        self.text += data
+        if "td" in self._open or "th" in self._open:
+            self.rows[-1][-1] += " ".join(data.split()) + "|"
+
+    def row(self, first: str) -> list[str]:
+        return next(row for row in self.rows if row and row[0].startswith(first + "|"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = build_run_folder(tmp_path_factory.mktemp("run") / "run", epochs=3)
+    write_report(folder.path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: RunFolder) -> Page:
+    return Page(folder.report_html)
+
+
+def test_the_table_holds_the_numbers_of_the_evaluation(page: Page, folder: RunFolder) -> None:
+    networks = read_json(folder.evaluation_json)["networks"]
+    labels = {"Clean": "No attack (clean)"}
+    for position in range(6):
+        records = []
+        for network in networks.values():
+            result = network["result"]
+            records.append([result["clean"], *result["records"]][position])
+        row = page.row(labels.get(records[0]["label"], records[0]["label"]))
+        for record, cell in zip(records, row[1:], strict=True):
+            accuracy, low, high = (float(number) for number in re.findall(r"\d+\.\d", cell))
+            assert accuracy == pytest.approx(100 * record["accuracy"], abs=0.051)
+            assert [low, high] == pytest.approx([100 * bound for bound in record["interval"]], abs=0.051)
+
+
+def test_every_number_says_how_it_was_got(page: Page) -> None:
+    assert "dsrna 0.1.0 · 100 steps of 0.025 · 5 restarts · seed 0 · 360 images" in page.row("PGD-100")[0]
+    assert "pyautoattack 0.2.0 · 100 steps · 1 restart · seed 0 · 360 images" in page.row("AutoAttack")[0]
+    assert "step" not in page.row("No attack (clean)")[0]
+
+
+def test_details_that_differ_are_told_apart() -> None:
+    evaluation = example_evaluation()
+    evaluation["networks"]["baseline"]["result"]["records"][1]["seed"] = 5
+    (row,) = [row for row in result_rows(evaluation) if row.label == "PGD-20"]
+    assert [re.sub(r".*seed (\d).*", r"\1", detail) for detail in row.details] == ["0", "5"]
+    assert row.details[1].startswith("standard training: ")
+
+
+def test_an_attack_on_one_network_only_leaves_a_gap() -> None:
+    evaluation = example_evaluation()
+    evaluation["networks"]["baseline"]["result"]["records"].pop(0)
+    (row,) = [row for row in result_rows(evaluation) if row.label == "FGSM"]
+    assert row.values[0] is not None
+    assert row.values[1] is None
+
+
+def test_another_threat_model_gets_a_row_of_its_own_that_says_so() -> None:
+    evaluation = example_evaluation()
+    records = evaluation["networks"]["retrain"]["result"]["records"]
+    records.append(records[1] | {"norm": "l2", "eps": 0.5, "accuracy": 0.01})
+    rows = [row for row in result_rows(evaluation) if row.label == "PGD-20"]
+    assert [row.threat for row in rows] == ["", "\u21132, eps 0.5"]
+    worst = strongest(evaluation, "retrain")
+    assert worst is not None
+    assert worst["label"] == "AutoAttack"
+
+
+def test_nothing_comes_from_outside(page: Page) -> None:
+    assert page.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    without_pictures = re.sub(r'src="data:[^"]*"', "", page.source)
+    assert not re.search(r"https?:|@import|url\(|srcset", without_pictures)
+    assert "script" not in page.tags
+    assert "default-src 'none'" in page.source
+
+
+def test_the_pictures_in_the_page_are_those_in_plots(page: Page, folder: RunFolder) -> None:
+    embedded = {base64.b64decode(address.partition(",")[2]) for address in page.addresses}
+    written = {path.read_bytes() for path in folder.plots_dir.glob("*.png")}
+    assert len(written) == 8
+    assert embedded == written
+
+
+def test_headline_gives_the_result_in_words(folder: RunFolder) -> None:
+    searched, clean, robust, baseline = headline(RunData.read(folder))
+    assert searched == "Cells of the darts space were searched by pcdarts with the metric jacobian, in 3 epochs."
+    assert "97.2\u202f% of 360 test images" in clean
+    assert robust.startswith("67.2\u202f% stay correct when an adversary may change every pixel value by up to 0.1")
+    assert "the strongest of 5 attacks, AutoAttack" in robust
+    assert baseline == "The same network with standard training keeps 16.8\u202f%."
+
+
+def test_headline_in_l2_speaks_of_distance(folder: RunFolder) -> None:
+    data = RunData.read(folder)
+    assert data.evaluation is not None
+    data.evaluation["threat"] = {"norm": "l2", "eps": 0.5}
+    for network in data.evaluation["networks"].values():
+        for record in network["result"]["records"]:
+            record |= {"norm": "l2", "eps": 0.5}
+    assert "Euclidean distance of up to 0.5" in headline(data)[2]
+
+
+def test_page_says_how_to_reproduce(page: Page, folder: RunFolder) -> None:
+    run = folder.read_run()
+    assert run["command"] in page.text
+    assert page.row("seed")[1] == "3|"
+    assert f"torch {run['versions']['torch']}" in page.row("versions")[1]
+    assert page.row("search")[1] == "done, 1 min 2 s|"
+    assert CONFIG_TEXT.strip() in page.text
+
+
+def test_masking_warnings_are_shown_with_their_network(page: Page) -> None:
+    assert "standard training (large_eps): PGD-20 leaves 3.1 % accuracy" in " ".join(page.text.split())
+    assert "No sign of gradient masking" not in page.text
+
+
+def test_without_warnings_the_page_says_so(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    evaluation = example_evaluation()
+    evaluation["networks"]["baseline"]["result"]["warnings"] = []
+    write_json(folder.evaluation_json, evaluation)
+    assert "No sign of gradient masking" in Page(write_report(tmp_path)).text
+
+
+def test_the_published_notation_reads_back(page: Page) -> None:
+    genotype = example_genotype()
+    text = genotype_text(genotype)
+    assert text in page.text
+    read = read_published_notation(text)
+    assert json.loads(json.dumps(read)) == genotype["cells"]
+
+
+def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>\"&"
+    folder = build_run_folder(tmp_path, overrides=[f"name={evil}"], command=f"python {evil}", epochs=1)
+    folder.config_yaml.write_text(f"name: {evil}\nseed: </pre>{evil}\n")
+    evaluation = example_evaluation()
+    evaluation["data"] = evil
+    network = evaluation["networks"]["retrain"]
+    network["title"] = network["checkpoint"] = evil
+    network["result"]["warnings"] = [{"check": evil, "message": evil}]
+    network["result"]["records"][0]["label"] = evil
+    write_json(folder.evaluation_json, evaluation)
+    genotype = example_genotype()
+    genotype["cells"]["normal"]["nodes"][0][0][0] = "<b>op</b>"
+    write_json(folder.genotype_json, genotype)
+
+    page = Page(write_report(tmp_path))
+    assert "script" not in page.tags
+    assert "<b>op" not in page.source
+    assert page.text.count(evil) >= 9
+
+
+@pytest.mark.parametrize(
+    ("parts", "shown", "hidden"),
+    [
+        (("search",), ("The genotype", "The search"), ("Results", "Training of")),
+        (("retrain",), ("Training of", "has not been evaluated"), ("Results", "The genotype", "The search")),
+        (("evaluate",), ("Results",), ("The genotype", "The search", "Training of")),
+        ((), ("This run has no results yet.", "How to reproduce"), ("Results", "The genotype", "The search")),
+    ],
+)
+def test_a_run_that_did_less_shows_what_there_is(
+    tmp_path: Path, parts: tuple[str, ...], shown: tuple[str, ...], hidden: tuple[str, ...]
+) -> None:
+    page = Page(write_report(build_run_folder(tmp_path, parts, epochs=1).path))
+    headings = page.text
+    assert all(text in headings for text in shown)
+    assert not any(text in headings for text in hidden)
+
+
+def test_an_unfinished_run_says_so_and_survives_a_half_written_line(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, ("search", "retrain"), epochs=2)
+    folder.set_stage("retrain", "interrupted")
+    with folder.metrics_jsonl.open("ab") as file:
+        file.write(b'{"stage": "retrain", "epo')
+    assert "not finished: retrain is interrupted" in Page(write_report(tmp_path)).text
+
+
+def test_a_report_can_be_drawn_again(folder: RunFolder) -> None:
+    before = folder.report_html.read_bytes()
+    write_report(folder.path)
+    assert folder.report_html.read_bytes() == before
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"run\.json"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "genotype.json", "search/architecture.json"])
+def test_a_damaged_part_is_named(tmp_path: Path, name: str) -> None:
+    folder = build_run_folder(tmp_path, epochs=1)
+    (folder.path / name).write_bytes((folder.path / name).read_bytes()[:50])
+    with pytest.raises(CheckpointError, match=re.escape(name)):
+        write_report(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_a_config_error(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    folder.plots_dir.write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match="out="):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "text"),
+    [
+        ("linf", 8 / 255, "\u2113\u221e, eps 8/255"),
+        ("linf", 0.1, "\u2113\u221e, eps 0.1"),
+        ("l2", 128 / 255, "\u21132, eps 0.502"),
+    ],
+)
+def test_threats_are_written_as_people_write_them(norm: str, eps: float, text: str) -> None:
+    assert threat_text(norm, eps) == text
+
+
+def test_settings_are_found_in_a_config_as_omegaconf_dumps_it() -> None:
+    from omegaconf import OmegaConf
+
+    config = {
+        "stages": ["search", "retrain"],
+        "metric": {"list": [{"weight": 7}], "_target_": "dsrna.metrics.jacobian.JacobianNorm", "weight": 0.01},
+        "weight": 3,
+        "threat": {"norm": "linf", "eps": "8/255"},
+        "empty": None,
+        "text": "a: b",
+    }
+    data = RunData({}, OmegaConf.to_yaml(OmegaConf.create(config)), [], [], None, None, None)
+    assert data.setting("metric", "weight") == "0.01"
+    assert data.setting("weight") == "3"
+    assert data.setting("threat", "eps") == "8/255"
+    assert data.setting("text") == "a: b"
+    assert data.setting("empty") is None
+    assert data.setting("threat", "weight") is None
+    assert data.setting("norm") is None
+    assert data.part("metric") == "jacobian"
+    assert data.part("threat") is None
