@@ -36,7 +36,7 @@ typecheck: setup ## mypy
 	$(RUN) -m mypy
 
 bench: setup ## cost of an architecture step per metric, as multiples of a plain one
-	$(RUN) -m benchmarks.architecture_step $(ARGS)
+	$(RUN) experiments/bench/architecture_step.py $(ARGS)
 
 constraints: setup ## write constraints.txt anew from the newest versions that pyproject allows
 	@$(UV) pip compile --quiet --no-header --no-annotate --universal --upgrade --all-extras --group dev \

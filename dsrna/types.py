@@ -16,7 +16,7 @@ class CellWeights(NamedTuple):
     """Weights of one cell type after relaxation.
 
     Attributes:
-        operations: (E, O) non-negative operation weights, one row an edge, columns in the order of the space's primitives.
+        operations: (E, O) non-negative operation weights, a row an edge, a column a primitive of the space.
         edges: (E,) non-negative edge weights (PC-DARTS's edge normalisation), or None where every edge counts once.
     """
 
@@ -40,7 +40,7 @@ class Threat:
     'linf 8/255'
     >>> Threat("linf", 8)
     Traceback (most recent call last):
-    dsrna.errors.ConfigError: Expected `eps` in [0, 1] pixel units for l_inf, got 8; did you mean 8/255? (conf: threat.eps)
+    dsrna.errors.ConfigError: Expected `eps` in [0, 1] for l_inf, got 8; did you mean 8/255? (conf: threat.eps)
     """
 
     norm: Norm
@@ -53,7 +53,7 @@ class Threat:
             raise ConfigError(f"Expected `eps` >= 0, got {self.eps}. (conf: threat.eps)")
         if self.norm == "linf" and self.eps > 1:
             raise ConfigError(
-                f"Expected `eps` in [0, 1] pixel units for l_inf, got {self.eps:g}; "
+                f"Expected `eps` in [0, 1] for l_inf, got {self.eps:g}; "
                 f"did you mean {self.eps:g}/255? (conf: threat.eps)"
             )
 

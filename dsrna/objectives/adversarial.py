@@ -46,6 +46,10 @@ class Adversarial(Objective):
         super().__init__(label_smoothing, auxiliary_weight)
         self.attack = PGD(threat.norm, threat.eps, step_size, steps, restarts, random_start, attack_loss)
 
+    @property
+    def title(self) -> str:
+        return f"adversarial training (PGD-{self.attack.steps})"
+
     def result(
         self, model: nn.Module, forward: LossForward, x: Tensor, y: Tensor, generator: torch.Generator | None
     ) -> Result:

@@ -57,6 +57,11 @@ class Objective(ABC):
         self.label_smoothing = label_smoothing
         self.auxiliary_weight = auxiliary_weight
 
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What tables call a network trained on it, e.g. ``"adversarial training (PGD-7)"``."""
+
     @final
     def __call__(
         self,

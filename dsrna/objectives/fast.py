@@ -34,6 +34,10 @@ class FastAdversarial(Objective):
         super().__init__(label_smoothing, auxiliary_weight)
         self.attack = FGSM(threat.norm, threat.eps, random_start=True)
 
+    @property
+    def title(self) -> str:
+        return "single-step adversarial training"
+
     def result(
         self, model: nn.Module, forward: LossForward, x: Tensor, y: Tensor, generator: torch.Generator | None
     ) -> Result:

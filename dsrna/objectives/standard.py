@@ -25,6 +25,10 @@ class Standard(Objective):
     ) -> None:
         super().__init__(label_smoothing, auxiliary_weight)
 
+    @property
+    def title(self) -> str:
+        return "standard training"
+
     def result(
         self, model: nn.Module, forward: LossForward, x: Tensor, y: Tensor, generator: torch.Generator | None
     ) -> Result:

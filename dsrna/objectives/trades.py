@@ -56,6 +56,10 @@ class Trades(Objective):
         self.beta = beta
         self.attack = TradesAttack(threat.norm, threat.eps, step_size, steps)
 
+    @property
+    def title(self) -> str:
+        return f"TRADES (beta {self.beta:g})"
+
     def result(
         self, model: nn.Module, forward: LossForward, x: Tensor, y: Tensor, generator: torch.Generator | None
     ) -> Result:

@@ -14,7 +14,7 @@ from rich.logging import RichHandler
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Inside, dsrna's messages go to ``path`` and to the console, and Lightning's chatter and all warnings to ``path``."""
+    """Inside, dsrna's messages go to ``path`` and the console, Lightning's chatter and all warnings to ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))

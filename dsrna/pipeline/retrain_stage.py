@@ -28,13 +28,12 @@ log = logging.getLogger("dsrna")
 def retrain(job: Job) -> None:
     """Trains the genotype on the chosen objective and writes ``retrain/best.ckpt``."""
     objective = build_part(job.settings.objective, "objective", threat=job.threat)
-    title = "standard training" if isinstance(objective, Standard) else f"{type(objective).__name__} training"
-    _train(job, "retrain", objective, title, robust_first=not isinstance(objective, Standard))
+    _train(job, "retrain", objective, robust_first=not isinstance(objective, Standard))
 
 
 def baseline(job: Job) -> None:
     """Trains the same network from the same start without adversary and writes ``baseline/best.ckpt``."""
-    _train(job, "baseline", Standard(), "standard training", robust_first=False)
+    _train(job, "baseline", Standard(), robust_first=False)
 
 
 def describe(job: Job) -> NetworkDescription:
@@ -56,7 +55,7 @@ def describe(job: Job) -> NetworkDescription:
     )
 
 
-def _train(job: Job, stage: str, objective: Objective, title: str, robust_first: bool) -> None:
+def _train(job: Job, stage: str, objective: Objective, robust_first: bool) -> None:
     settings, retrain, limits = job.settings, job.settings.retrain, job.settings.trainer.limits
     splits = job.splits
     epochs = at_most(retrain.epochs, limits.epochs)
@@ -83,7 +82,7 @@ def _train(job: Job, stage: str, objective: Objective, title: str, robust_first:
         return made, schedule
 
     def keep(weights: dict[str, torch.Tensor], numbers: dict[str, float]) -> None:
-        save_network(job.folder.best_checkpoint(stage), description, weights, title, numbers)
+        save_network(job.folder.best_checkpoint(stage), description, weights, objective.title, numbers)
 
     module = RetrainModule(
         network,
@@ -103,6 +102,6 @@ def _train(job: Job, stage: str, objective: Objective, title: str, robust_first:
     )
     log.info(
         "%s: %s, %s, %d epochs, %.3f M parameters",
-        stage, title, job.threat.label, epochs, sum(p.numel() for p in network.parameters()) / 1e6,
+        stage, objective.title, job.threat.label, epochs, sum(p.numel() for p in network.parameters()) / 1e6,
     )  # fmt: skip
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from dsrna.report.style import INK, MUTED, new_figure, operation_colours, tidy, whole_epochs
+from dsrna.report.style import INK, MUTED, add_legend, new_figure, operation_colours, tidy, whole_epochs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def draw_edges(architecture: dict[str, Any], cell: str) -> Figure:
     targets = sorted({target for _, target in edges})
     sources = sorted({source for source, _ in edges})
 
-    figure = new_figure(max(1.3 * len(sources), 4.5), 1.0 * len(targets) + 0.6)
+    figure = new_figure(max(1.3 * len(sources), 4.5), 1.1 * len(targets) + 0.6)
     grid = figure.subplots(len(targets), len(sources), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -40,7 +40,7 @@ def draw_edges(architecture: dict[str, Any], cell: str) -> Figure:
         _frame(axes, f"{_name(source)} → {target}", colours[operation] if operation else None)
         edge_weights = epochs[-1]["weights"][cell].get("edges")
         if edge_weights is not None:
-            axes.set_title(f"{edge_weights[number]:.2f}", loc="right", fontsize=7.5, color=MUTED, pad=3)
+            axes.set_title(f"{edge_weights[number]:.2f}", loc="right", fontsize=7.5, color=MUTED, pad=5)
     figure.supxlabel(f"epoch {epochs[0]['epoch']} to {epochs[-1]['epoch']} in every panel", fontsize=8.5, color=MUTED)
     _legend(grid[0][-1], colours, primitives, place="upper right")
     return figure
@@ -78,7 +78,7 @@ def draw_architecture(architecture: dict[str, Any]) -> Figure:
     entropy.axhline(math.log(len(primitives)), color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label="all equal")
     tidy(entropy, title="entropy of operation weights", x="epoch", y="nats")
     whole_epochs(entropy)
-    entropy.legend(fontsize=8.5, frameon=False, loc="best")
+    add_legend(entropy)
     grid[1][-1].set_axis_off()
     _legend(grid[1][-1], colours, primitives, place="upper left")
     return figure
@@ -108,7 +108,7 @@ def _frame(axes: Axes, title: str, colour: str | None) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     weight = "bold" if colour else "normal"
-    axes.set_title(title, loc="left", fontsize=8.5, color=INK if colour else MUTED, fontweight=weight, pad=3)
+    axes.set_title(title, loc="left", fontsize=8.5, color=INK if colour else MUTED, fontweight=weight, pad=5)
     for spine in axes.spines.values():
         spine.set_color(colour or "#ffffff")
         spine.set_linewidth(2.5 if colour else 0)

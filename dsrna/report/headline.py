@@ -36,7 +36,7 @@ def _evaluated(evaluation: dict[str, Any]) -> list[str]:
     name = next(iter(networks))
     clean = networks[name]["result"]["clean"]
     sentences = [
-        f"On {evaluation['data']}, the derived network \u2013 {networks[name]['title']} \u2013 classifies "
+        f"On {evaluation['data']}, the derived network with {networks[name]['title']} classifies "
         f"{percent(clean['accuracy'])} of {clean['images']:,} {evaluation['split']} images correctly."
     ]
     worst = strongest(evaluation, name)

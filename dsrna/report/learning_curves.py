@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dsrna.report.run_data import RunData
-from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, new_figure, percent_axis, tidy, whole_epochs
+from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, add_legend, new_figure, percent_axis, tidy, whole_epochs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def draw_search_curves(data: RunData) -> Figure | None:
         if title == "accuracy":
             percent_axis(axes)
         whole_epochs(axes)
-        axes.legend(fontsize=8.5, frameon=False, loc="best")
+        add_legend(axes)
     return figure
 
 
@@ -70,7 +70,7 @@ def draw_training_curves(data: RunData) -> Figure | None:
             if best is not None:
                 axes.axvline(best, color=MUTED, linestyle=(0, (1, 2)), linewidth=1.3, label=f"best epoch ({best})")
             whole_epochs(axes)
-            axes.legend(fontsize=8, frameon=False, loc="best")
+            add_legend(axes)
     return figure
 
 

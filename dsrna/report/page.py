@@ -99,7 +99,7 @@ def _settings(data: RunData) -> list[tuple[str, str]]:
     """The choices that tell one run from another; the whole config follows on the page."""
     found = [
         ("data", data.evaluation["data"] if data.evaluation else None),
-        ("search space", data.part("space") or (data.genotype or {}).get("space")),
+        ("search space", (data.genotype or data.architecture or {}).get("space")),
         ("strategy", data.part("strategy")),
         ("metric", data.part("metric")),
         ("metric weight", data.setting("metric", "weight")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dsrna.report.style import INK, MUTED, NETWORK_COLOURS, OTHER_COLOURS, new_figure, percent_axis, tidy
+from dsrna.report.style import INK, MUTED, NETWORK_COLOURS, OTHER_COLOURS, add_legend, new_figure, percent_axis, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ def draw_robustness(evaluation: dict[str, Any]) -> Figure | None:
     tidy(axes, x=f"eps of the {norm} ball ({units})", y=f"accuracy under {label}")
     percent_axis(axes)
     axes.set_xlim(left=0)
-    axes.legend(fontsize=9, frameon=False, loc="best")
+    add_legend(axes)
     return figure
 
 

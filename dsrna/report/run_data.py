@@ -63,8 +63,8 @@ class RunData:
             if not found:
                 return None
             number, value = found[0]
-            inner = "  " * (depth + 1)
-            lines = list(takewhile(lambda line, inner=inner: line.startswith(inner), lines[number + 1 :]))
+            inner = re.compile("  " * (depth + 1))
+            lines = list(takewhile(inner.match, lines[number + 1 :]))
         return None if value in (None, "", "null") else value.strip("'\"")
 
     def part(self, group: str) -> str | None:

@@ -21,7 +21,7 @@ NETWORK_COLOURS = {"retrain": "#0072b2", "baseline": "#d55e00"}
 # Distinguishable with the common colour blindnesses; convolutions of one family share a hue.
 OPERATION_COLOURS = {
     "none": "#c3c9d0",
-    "skip_connect": "#d55e00",
+    "skip_connect": "#bf3b32",
     "max_pool_3x3": "#e69f00",
     "avg_pool_3x3": "#f0d35a",
     "sep_conv_3x3": "#0a5fa5",
@@ -51,8 +51,10 @@ def new_figure(width: float, height: float) -> Figure:
     """A white figure of ``width`` x ``height`` inches that knows how to draw itself, outside pyplot's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width, height), facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -68,6 +70,11 @@ def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(MUTED)
+
+
+def add_legend(axes: Axes) -> None:
+    """A legend where it hides least, with a paper ground, so that lines under it don't cross its text."""
+    axes.legend(fontsize=8.5, loc="best", framealpha=0.85, edgecolor="none")
 
 
 def whole_epochs(axes: Axes) -> None:

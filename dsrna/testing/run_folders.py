@@ -113,7 +113,7 @@ def example_genotype() -> dict[str, Any]:
 def example_evaluation(robust_accuracy: float = 0.70) -> dict[str, Any]:
     """``evaluation.json`` of an adversarially retrained network, and of the same one with standard training."""
     networks = {
-        "retrain": _network("adversarially retrained (PGD-7)", "retrain/best.ckpt", 0.9722, robust_accuracy),
+        "retrain": _network("adversarial training (PGD-7)", "retrain/best.ckpt", 0.9722, robust_accuracy),
         "baseline": _network("standard training", "baseline/best.ckpt", 0.9889, robust_accuracy / 4),
     }
     networks["baseline"]["result"]["warnings"] = [

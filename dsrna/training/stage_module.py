@@ -85,7 +85,7 @@ class StageModule(pl.LightningModule):
         schedulers = self.lr_schedulers()
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
             if scheduler is not None:
-                scheduler.step()  # type: ignore[call-arg]
+                scheduler.step()
 
     def weight_step(self, loss: Tensor, weights: list[nn.Parameter], clip: float) -> None:
         """One step down ``loss`` in ``weights`` and in nothing else, with the gradient's norm clipped (0: not)."""

@@ -35,7 +35,7 @@ def test_training_curves_show_validation_against_training(data: RunData) -> None
     figure = draw_training_curves(data)
     assert figure is not None
     accuracy, loss, baseline_accuracy, _ = figure.axes
-    assert accuracy.get_title(loc="left") == "adversarially retrained (PGD-7): accuracy"
+    assert accuracy.get_title(loc="left") == "adversarial training (PGD-7): accuracy"
     assert curves(accuracy)["adversarial, validation"] == data.curve("retrain/val/acc_adv")[1]
     assert curves(accuracy)["adversarial, training"] == data.curve("retrain/train/acc_adv")[1]
     assert curves(baseline_accuracy)["clean, training"] == data.curve("baseline/train/acc")[1]
