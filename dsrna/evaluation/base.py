@@ -54,6 +54,11 @@ class EvaluationAttack(ABC):
     Args:
         key: short name, which file names and records carry; no two attacks of an evaluation may share one.
         label: name in tables.
+        images: attack only this many of the first images, for attacks that cost too much for all; None: all. The
+            record says how many there were.
+
+    Raises:
+        ConfigError: ``images`` is not positive.
 
     Attributes:
         kind: what the gradient-masking checks compare it with.
@@ -61,9 +66,11 @@ class EvaluationAttack(ABC):
 
     key: str = ""
     label: str = ""
+    images: int | None = None
     kind: ClassVar[Kind]
 
     def __post_init__(self) -> None:
+        check_positive(images=self.images)
         key, label = self.names()
         # The dataclass is frozen; these two defaults depend on the other settings.
         object.__setattr__(self, "key", self.key or key)

@@ -151,7 +151,7 @@ class _Bench:
     def clean(self, threat: Threat) -> tuple[Record, Tensor]:
         """The clean record and (M,) bool, which images are correct."""
         settings = {"attack": "clean", "engine": "dsrna", "version": dsrna.__version__}
-        file = self._measure("clean", "Clean", settings, self._classify)
+        file = self._measure("clean", "Clean", settings, self._classify, len(self.dataset))
         procedure = {"restarts": 0, "steps": 0, "step_size": None}
         return self._record("Clean", Threat(threat.norm, 0), settings | procedure, file), file.outcomes
 
@@ -175,15 +175,18 @@ class _Bench:
             "step_size": procedure.step_size,
         }
         header = settings | {"norm": threat.norm, "eps": threat.eps, "options": attack.options()}
-        file = self._measure(f"{attack.key}_{threat.norm}_{threat.eps:.6g}", attack.label, header, outcome)
+        images = len(correct) if attack.images is None else min(attack.images, len(correct))
+        file = self._measure(f"{attack.key}_{threat.norm}_{threat.eps:.6g}", attack.label, header, outcome, images)
         return Measurement(self._record(attack.label, threat, settings, file), attack.kind, file.outcomes)
 
     def threat_with_grey(self, threat: Threat) -> Threat:
         """The ball that reaches the grey image of pixels 0.5 from every image."""
         return Threat(threat.norm, 0.5 if threat.norm == "linf" else 0.5 * self.image_values**0.5)
 
-    def _measure(self, name: str, label: str, settings: dict[str, Any], outcome: BatchOutcome) -> OutcomeFile:
-        images = len(self.dataset)
+    def _measure(
+        self, name: str, label: str, settings: dict[str, Any], outcome: BatchOutcome, images: int
+    ) -> OutcomeFile:
+        """The outcomes on the first ``images`` images."""
         file = OutcomeFile(self.folder / f"{name}.json", self.identity | settings, images)
         self._show(label, file)
         while file.done < images:

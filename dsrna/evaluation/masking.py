@@ -33,7 +33,7 @@ class Measurement(NamedTuple):
     Attributes:
         record: see :func:`dsrna.evaluation.evaluate`.
         kind: kind of the attack.
-        outcomes: (M,) bool, which images are correct under the attack.
+        outcomes: (M,) bool, which of the images that it attacked, the first M, are correct under the attack.
     """
 
     record: dict[str, Any]
@@ -57,7 +57,7 @@ def gradient_masking_warnings(
     images are needed for that.) Accuracy at the large eps must be above 1 / K with its whole 95 % interval.
 
     Args:
-        measurements: attacks in one threat model, on the same images.
+        measurements: attacks in one threat model; of two on different numbers of images, those of both count.
         at_large_eps: a gradient attack at an eps for which the ball around every image holds the same grey image.
         classes: number of classes K.
 
@@ -110,8 +110,10 @@ def _large_eps_warnings(measurement: Measurement, classes: int) -> list[dict[str
 
 def _breaks_more(weaker: Measurement, stronger: Measurement) -> bool:
     """Whether the attack that should be weaker breaks significantly more images."""
-    only_weaker = int((stronger.outcomes & ~weaker.outcomes).sum())
-    only_stronger = int((weaker.outcomes & ~stronger.outcomes).sum())
+    both = min(len(weaker.outcomes), len(stronger.outcomes))
+    left_by_weaker, left_by_stronger = weaker.outcomes[:both], stronger.outcomes[:both]
+    only_weaker = int((left_by_stronger & ~left_by_weaker).sum())
+    only_stronger = int((left_by_weaker & ~left_by_stronger).sum())
     if only_weaker <= only_stronger:
         return False
     test = binomtest(only_weaker, only_weaker + only_stronger, 0.5, alternative="greater")

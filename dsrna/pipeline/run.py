@@ -20,9 +20,9 @@ from dsrna.pipeline.search_stage import search
 from dsrna.pipeline.summary import result_rows, show_result
 from dsrna.report import write_report
 from dsrna.run_folder import RunFolder
-from dsrna.training.checkpoints import Interrupted
 from dsrna.training.dashboards import Dashboard
 from dsrna.training.fit import device_name, device_of
+from dsrna.training.interruption import Interrupted
 
 log = logging.getLogger("dsrna")
 
@@ -120,8 +120,8 @@ def _run_stage(job: Job, name: str, stage: Callable[[Job], Any], request: Reques
     def note(state: Any) -> None:
         job.folder.set_stage(name, state, before + time.monotonic() - began)
 
-    note("running")
     try:
+        note("running")
         stage(job)
     except (KeyboardInterrupt, Interrupted):
         note("interrupted")

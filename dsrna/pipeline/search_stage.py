@@ -67,8 +67,9 @@ def search(job: Job) -> None:
         )
         return of_weights, of_alphas, schedule
 
-    def write(history: ArchitectureHistory) -> None:
+    def write(history: ArchitectureHistory, step: int) -> None:
         write_json(job.folder.architecture_json, history.to_json())
+        job.dashboard.log_numbers(history.latest_weights(), step)
 
     metric = build_part(metric_node(settings), "metric")
     gamma = settings.metric["weight"]

@@ -62,14 +62,18 @@ def result_rows(evaluation: dict[str, Any]) -> list[Row]:
 
 
 def strongest(evaluation: dict[str, Any], network: str) -> Record | None:
-    """The record of the attack in the report's threat model that leaves the lowest accuracy; None without attacks."""
+    """The record of the attack in the report's threat model that leaves the lowest accuracy; None without attacks.
+
+    Attacks that ran on fewer images than others are left aside: their accuracy is not of the same test set.
+    """
     threat = evaluation["threat"]
     records = [
         record
         for record in evaluation["networks"][network]["result"]["records"]
         if record["norm"] == threat["norm"] and record["eps"] == threat["eps"]
     ]
-    return min(records, key=lambda record: record["accuracy"], default=None)
+    most = max((record["images"] for record in records), default=0)
+    return min((one for one in records if one["images"] == most), key=lambda one: one["accuracy"], default=None)
 
 
 def same_attack(evaluation: dict[str, Any], network: str, record: Record) -> Record | None:

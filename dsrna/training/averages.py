@@ -25,8 +25,8 @@ class Averages:
         self._counts[name] = self._counts.get(name, 0) + count
 
     def mean(self, name: str) -> float:
-        """The mean so far; 0 where nothing was added."""
-        return self._sums[name] / self._counts[name] if self._counts.get(name) else 0.0
+        """The mean so far. Raises KeyError where nothing was added."""
+        return self._sums[name] / self._counts[name]
 
     def means(self) -> dict[str, float]:
         """All means so far."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
 
 from dsrna.data.loader import BatchLoader, PairedLoader
-from dsrna.errors import ConfigError
+from dsrna.errors import CheckpointError, ConfigError
 from dsrna.run_folder import RunFolder
-from dsrna.training.checkpoints import SaveLast, load_checkpoint
+from dsrna.training.checkpoints import WholeCheckpoints, load_checkpoint
 from dsrna.training.folder_logger import FolderLogger
+from dsrna.training.interruption import CtrlC
 from dsrna.training.progress_callback import ProgressCallback
+from dsrna.training.save_last import SaveLast
 from dsrna.training.stage_module import StageModule, checkpoint_state
 
 
@@ -41,49 +44,57 @@ def fit(
     """Trains to the module's last epoch. Continues from the stage's checkpoint where there is one.
 
     Raises:
-        CheckpointError: the checkpoint is damaged or was made with other settings.
+        CheckpointError: the checkpoint is damaged, can't be written, or was made with other settings or other data.
         ConfigError: the accelerator is not there.
-        Interrupted: Ctrl-C, after the state was saved.
+        Interrupted: Ctrl-C; after the first one the state is saved.
         NonFiniteError: a loss or gradient became NaN or infinite.
     """
     last = folder.last_checkpoint(module.stage)
     resuming = last.exists()
-    if resuming:
-        checkpoint = load_checkpoint(last)
-        state = checkpoint_state(checkpoint, module.stage, module.fingerprint)
-        finished = state["next_batch"] == 0
-        train.epoch = state["epoch"] + int(finished)
-        train.start_batch = 0 if finished else state["next_batch"]
-        folder.truncate_metrics(module.stage, int(checkpoint["global_step"]))
-    trainer = pl.Trainer(
-        accelerator=options.accelerator,
-        devices=1,
-        precision=options.precision,  # type: ignore[arg-type]
-        deterministic="warn" if options.deterministic else False,
-        max_epochs=module.epochs,
-        limit_train_batches=options.limit_batches,
-        limit_val_batches=options.limit_batches,
-        logger=[FolderLogger(folder, module.stage), *loggers],
-        callbacks=[SaveLast(last, options.checkpoint_minutes), ProgressCallback(module.stage, options.progress)],
-        enable_checkpointing=True,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        inference_mode=False,
-        log_every_n_steps=1,
-        default_root_dir=str(folder.path),
-    )
-    with warnings.catch_warnings():
-        # Our loaders decode in memory or in their own thread; Lightning counts DataLoader workers.
+    done = _go_on_from(last, module, train, options.limit_batches) if resuming else 0
+    folder.truncate_metrics(module.stage, done)
+    with CtrlC() as ctrl_c, warnings.catch_warnings():
+        # Our loaders decode in memory or in their own thread, and start where they are told to.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-        trainer.fit(
-            module,
-            train,
-            validation,
-            ckpt_path=str(last) if resuming else None,
-            weights_only=True if resuming else None,
+        trainer = pl.Trainer(
+            accelerator=options.accelerator,
+            devices=1,
+            precision=options.precision,  # type: ignore[arg-type]
+            deterministic="warn" if options.deterministic else False,
+            max_epochs=module.epochs,
+            limit_train_batches=options.limit_batches,
+            limit_val_batches=options.limit_batches,
+            logger=[FolderLogger(folder, module.stage), *loggers],
+            callbacks=[
+                SaveLast(last, options.checkpoint_minutes, ctrl_c),
+                ProgressCallback(module.stage, options.progress),
+            ],
+            plugins=[WholeCheckpoints()],
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            inference_mode=False,
+            log_every_n_steps=1,
+            default_root_dir=str(folder.path),
         )
+        trainer.fit(module, train, validation, ckpt_path=str(last) if resuming else None)
+
+
+def _go_on_from(last: Path, module: StageModule, train: BatchLoader | PairedLoader, limit_batches: int | None) -> int:
+    """Sets ``train`` to the batch at which a checkpoint goes on; returns the number of weight steps taken."""
+    checkpoint = load_checkpoint(last)
+    state = checkpoint_state(checkpoint, module.stage, module.fingerprint)
+    batches = len(train) if limit_batches is None else min(len(train), limit_batches)
+    if state["batches_per_epoch"] != batches:
+        raise CheckpointError(
+            f"{last} was made with {state['batches_per_epoch']} batches an epoch, now there are {batches}: the data "
+            "set has changed. Bring it back as it was, or start a new run."
+        )
+    steps = int(checkpoint["global_step"])
+    train.epoch, train.start_batch = divmod(steps, batches)
+    return steps
 
 
 def device_of(accelerator: str) -> torch.device:

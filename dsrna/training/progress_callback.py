@@ -20,9 +20,8 @@ class ProgressCallback(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, StageModule)
-        per_epoch = int(trainer.num_training_batches)
-        done = trainer.current_epoch * per_epoch + pl_module.next_batch
-        self._bar = Progress(self._title, pl_module.epochs * per_epoch, done=done, mode=self._mode)
+        total = pl_module.epochs * int(trainer.num_training_batches)
+        self._bar = Progress(self._title, total, done=trainer.global_step, mode=self._mode)
         self._bar.__enter__()
 
     def on_train_batch_end(

@@ -72,8 +72,15 @@ class RetrainModule(StageModule):
         optimizer, schedule = self._make_optimizer(self.weights)
         return [optimizer], [] if schedule is None else [schedule]
 
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self._set_drop_path()  # an epoch that is resumed in its middle has no start
+
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
+        self._set_drop_path()
+
+    def _set_drop_path(self) -> None:
         self.network.set_drop_path(self.drop_path * self.current_epoch / self.epochs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -95,7 +102,7 @@ class RetrainModule(StageModule):
         with torch.enable_grad():
             x_adv = self.selection_attack(model, x, y, noise)
         with torch.no_grad(), evaluation_mode(model):
-            self.averages.add("val/acc", accuracy(model(x), y), len(y))
+            self.averages.add("val/acc", accuracy(self.finite(model(x), "The mean logit in validation"), y), len(y))
             self.averages.add("val/acc_adv", accuracy(model(x_adv), y), len(y))
 
     def on_train_epoch_end(self) -> None:

@@ -42,7 +42,7 @@ class SearchModule(StageModule):
         gradient_clip: largest norm of the weights' gradient; 0 switches clipping off.
         entropy_weight: >= 0; pushes operation weights towards one-hot.
         make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
-        on_epoch: called with the history at the end of each epoch, to write it down.
+        on_epoch: called with the history and the number of weight steps at the end of each epoch, to write it down.
         base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
     """
 
@@ -58,7 +58,7 @@ class SearchModule(StageModule):
         gradient_clip: float,
         entropy_weight: float,
         make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
-        on_epoch: Callable[[ArchitectureHistory], None],
+        on_epoch: Callable[[ArchitectureHistory, int], None],
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -118,12 +118,13 @@ class SearchModule(StageModule):
         x, y = batch
         with torch.no_grad():
             logits = self.model(x)
-        self.averages.add("val/loss", F.cross_entropy(logits, y), len(y))
+        loss = self.finite(F.cross_entropy(logits, y), "The validation loss")
+        self.averages.add("val/loss", loss, len(y))
         self.averages.add("val/acc", accuracy(logits, y), len(y))
 
     def on_train_epoch_end(self) -> None:
         numbers = self.history.add(self.current_epoch, self.model.architecture())
-        self._on_epoch(self.history)
+        self._on_epoch(self.history, self.global_step)
         self.finish_epoch(numbers)
 
     def extra_state(self) -> dict[str, Any]:

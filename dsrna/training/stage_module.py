@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.training.averages import Averages
-from dsrna.training.checkpoints import rng_state, set_rng_state
+from dsrna.training.rng import rng_state, set_rng_state
 
 log = logging.getLogger("dsrna")
 
@@ -21,9 +21,10 @@ log = logging.getLogger("dsrna")
 class StageModule(pl.LightningModule):
     """A stage of training with manual optimisation that resumes at any batch, bit for bit.
 
-    Every checkpoint holds, beside Lightning's part, the stage's name, the run's fingerprint, the position (epoch and
-    next batch), the running means of the epoch, and the random state. Lightning's ``global_step`` counts weight steps:
-    only the optimiser of the weights is stepped through Lightning.
+    Every batch takes one weight step, and only the optimiser of the weights is stepped through Lightning. So
+    ``global_step`` counts weight steps, and says at which batch of which epoch the stage is. Every checkpoint holds,
+    beside Lightning's part, the stage's name, the run's fingerprint, the number of batches of an epoch, the running
+    means of the epoch, and the random state.
 
     Args:
         stage: prefix of logged keys, e.g. ``"search"``.
@@ -39,28 +40,27 @@ class StageModule(pl.LightningModule):
         self.stage, self.seed, self.fingerprint, self.epochs = stage, seed, fingerprint, epochs
         self.schedule_interval = schedule_interval
         self.averages = Averages()
-        self.next_batch = 0
         self._seconds_before = 0.0
         self._started = time.monotonic()
+        self._rng_to_restore: dict[str, Any] | None = None
 
     def on_fit_start(self) -> None:
-        trainer = self.trainer
-        if trainer.gradient_clip_val is not None or trainer.accumulate_grad_batches != 1:
+        # Lightning itself refuses gradient_clip_val and accumulate_grad_batches where steps are taken by hand.
+        if self.trainer.world_size != 1:
             raise ConfigError(
-                "The steps are taken by hand: leave the Trainer's gradient_clip_val and accumulate_grad_batches alone "
-                f"and set {self.stage}.gradient_clip and {self.stage}.batch_size."
+                f"Expected one device, got {self.trainer.world_size}: run jobs side by side with a multirun."
             )
-        if trainer.world_size != 1:
-            raise ConfigError(f"Expected one device, got {trainer.world_size}: run jobs side by side with a multirun.")
         self._started = time.monotonic()
+
+    def on_train_start(self) -> None:
+        if self._rng_to_restore is not None:
+            set_rng_state(self._rng_to_restore)
+            self._rng_to_restore = None
 
     def on_train_epoch_start(self) -> None:
         loader = self.trainer.train_dataloader
         if isinstance(loader, BatchLoader | PairedLoader):
             loader.epoch = self.current_epoch
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.next_batch = batch_idx + 1
 
     def finish_epoch(self, extra: dict[str, float]) -> None:
         """Logs the epoch's record and advances the schedule; a module calls it at the end of its epoch hook."""
@@ -74,7 +74,6 @@ class StageModule(pl.LightningModule):
         log.info("%s epoch %d of %d: %s", self.stage, self.current_epoch + 1, self.epochs, short(record))
         if self.schedule_interval == "epoch":
             self.advance_schedule()
-        self.next_batch = 0
 
     def weights_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of the network weights, always the first one."""
@@ -88,13 +87,19 @@ class StageModule(pl.LightningModule):
                 scheduler.step()
 
     def weight_step(self, loss: Tensor, weights: list[nn.Parameter], clip: float) -> None:
-        """One step down ``loss`` in ``weights`` and in nothing else, with the gradient's norm clipped (0: not)."""
+        """One step down ``loss`` in ``weights`` and in nothing else, with the gradient's norm clipped (0: not).
+
+        Raises:
+            NonFiniteError: the gradient is not finite; no step is taken, so a checkpoint never holds what it would do.
+        """
         optimizer = self.weights_optimizer()
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        norm = nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+        self.finite(norm, "The norm of the weights' gradient")
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient
         if clip > 0:
-            nn.utils.clip_grad_norm_(weights, clip)
+            nn.utils.clip_grads_with_norm_(weights, clip, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if self.schedule_interval == "step":
@@ -103,9 +108,10 @@ class StageModule(pl.LightningModule):
     def finite(self, value: Tensor, what: str) -> Tensor:
         """``value``, or a NonFiniteError that says where the run was."""
         if not bool(torch.isfinite(value).all()):
+            where = f"{self.stage}, epoch {self.current_epoch + 1}, step {self.global_step}"
             raise NonFiniteError(
-                f"{what} became {value.detach().float().mean().item()} in {self.stage}, "
-                f"epoch {self.current_epoch + 1}, step {self.global_step}. Lower the learning rate or clip the gradient ({self.stage}.gradient_clip)."
+                f"{what} became {value.detach().float().mean().item()} in {where}. "
+                "Lower the learning rate, or clip the gradient to a smaller norm."
             )
         return value
 
@@ -113,8 +119,7 @@ class StageModule(pl.LightningModule):
         checkpoint["dsrna"] = {
             "stage": self.stage,
             "fingerprint": self.fingerprint,
-            "epoch": self.current_epoch,
-            "next_batch": self.next_batch,
+            "batches_per_epoch": int(self.trainer.num_training_batches),
             "averages": self.averages.state_dict(),
             "rng": rng_state(),
             "seconds": self._seconds_before + time.monotonic() - self._started,
@@ -124,14 +129,9 @@ class StageModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint_state(checkpoint, self.stage, self.fingerprint)
         self.averages.load_state_dict(state["averages"])
-        self.next_batch = state["next_batch"]
         self._seconds_before = state["seconds"]
         self.load_extra_state(state["extra"])
         self._rng_to_restore = state["rng"]
-
-    def on_train_start(self) -> None:
-        if (state := getattr(self, "_rng_to_restore", None)) is not None:
-            set_rng_state(state)
 
     def extra_state(self) -> dict[str, Any]:
         """Plain types that a subclass adds to every checkpoint."""

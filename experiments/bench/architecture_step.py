@@ -1,7 +1,8 @@
 """What an architecture step costs with each metric and hypergradient, as multiples of a plain first-order one.
 
-Run: ``make bench`` (or ``make bench ARGS="--channels 16 --cells 8 --batch 16"``). All variants are timed in one process,
-in turn, several rounds; a ratio is the median over rounds of (variant / plain in the same round), since machines are noisy.
+Run: ``make bench`` (or ``make bench ARGS="--channels 16 --cells 8 --batch 16"``). All variants are timed in one
+process, in turn, several rounds; a ratio is the median over rounds of (variant / plain in the same round), since
+machines are noisy.
 """
 
 from __future__ import annotations

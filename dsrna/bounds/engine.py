@@ -1,0 +1,110 @@
+"""What every bound engine shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from dsrna.bounds.place import naming_the_module
+from dsrna.errors import ConfigError, DataError
+from dsrna.nn.modes import evaluation_mode
+from dsrna.types import Norm
+
+
+class Bounds(NamedTuple):
+    """Lower and upper ends, entry by entry.
+
+    Attributes:
+        lower: (N, K) for logits, (N, K - 1) for margins.
+        upper: of the same shape.
+    """
+
+    lower: Tensor
+    upper: Tensor
+
+
+class BoundEngine(ABC):
+    """Sound bounds of a network's logits or margins over a ball around each image, cut with [0, 1].
+
+    The network is bounded as it is in evaluation mode: BatchNorm with its running statistics, dropout and drop-path
+    off. Afterwards it is as before: training flags, requires_grad, buffers and ``.grad``.
+
+    A subclass writes :meth:`bound`.
+
+    Args:
+        norm: ``"linf"`` or ``"l2"``.
+        batch_size: at most so many images are bounded at once, to bound memory; None for all.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    def __init__(self, norm: Norm = "linf", batch_size: int | None = None) -> None:
+        if norm not in ("linf", "l2"):
+            raise ConfigError(f"Expected `norm` to be 'linf' or 'l2', got {norm!r}. (conf: norm)")
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"Expected `batch_size` >= 1 or none, got {batch_size}. (conf: batch_size)")
+        self.norm = norm
+        self.batch_size = batch_size
+
+    @final
+    def __call__(self, model: nn.Module, x: Tensor, eps: float | Tensor, y: Tensor | None = None) -> Bounds:
+        """Bounds of f(x') or of f_y(x') - f_j(x') over every x' in the ball around x that lies in [0, 1].
+
+        Sound up to floating point rounding. Differentiable in what the engine says it is.
+
+        Args:
+            model: network (N, C, H, W) -> logits (N, K); normalisation is its own first layer.
+            x: (N, C, H, W) floating point images in [0, 1].
+            eps: radius in [0, 1] pixel units, >= 0: one for all images, or (N,).
+            y: (N,) true classes for bounds of margins, or None for bounds of logits.
+
+        Returns:
+            Bounds (N, K) of the logits, or (N, K - 1) of the margins in ascending order of the wrong classes.
+
+        Raises:
+            DataError: images, classes or radii aren't as above.
+            UnsupportedError: the network has an operation that the engine has no rule for; the message names its place.
+        """
+        radii = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
+        _check(x, radii, y, self.norm)
+        radii = radii.expand(len(x))
+        size = self.batch_size or max(len(x), 1)
+        with evaluation_mode(model), naming_the_module(model):
+            parts = [
+                self.bound(model, images, part_of_radii, None if y is None else y[start : start + size])
+                for start, images, part_of_radii in zip(
+                    range(0, max(len(x), 1), size), x.split(size), radii.split(size), strict=True
+                )
+            ]
+        return Bounds(torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts]))
+
+    @abstractmethod
+    def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
+        """The bounds of one sub-batch, on checked input, with the model in evaluation mode; eps is (N,)."""
+
+
+def _check(x: Tensor, eps: Tensor, y: Tensor | None, norm: Norm) -> None:
+    if not x.is_floating_point():
+        raise DataError(f"Expected floating point images in [0, 1], got {x.dtype}; divide uint8 images by 255.")
+    if y is not None and (y.shape != x.shape[:1] or y.dtype != torch.int64):
+        raise DataError(
+            f"Expected one int64 class an image, shape ({len(x)},), got shape {tuple(y.shape)} of {y.dtype}."
+        )
+    if eps.shape not in ((), (len(x),)):
+        raise DataError(f"Expected one `eps`, or one an image, shape ({len(x)},), got shape {tuple(eps.shape)}.")
+    if len(x) == 0:
+        return
+    low, high = torch.aminmax(x.detach())
+    if not bool((low >= 0) & (high <= 1)):
+        raise DataError(
+            f"Expected images in [0, 1], got values from {low.item():.4g} to {high.item():.4g}; "
+            "normalisation is the network's first layer, not the data's."
+        )
+    least, most = torch.aminmax(eps.detach())
+    if not bool(least >= 0) or (norm == "linf" and not bool(most <= 1)):
+        limit = "in [0, 1] for l_inf" if norm == "linf" else ">= 0"
+        raise DataError(f"Expected `eps` {limit}, got values from {least.item():.4g} to {most.item():.4g}.")

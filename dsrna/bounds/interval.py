@@ -1,0 +1,242 @@
+"""Interval arithmetic on networks as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dsrna.bounds.abstract_tensor import AbstractTensor
+from dsrna.bounds.margin_matrix import margin_matrix
+from dsrna.types import Norm
+
+LinearMap = Callable[[Tensor, Tensor], Tensor]
+"""(values, coefficients) -> linear in each of them, e.g. a convolution."""
+
+
+class _Ellipsoid(NamedTuple):
+    """{centre + scale * d : ||d||_2 <= eps}, an l_2 ball until the first layer that mixes values."""
+
+    centre: Tensor  # (N, ...)
+    scale: Tensor  # (1, ...)
+    eps: Tensor  # (N,)
+
+
+class _Head(NamedTuple):
+    """The linear layer that an interval came out of."""
+
+    inputs: Interval
+    weight: Tensor
+    bias: Tensor | None
+
+
+class Interval(AbstractTensor):
+    """All values between centre - radius and centre + radius, entry by entry.
+
+    ``network(Interval.ball(x, eps, norm))`` runs the network's own forward and gives an interval that contains
+    network(x') for every x' of the ball cut with [0, 1]: sound up to floating point rounding, exact for each single
+    operation, and in general loose for their composition. The rules:
+
+    - linear and convolution: centre W c + b, radius |W| r; at the first such layer of an l_2 ball also eps * ||w||_2
+      for each row w, whichever is tighter; BatchNorm with running statistics: c * s + t, r * |s|;
+    - ReLU, max and average pooling are monotone: applied to both ends;
+    - sums, concatenation, zero padding, slices: to centre and radius. A product with operation weights w has the
+      radius |w| r, whose derivative at w = 0 is taken from the right, as operation weights are never negative.
+
+    Differentiable in images, eps, network weights and operation weights. Cost: about two forward passes.
+
+    Args:
+        centre: (N, ...).
+        radius: (N, ...), >= 0.
+
+    Raises:
+        UnsupportedError: by any operation for which there's no rule.
+
+    Source: Gowal et al., On the Effectiveness of Interval Bound Propagation (2018), eq. 6-8.
+    """
+
+    def __init__(
+        self, centre: Tensor, radius: Tensor, ellipsoid: _Ellipsoid | None = None, head: _Head | None = None
+    ) -> None:
+        self.centre = centre
+        self.radius = radius
+        self._ellipsoid = ellipsoid
+        self._head = head
+
+    @classmethod
+    def ball(cls, x: Tensor, eps: float | Tensor, norm: Norm) -> Self:
+        """The ball of radius eps around each image, cut with [0, 1].
+
+        Args:
+            x: (N, ...) images in [0, 1].
+            eps: radius in [0, 1] pixel units, one for all images or (N,).
+            norm: ``"linf"`` or ``"l2"``.
+        """
+        radii = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
+        reach = _per_image(radii, x)
+        box = cls._between((x - reach).clamp(min=0), (x + reach).clamp(max=1))
+        if norm == "l2":
+            box._ellipsoid = _Ellipsoid(x, torch.ones_like(x[:1]), radii)
+        return box
+
+    @property
+    def lower(self) -> Tensor:
+        """(N, ...) lower ends."""
+        return self.centre - self.radius
+
+    @property
+    def upper(self) -> Tensor:
+        """(N, ...) upper ends."""
+        return self.centre + self.radius
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.centre.shape
+
+    def margins(self, y: Tensor) -> Self:
+        """Interval (N, K - 1) of the margins f_y - f_j, in ascending order of the wrong classes j.
+
+        Where these logits (N, K) came straight out of a linear layer, that layer is applied to the differences of its
+        rows, which is tighter than the difference of the logits' bounds.
+
+        Args:
+            y: (N,) true classes.
+        """
+        matrix = margin_matrix(y, self.shape[1], self.centre)
+        if self._head is None:
+            return self._linear_map(_rows, matrix, None)
+        inputs, weight, bias = self._head
+        shift = None if bias is None else matrix @ bias
+        return inputs._linear_map(_rows, matrix @ weight, shift)
+
+    def conv2d(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Self:
+        shift = None if bias is None else bias.view(1, -1, 1, 1)
+        return self._linear_map(
+            lambda values, kernel: F.conv2d(values, kernel, None, stride, padding, dilation, groups), weight, shift
+        )
+
+    def linear(self, weight: Tensor, bias: Tensor | None = None) -> Self:
+        output = self._linear_map(F.linear, weight, bias)
+        output._head = _Head(self, weight, bias)
+        return output
+
+    def normalise(
+        self, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, smallest: float
+    ) -> Self:
+        scale = (variance + smallest).rsqrt() if weight is None else (variance + smallest).rsqrt() * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        channels = (1, -1, *[1] * (self.ndim - 2))
+        return self * scale.view(channels) + shift.view(channels)
+
+    def relu(self, inplace: bool = False) -> Self:
+        output = self._monotone(F.relu)
+        if inplace:  # whoever else holds this interval must see the change, as with a tensor
+            self.centre, self.radius, self._ellipsoid, self._head = output.centre, output.radius, None, None
+        return output
+
+    def max_pool2d(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Self:
+        if return_indices:
+            self._refuse("the indices of a max pooling")
+        return self._monotone(
+            lambda values: F.max_pool2d(values, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
+        )
+
+    def avg_pool2d(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Self:
+        return self._positive_linear(
+            lambda values: F.avg_pool2d(
+                values, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+            )
+        )
+
+    def adaptive_avg_pool2d(self, output_size: Any) -> Self:
+        return self._positive_linear(lambda values: F.adaptive_avg_pool2d(values, output_size))
+
+    def mean(self, dim: Any, keepdim: bool = False) -> Self:
+        return self._positive_linear(lambda values: values.mean(dim=dim, keepdim=keepdim))
+
+    def rearrange(self, move: Callable[[Tensor], Tensor]) -> Self:
+        moved = self._positive_linear(move)
+        if self._ellipsoid is not None and len(moved.centre) == len(self.centre):
+            centre, scale, eps = self._ellipsoid
+            moved._ellipsoid = _Ellipsoid(move(centre), move(scale.expand_as(centre)), eps)
+        return moved
+
+    @classmethod
+    def cat(cls, tensors: Sequence[Self], dim: int = 0) -> Self:
+        return cls(torch.cat([t.centre for t in tensors], dim), torch.cat([t.radius for t in tensors], dim))
+
+    def __add__(self, other: Any) -> Self:
+        if isinstance(other, Interval):
+            return type(self)(self.centre + other.centre, self.radius + other.radius)
+        ellipsoid = self._ellipsoid and self._ellipsoid._replace(centre=self._ellipsoid.centre + other)
+        return type(self)(self.centre + other, self.radius, ellipsoid)
+
+    def __mul__(self, factor: Any) -> Self:
+        if isinstance(factor, AbstractTensor):
+            self._refuse("a product of two things that depend on the image")
+        magnitude = torch.where(factor >= 0, factor, -factor) if isinstance(factor, Tensor) else abs(factor)
+        ellipsoid = self._ellipsoid and self._ellipsoid._replace(
+            centre=self._ellipsoid.centre * factor, scale=self._ellipsoid.scale * factor
+        )
+        return type(self)(self.centre * factor, self.radius * magnitude, ellipsoid)
+
+    @classmethod
+    def _between(cls, lower: Tensor, upper: Tensor) -> Self:
+        return cls((lower + upper) / 2, (upper - lower) / 2)
+
+    def _monotone(self, function: Callable[[Tensor], Tensor]) -> Self:
+        return self._between(function(self.lower), function(self.upper))
+
+    def _positive_linear(self, function: Callable[[Tensor], Tensor]) -> Self:
+        return type(self)(function(self.centre), function(self.radius))
+
+    def _linear_map(self, apply: LinearMap, coefficients: Tensor, shift: Tensor | None) -> Self:
+        shift = coefficients.new_zeros(()) if shift is None else shift
+        box = type(self)(apply(self.centre, coefficients) + shift, apply(self.radius, coefficients.abs()))
+        if self._ellipsoid is None:
+            return box
+        centre, scale, eps = self._ellipsoid
+        squares = apply(scale.square(), coefficients.square())
+        # The floor keeps the gradient of the root finite at rows of zeros.
+        length = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
+        image = apply(centre, coefficients) + shift
+        reach = _per_image(eps, image) * length
+        lower = torch.maximum(box.lower, image - reach)
+        # The two intervals overlap; only rounding can make it look otherwise.
+        return self._between(lower, torch.maximum(lower, torch.minimum(box.upper, image + reach)))
+
+
+def _rows(values: Tensor, rows: Tensor) -> Tensor:
+    """(N, D), (N, R, D) -> (N, R), other rows for each image."""
+    return (rows * values[:, None]).sum(dim=2)
+
+
+def _per_image(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(-1, *[1] * (like.ndim - 1))

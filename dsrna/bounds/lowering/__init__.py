@@ -1,0 +1,1 @@
+"""Equal networks made only of operations that bound libraries handle soundly."""

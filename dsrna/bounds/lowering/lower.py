@@ -1,0 +1,68 @@
+"""From a network to an equal one of sound operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from dsrna.bounds.lowering.graph import Graph
+from dsrna.bounds.lowering.lowered_network import LoweredNetwork
+from dsrna.bounds.lowering.operation_weight import symbolic_weights
+from dsrna.bounds.lowering.symbol import Sources, Symbol
+from dsrna.bounds.place import naming_the_module
+from dsrna.errors import UnsupportedError
+from dsrna.nn.modes import evaluation_mode
+from dsrna.types import OperationWeights
+
+
+def lower(
+    network: nn.Module, x: Tensor, operation_weights: Callable[[], OperationWeights] | None = None
+) -> LoweredNetwork:
+    """A network that equals a given one in evaluation mode, up to rounding, made only of sound operations.
+
+    The network's own forward is run once on a symbol; so this works for any network of supported operations. What it
+    is made of: dense convolutions without groups or dilation (BatchNorm, operation weights, 1 x 1 convolutions,
+    slices and strides are folded into them), linear layers, ReLU, sums, products with constants, concatenation,
+    flattening. Average pooling becomes a fixed convolution times a mask, max pooling a chain of a + ReLU(b - a).
+
+    The network's modes, weights and buffers are left as they are.
+
+    Args:
+        network: maps (N, C, H, W) to logits (N, K). With ``operation_weights``, a supernet that maps images and
+            operation weights to logits. A relaxed supernet, i.e. a module with a ``supernet`` and an ``architecture``
+            that gives its operation weights, is taken apart into these two.
+        x: (N, C, H, W) images, of which shape, dtype and device are used.
+        operation_weights: gives the current operation weights of a supernet.
+
+    Returns:
+        The lowered network, whose values can follow the network's, see :class:`LoweredNetwork`.
+
+    Raises:
+        UnsupportedError: an operation can't be lowered; the message names its place in the network.
+    """
+    if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "architecture"):
+        return lower(cast(nn.Module, network.supernet), x, cast(Any, network.architecture))
+    sources = _sources(network)
+    graph = Graph(like=x.new_empty(0))
+    image = Symbol(graph, sources, graph.input(tuple(x.shape[1:])))
+    with evaluation_mode(network), naming_the_module(network):
+        if operation_weights is None:
+            logits = network(image)
+        else:
+            logits = network(image, symbolic_weights(operation_weights()))
+        if not isinstance(logits, Symbol):
+            raise UnsupportedError(f"Expected a network that gives logits (N, K), got {type(logits).__name__}.")
+        return LoweredNetwork(graph, logits.resolve(), operation_weights)
+
+
+def _sources(network: nn.Module) -> Sources:
+    """How to get each parameter and buffer again, by its owner's attribute, as moving a network makes new tensors."""
+    sources: dict[int, Callable[[], Tensor]] = {}
+    for module in network.modules():
+        named = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        for name, tensor in named:
+            sources[id(tensor)] = partial(getattr, module, name)
+    return sources

@@ -1,0 +1,20 @@
+"""The state of torch's global generators, from which drop-path draws; everything else has seeds of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def rng_state() -> dict[str, Any]:
+    """The states of the CPU's and of every GPU's generator."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Restores what :func:`rng_state` returned; GPU states only where the number of GPUs is the same."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([gpu.cpu() for gpu in state["cuda"]])

@@ -1,0 +1,65 @@
+"""The checkpoint to continue from."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from dsrna.errors import CheckpointError, NonFiniteError
+from dsrna.training.interruption import CtrlC
+
+log = logging.getLogger("dsrna")
+
+
+class SaveLast(Checkpoint):
+    """Keeps one checkpoint to continue from: after every epoch, every few minutes inside one, and on Ctrl-C.
+
+    It saves where weights, optimisers, schedule and running means agree: when a batch is done, and when an epoch is
+    done. Between the last batch and the end of the epoch lies the validation, in which Lightning can't resume: there it
+    waits for the end of the epoch. Being a Checkpoint, it is called after the module's own end-of-epoch hook.
+
+    Args:
+        path: the file, replaced each time.
+        minutes: time between checkpoints inside an epoch; 0 means only at the end of epochs.
+        ctrl_c: asked after every batch whether to save and stop.
+        clock: seconds, for tests.
+    """
+
+    def __init__(self, path: Path, minutes: float, ctrl_c: CtrlC, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._seconds, self._ctrl_c, self._clock = path, minutes * 60, ctrl_c, clock
+        self._saved_at = clock()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._saved_at = self._clock()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        due = self._seconds > 0 and self._clock() - self._saved_at >= self._seconds
+        if (due or self._ctrl_c.asked) and not trainer.is_last_batch:
+            self._save_and_stop_if_asked(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save_and_stop_if_asked(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if not isinstance(exception, NonFiniteError):
+            return
+        snapshot = self._path.with_name("nonfinite.ckpt")
+        try:
+            trainer.save_checkpoint(snapshot, weights_only=False)
+        except CheckpointError as error:  # the value that isn't finite is what the user must hear of
+            log.error("%s", error)
+            return
+        log.error("The state at epoch %d, step %d is in %s", trainer.current_epoch + 1, trainer.global_step, snapshot)
+
+    def _save_and_stop_if_asked(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self._path, weights_only=False)
+        self._saved_at = self._clock()
+        self._ctrl_c.stop_if_asked()

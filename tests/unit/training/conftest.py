@@ -1,0 +1,200 @@
+"""Small searches and retrainings, built alike every time, with the true modules, loaders and Trainer."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsrna.attacks.pgd import PGD
+from dsrna.data.augmentation import Augmentation
+from dsrna.data.images import ArrayImages
+from dsrna.data.loader import BatchLoader, PairedLoader
+from dsrna.metrics.jacobian import JacobianNorm
+from dsrna.objectives.adversarial import Adversarial
+from dsrna.run_folder import RunFolder
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.spaces.genotype import CellGenotype, Genotype
+from dsrna.strategies.first_order import FirstOrder
+from dsrna.strategies.pcdarts import PCDarts
+from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.training.fit import TrainerOptions, fit
+from dsrna.training.metric_weight import MetricWeight
+from dsrna.training.retrain_module import RetrainModule
+from dsrna.training.search_module import SearchModule
+from dsrna.types import Threat
+
+SPACE = DartsSpace(nodes=1, primitives=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"))
+CELL = CellGenotype(nodes=((("sep_conv_3x3", 0), ("skip_connect", 1)),), concat=(2,))
+GENOTYPE = Genotype(space="darts", cells={"normal": CELL, "reduce": CELL})
+SHAPE, CLASSES, BATCH = (1, 8, 8), 3, 4
+THREAT = Threat("linf", 0.1)
+
+
+def images(count, seed):
+    draw = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (count, *SHAPE), generator=draw, dtype=torch.uint8)
+    return ArrayImages(pixels, torch.arange(count) % CLASSES, CLASSES)
+
+
+def batches(data, purpose, seed, train=True):
+    augmentation = Augmentation(1, False, 0) if train else None
+    return BatchLoader(
+        data, BATCH, seed=seed, purpose=purpose, shuffle=train, augmentation=augmentation, drop_last=train
+    )
+
+
+def schedule_of(kind, optimizer, steps):
+    if kind == "epoch":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=3)
+    if kind == "step":
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
+    return None
+
+
+@dataclass
+class Stage:
+    """A module with its loaders and folder, ready to run; ``run`` is what the pipeline does."""
+
+    module: Any
+    train: Any
+    validation: Any
+    folder: RunFolder
+    best: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, minutes=0.0, limit_batches=None, precision="32-true", loggers=()):
+        options = TrainerOptions("cpu", precision, True, "off", minutes, limit_batches)
+        fit(self.module, self.train, self.validation, self.folder, options, list(loggers))
+
+    @property
+    def last(self):
+        return self.folder.last_checkpoint(self.module.stage)
+
+    def state(self):
+        return torch.load(self.last, weights_only=True)
+
+
+def folder_at(path: Path) -> RunFolder:
+    if (path / "run.json").exists():
+        return RunFolder.open(path)
+    return RunFolder.create(
+        path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search", "retrain"], device="cpu"
+    )
+
+
+def build_search(
+    path,
+    *,
+    epochs=3,
+    train_batches=3,
+    warmup=1,
+    schedule="epoch",
+    seed=0,
+    fingerprint="f",
+    strategy=None,
+    metric=None,
+    gamma=0.5,
+    hypergradient=None,
+    clip=5.0,
+    entropy_weight=0.1,
+    lr=0.05,
+    momentum=0.9,
+    weights_decay=3e-4,
+    dtype=torch.float32,
+):
+    """A search on noise; ``path`` may hold an unfinished one."""
+    strategy = strategy or PCDarts(partial_channels=2)
+    torch.manual_seed(seed)
+    supernet = SPACE.supernet(SHAPE, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
+    architecture = strategy.initial(SPACE, torch.Generator().manual_seed(seed + 1))
+    # The second half has one batch more, so that the two go out of step.
+    weights_half, alphas_half = images(train_batches * BATCH + 1, 1), images((train_batches + 1) * BATCH + 1, 2)
+    train = PairedLoader(batches(weights_half, "w", seed), batches(alphas_half, "a", seed))
+
+    def optimizers(weights, alphas):
+        of_weights = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weights_decay)
+        of_alphas = torch.optim.Adam(alphas, lr=6e-3, betas=(0.5, 0.999), weight_decay=1e-3)
+        return of_weights, of_alphas, schedule_of(schedule, of_weights, epochs * train_batches)
+
+    folder = folder_at(path)
+    metric = JacobianNorm("l2", "projection", derivative="central_difference") if metric is None else metric
+    module = SearchModule(
+        RelaxedSupernet(supernet, architecture).to(dtype),
+        SPACE,
+        hypergradient=hypergradient or FirstOrder(),
+        metric=metric or None,
+        metric_weight=MetricWeight(gamma, warmup, epochs, "linear"),
+        warmup_epochs=warmup,
+        gradient_clip=clip,
+        entropy_weight=entropy_weight,
+        make_optimizers=optimizers,
+        on_epoch=lambda history, step: None,
+        stage="search",
+        seed=seed,
+        fingerprint=fingerprint,
+        epochs=epochs,
+        schedule_interval="step" if schedule == "step" else "epoch",
+    )
+    return Stage(module, train, batches(images(7, 3), "v", seed, train=False), folder)
+
+
+def build_retrain(
+    path,
+    *,
+    epochs=3,
+    train_batches=3,
+    schedule="step",
+    seed=0,
+    fingerprint="f",
+    objective=None,
+    robust_first=True,
+    drop_path=0.5,
+    ema_decay=0.9,
+    clip=5.0,
+    lr=0.05,
+    auxiliary=False,
+    dtype=torch.float32,
+):
+    """An adversarial training on noise; ``path`` may hold an unfinished one."""
+    torch.manual_seed(seed)
+    network = DartsSpace(nodes=1).network(GENOTYPE, SHAPE, CLASSES, cells=3, channels=2, auxiliary=auxiliary).to(dtype)
+
+    def optimizer(weights):
+        made = torch.optim.SGD(weights, lr=lr, momentum=0.9, weight_decay=3e-4)
+        return made, schedule_of(schedule, made, epochs * train_batches)
+
+    best = []
+
+    def keep(state, numbers):
+        best.append({"state": {name: value.clone() for name, value in state.items()}, "numbers": numbers})
+
+    folder = folder_at(path)
+    module = RetrainModule(
+        network,
+        objective=objective or Adversarial(THREAT, steps=2),
+        selection_attack=PGD("linf", 0.1, steps=2),
+        robust_first=robust_first,
+        drop_path=drop_path,
+        ema_decay=ema_decay,
+        gradient_clip=clip,
+        make_optimizer=optimizer,
+        on_best=keep,
+        stage="retrain",
+        seed=seed,
+        fingerprint=fingerprint,
+        epochs=epochs,
+        schedule_interval="step" if schedule == "step" else "epoch",
+    )
+    train = batches(images(train_batches * BATCH + 1, 1), "w", seed)
+    return Stage(module, train, batches(images(7, 3), "v", seed, train=False), folder, best)
+
+
+@pytest.fixture
+def search_stage():
+    return build_search
+
+
+@pytest.fixture
+def retrain_stage():
+    return build_retrain

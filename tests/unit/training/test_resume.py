@@ -1,0 +1,263 @@
+"""A stage that is killed anywhere and run again ends as one that was left alone, to the last bit."""
+
+import json
+
+import pytest
+import torch
+
+from dsrna.errors import CheckpointError
+from dsrna.strategies.darts import Darts
+from dsrna.strategies.unrolled import Unrolled
+from dsrna.testing.run_comparison import differences
+
+EPOCHS, BATCHES, VALIDATION_BATCHES = 3, 3, 2
+EVERY_BATCH = 1e-9  # minutes between checkpoints
+EPOCHS_ONLY = 0.0
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+SETTINGS = {
+    "search, schedule per epoch": ("search", {"schedule": "epoch"}),
+    "search, schedule per step, unrolled": (
+        "search",
+        {"schedule": "step", "strategy": Darts(), "hypergradient": Unrolled("finite_difference"), "metric": False},
+    ),
+    "retrain, schedule per step": ("retrain", {"schedule": "step"}),
+    "retrain, schedule per epoch": ("retrain", {"schedule": "epoch", "ema_decay": 0.0}),
+}
+every_setting = pytest.mark.parametrize("setting", SETTINGS)
+
+
+@pytest.fixture
+def build(search_stage, retrain_stage):
+    """(setting, path) -> the stage, with the weights that ``on_best`` gets written beside its checkpoint."""
+
+    def build(setting, path, **changes):
+        kind, arguments = SETTINGS[setting]
+        stage = {"search": search_stage, "retrain": retrain_stage}[kind](path, **(arguments | changes))
+        if kind == "retrain":
+            stage.module._on_best = lambda state, numbers: torch.save(
+                {"state_dict": state, "numbers": numbers}, stage.folder.best_checkpoint("retrain")
+            )
+            stage.last.parent.mkdir(exist_ok=True)
+        else:
+            stage.module._on_epoch = lambda history, step: stage.folder.architecture_json.write_text(
+                json.dumps(history.to_json())
+            )
+            stage.last.parent.mkdir(exist_ok=True)
+        return stage
+
+    return build
+
+
+_finished = {}
+
+
+@pytest.fixture
+def finished(build, tmp_path_factory):
+    """The folder of the run that nobody killed; only read."""
+
+    def finished(setting):
+        if setting not in _finished:
+            stage = build(setting, tmp_path_factory.mktemp("whole") / "run")
+            stage.run(EPOCHS_ONLY)
+            _finished[setting] = stage.folder
+        return _finished[setting]
+
+    return finished
+
+
+def die_at(call, module, name, after=False):
+    """Replaces ``module.name`` so that its call number ``call`` (from 0) dies before or after its work."""
+    whole, calls = getattr(module, name), iter(range(10**6))
+
+    def dying(*args, **kwargs):
+        dies = next(calls) == call
+        if dies and not after:
+            raise Killed
+        result = whole(*args, **kwargs)
+        if dies:
+            raise Killed
+        return result
+
+    setattr(module, name, dying)
+
+
+def kill(stage, minutes):
+    with pytest.raises(Killed):
+        stage.run(minutes)
+
+
+@every_setting
+@pytest.mark.parametrize("minutes", [EPOCHS_ONLY, EVERY_BATCH])
+@pytest.mark.parametrize("step", range(EPOCHS * BATCHES))
+def test_killed_before_a_step(build, finished, tmp_path, setting, minutes, step):
+    stage = build(setting, tmp_path / "run")
+    die_at(step, stage.module, "training_step")
+    kill(stage, minutes)
+    again = build(setting, tmp_path / "run")
+    again.run(minutes)
+    assert differences(finished(setting), again.folder) == []
+
+
+@every_setting
+@pytest.mark.parametrize("minutes", [EPOCHS_ONLY, EVERY_BATCH])
+@pytest.mark.parametrize(
+    ("name", "after", "calls"),
+    [
+        ("weight_step", True, range(EPOCHS * BATCHES)),
+        ("validation_step", False, range(EPOCHS * VALIDATION_BATCHES)),
+        ("finish_epoch", False, range(EPOCHS)),
+        ("finish_epoch", True, range(EPOCHS)),  # the record is written, the checkpoint is not
+    ],
+)
+def test_killed_elsewhere(build, finished, tmp_path, setting, minutes, name, after, calls):
+    for call in calls:
+        stage = build(setting, tmp_path / f"{call}")
+        die_at(call, stage.module, name, after)
+        kill(stage, minutes)
+        again = build(setting, tmp_path / f"{call}")
+        again.run(minutes)
+        assert differences(finished(setting), again.folder) == [], f"call {call} of {name}"
+
+
+@every_setting
+def test_killed_at_every_batch_in_turn(build, finished, tmp_path, setting):
+    lives = 0
+    while True:
+        stage = build(setting, tmp_path / "run")
+        die_at(1, stage.module, "training_step")
+        try:
+            stage.run(EVERY_BATCH)
+            break
+        except Killed:
+            lives += 1
+    # The last batch of an epoch is saved with its epoch: a life that does no more than that batch gets to the next one.
+    assert lives == EPOCHS * BATCHES - 1
+    assert differences(finished(setting), stage.folder) == []
+
+
+@every_setting
+@pytest.mark.parametrize("step", range(EPOCHS * BATCHES))
+def test_every_batch_is_taken_once_and_every_epoch_is_validated_once(build, tmp_path, setting, step):
+    taken, validated = [], []
+
+    def watched(path):
+        stage = build(setting, path)
+        training_step, validation_step = stage.module.training_step, stage.module.validation_step
+
+        def train(batch, batch_idx):
+            x = batch[0][0] if isinstance(batch[0], list | tuple) else batch[0]
+            training_step(batch, batch_idx)
+            taken.append((stage.module.current_epoch, batch_idx, float(x.double().sum())))
+
+        def validate(batch, batch_idx):
+            validated.append((stage.module.current_epoch, batch_idx))
+            validation_step(batch, batch_idx)
+
+        stage.module.training_step, stage.module.validation_step = train, validate
+        return stage
+
+    watched(tmp_path / "whole").run()
+    whole = list(taken), list(validated)
+    taken.clear()
+    validated.clear()
+    stage = watched(tmp_path / "run")
+    die_at(step, stage.module, "training_step")
+    kill(stage, EVERY_BATCH)
+    watched(tmp_path / "run").run(EVERY_BATCH)
+    assert (taken, validated) == whole
+    assert len(set(taken)) == EPOCHS * BATCHES
+
+
+def test_limited_batches_resume_too(search_stage, tmp_path):
+    whole = search_stage(tmp_path / "whole", train_batches=5)
+    whole.run(limit_batches=2)
+    stage = search_stage(tmp_path / "run", train_batches=5)
+    die_at(3, stage.module, "training_step")
+    with pytest.raises(Killed):
+        stage.run(EVERY_BATCH, limit_batches=2)
+    again = search_stage(tmp_path / "run", train_batches=5)
+    again.run(EVERY_BATCH, limit_batches=2)
+    assert again.state()["global_step"] == EPOCHS * 2
+    assert differences(whole.folder, again.folder) == []
+
+
+def test_a_finished_stage_is_not_trained_again(search_stage, tmp_path):
+    stage = search_stage(tmp_path)
+    stage.run()
+    before = stage.last.read_bytes()
+    again = search_stage(tmp_path)
+    die_at(0, again.module, "training_step")
+    again.run()
+    assert stage.last.read_bytes() == before
+    for name, tensor in again.module.state_dict().items():
+        assert torch.equal(tensor, stage.module.state_dict()[name]), name
+    assert again.module.history.epochs == stage.module.history.epochs
+
+
+@every_setting
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(build, finished, tmp_path, setting):
+    again = build(setting, tmp_path / "again")
+    again.run(EVERY_BATCH)  # the rhythm of checkpoints changes nothing
+    assert differences(finished(setting), again.folder) == []
+    other = build(setting, tmp_path / "other", seed=1)
+    other.run()
+    found = "\n".join(differences(finished(setting), other.folder))
+    assert "state_dict" in found
+    assert "metrics.jsonl" in found
+
+
+def test_two_seeds_differ_in_batches_and_attacks_also_from_the_same_weights(retrain_stage, tmp_path):
+    start = retrain_stage(tmp_path / "0").module.state_dict()
+    first, second = retrain_stage(tmp_path / "0", seed=0), retrain_stage(tmp_path / "1", seed=1)
+    second.module.load_state_dict(start)
+    first.run()
+    second.run()
+    assert first.folder.read_metrics()[0]["retrain/train/loss"] != second.folder.read_metrics()[0]["retrain/train/loss"]
+
+
+def test_a_checkpoint_of_another_stage_or_run_is_refused(search_stage, tmp_path):
+    search_stage(tmp_path).run()
+    with pytest.raises(CheckpointError, match="made with other settings"):
+        search_stage(tmp_path, fingerprint="g").run()
+    stage = search_stage(tmp_path)
+    stage.module.stage = "retrain"
+    (tmp_path / "retrain").mkdir()
+    (tmp_path / "retrain" / "last.ckpt").write_bytes((tmp_path / "search" / "last.ckpt").read_bytes())
+    with pytest.raises(CheckpointError, match="of the retrain stage"):
+        stage.run()
+
+
+def test_a_checkpoint_of_other_data_is_refused(search_stage, tmp_path):
+    search_stage(tmp_path, train_batches=3).run()
+    with pytest.raises(CheckpointError, match="made with 3 batches an epoch, now there are 4: the data set has changed"):
+        search_stage(tmp_path, train_batches=4).run()
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
+def test_a_truncated_checkpoint_is_refused(search_stage, tmp_path, kept):
+    stage = search_stage(tmp_path)
+    stage.run()
+    content = stage.last.read_bytes()
+    stage.last.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(CheckpointError, match=r"last.ckpt: it is truncated.*Remove it to start that stage again"):
+        search_stage(tmp_path).run()
+
+
+def test_checkpoints_hold_tensors_and_plain_types_alone(search_stage, retrain_stage, tmp_path):
+    def kinds(value):
+        if isinstance(value, dict):
+            return set().union(*(kinds(item) for pair in value.items() for item in pair)) | {dict}
+        if isinstance(value, list | tuple):
+            return set().union(*(kinds(item) for item in value)) | {list}
+        return {type(value)}
+
+    for stage in (search_stage(tmp_path / "s"), retrain_stage(tmp_path / "r")):
+        stage.run()
+        plain = {torch.Tensor, dict, list, str, int, float, bool, type(None)}
+        assert kinds(stage.state()) - plain <= {type(torch.optim.SGD([torch.zeros(1)]).state_dict())}
+        assert "hyper_parameters" not in stage.state()
