@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from functools import cache
 from types import TracebackType
 
 from rich.console import Console
@@ -12,6 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 log = logging.getLogger("dsrna")
+
+
+@cache
+def terminal() -> Console:
+    """The one console of standard error: what is written through it goes above a progress bar, not into it."""
+    return Console(stderr=True)
 
 
 class Progress:
@@ -30,7 +37,7 @@ class Progress:
     def __init__(
         self, title: str, total: int, *, done: int = 0, mode: str = "auto", every_seconds: float = 30.0
     ) -> None:
-        console = Console(stderr=True)
+        console = terminal()
         self._title, self._total, self._done = title, total, done
         self._shown = mode == "on" or (mode == "auto" and console.is_terminal)
         self._quiet = mode == "off"

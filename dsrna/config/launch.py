@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -39,9 +40,10 @@ class Request:
         kind: the entry point, ``search``, ``retrain`` or ``evaluate``.
         settings: typed, validated.
         config_text: the resolved config as YAML.
-        overrides: what the user typed.
+        overrides: the job's own, of what the user typed.
         folder: the job's run folder, which may not exist yet.
         fingerprint: hash of all settings that change results.
+        resume_command: the command line that goes on with the run, or with the whole multirun.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Request:
     overrides: list[str]
     folder: Path
     fingerprint: str
+    resume_command: str
 
 
 Run = Callable[[Request], float | None]
@@ -70,14 +73,15 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
         return
     try:
         overrides = replay(kind, list(arguments.overrides))
-        chosen = _check_all(kind, overrides, bool(arguments.multirun))
+        key, folder = _check_all(kind, overrides, bool(arguments.multirun))
     except DsrnaError as error:
         say(f"[error] {error}")
         raise SystemExit(2) from None
     failures: list[str] = []
+    resume_command = _resume_command(kind, arguments.overrides, bool(arguments.multirun))
 
     def task(config: DictConfig) -> float | None:
-        request = _request(kind, config)
+        request = _request(kind, config, resume_command)
         try:
             return run(request)
         except DsrnaError as error:
@@ -89,11 +93,10 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
 
     # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
     sys.argv = [argument for argument in sys.argv if argument not in arguments.overrides]
-    sys.argv += [*overrides, *chosen]
+    sys.argv += [*overrides, f"{key}={_quoted(str(folder))}"]
     hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(task)()
     if arguments.multirun:
-        sweep = next(value.partition("=")[2] for value in chosen if value.startswith("hydra.sweep.dir="))
-        finish_sweep(Path(sweep))
+        finish_sweep(folder)
         if failures:
             say(f"[error] {len(failures)} job(s) failed; `resume=auto` runs only those again.")
             raise SystemExit(2)
@@ -110,7 +113,12 @@ def _never(config: DictConfig) -> None:
     raise AssertionError("Hydra prints help and config without running the task")
 
 
-def _request(kind: str, config: DictConfig) -> Request:
+def _resume_command(kind: str, typed: list[str], multirun: bool) -> str:
+    kept = [override for override in typed if not override.startswith("resume=")]
+    return shlex.join(["python", "-m", f"dsrna.{kind}", *(["-m"] if multirun else []), *kept, "resume=auto"])
+
+
+def _request(kind: str, config: DictConfig, resume_command: str) -> Request:
     settings = settings_from(config)
     plain = OmegaConf.to_container(config, resolve=True)
     return Request(
@@ -120,11 +128,12 @@ def _request(kind: str, config: DictConfig) -> Request:
         overrides=list(HydraConfig.get().overrides.task),
         folder=Path(HydraConfig.get().runtime.output_dir),
         fingerprint=fingerprint_of(settings),
+        resume_command=resume_command,
     )
 
 
-def _check_all(kind: str, overrides: list[str], multirun: bool) -> list[str]:
-    """Validates every job; returns the Hydra overrides that choose the folder."""
+def _check_all(kind: str, overrides: list[str], multirun: bool) -> tuple[str, Path]:
+    """Validates every job; returns Hydra's key of the folder, and the folder."""
     jobs = expand(overrides) if multirun else [overrides]
     every = []
     for job in jobs:
@@ -134,8 +143,9 @@ def _check_all(kind: str, overrides: list[str], multirun: bool) -> list[str]:
     first = every[0]
     out = Path(first.out)
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
-    if any(override.startswith(f"{key}=") for override in overrides):
-        return [override for override in overrides if override.startswith(f"{key}=")]
+    for override in overrides:
+        if override.startswith(f"{key}="):
+            return key, Path(override.partition("=")[2])
     prints = [fingerprint_of(settings) for settings in every]
     whole = prints[0] if not multirun else hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest()
     label = f"{first.name}_sweep" if multirun else first.name
@@ -144,7 +154,7 @@ def _check_all(kind: str, overrides: list[str], multirun: bool) -> list[str]:
         folder = _new_folder(out, label, whole)
         if multirun:
             write_json(folder / "sweep.json", {"fingerprint": whole, "jobs": jobs})
-    return [f"{key}={_quoted(str(folder))}"]
+    return key, folder
 
 
 def expand(overrides: list[str]) -> list[list[str]]:

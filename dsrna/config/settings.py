@@ -95,6 +95,7 @@ class TrainerSettings:
     accelerator: str
     precision: str
     deterministic: bool
+    threads: Any  # "auto", or a number
     progress: str
     checkpoint_minutes: float
     limits: LimitSettings

@@ -23,7 +23,7 @@ def eps_curve(settings: Settings) -> list[float]:
     threat, curve = threat_of(settings), settings.evaluate.eps_curve
     if curve == "auto":
         largest = 1.0 if threat.norm == "linf" else float("inf")
-        return [min(largest, factor * threat.eps) for factor in (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)]
+        return [min(largest, factor * threat.eps) for factor in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)]
     if not isinstance(curve, list):
         raise ConfigError(f"Expected `auto` or a list of radii, got {curve!r}. (conf: evaluate.eps_curve)")
     return [Threat(threat.norm, number(eps, "evaluate.eps_curve")).eps for eps in curve]
@@ -102,6 +102,11 @@ def _check_scalars(settings: Settings, expect: Callable[[bool, str], None]) -> N
         settings.trainer.precision in ("32-true", "64-true", "bf16-mixed"),
         f"Expected 32-true, 64-true or bf16-mixed, got {settings.trainer.precision!r}: fp16 needs loss scaling, "
         "which the architecture step's own gradients would not get. (conf: trainer.precision)",
+    )
+    threads = settings.trainer.threads
+    expect(
+        threads == "auto" or (isinstance(threads, int) and threads >= 1),
+        f"Expected `auto` or a number of CPU threads, got {threads!r}. (conf: trainer.threads)",
     )
     positive = {
         "search.epochs": settings.search.epochs,

@@ -79,8 +79,9 @@ class BatchLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
+        # Looked at when the first batch is asked for: who only tries whether there is an iterator uses up no start.
         start, self.start_batch = self.start_batch, 0
-        return self.batches(self.epoch, start)
+        yield from self.batches(self.epoch, start)
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of ``epoch`` from number ``start`` on. Closing the iterator ends its thread."""
@@ -137,8 +138,8 @@ class PairedLoader:
         return len(self.first)
 
     def __iter__(self) -> Iterator[tuple[Batch, Batch]]:
-        start, self.start_batch = self.start_batch, 0
-        return self._pairs(self.epoch, start)
+        start, self.start_batch = self.start_batch, 0  # when the first pair is asked for, as in BatchLoader
+        yield from self._pairs(self.epoch, start)
 
     def _pairs(self, epoch: int, start: int) -> Generator[tuple[Batch, Batch], None, None]:
         position = epoch * len(self.first) + start

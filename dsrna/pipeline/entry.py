@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from dsrna.config.launch import launch
 from dsrna.pipeline.run import run
+from dsrna.progress import terminal
 from dsrna.report import write_sweep_report
 
 
@@ -29,4 +28,4 @@ def finish_sweep(folder: Path) -> None:
 
 def say(text: str) -> None:
     """A message to the user, as it is: no markup, no wrapping."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    terminal().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -24,6 +24,8 @@ from dsrna.types import Threat
 
 log = logging.getLogger("dsrna")
 
+_TOO_SMALL_FOR_THREADS = 16
+
 
 @dataclass
 class Job:
@@ -74,6 +76,20 @@ class Job:
     @property
     def device(self) -> torch.device:
         return device_of(self.settings.trainer.accelerator)
+
+    def choose_threads(self) -> None:
+        """Sets torch's number of CPU threads.
+
+        On images as small as 8x8 a second thread gains nothing, and costs a lot while another process keeps a core busy
+        (compare ``make bench ARGS="--size 8 --batch 64 --threads 1"`` with ``--threads 2``).
+        """
+        threads = self.settings.trainer.threads
+        if threads == "auto":
+            _, height, width = self.splits.train.shape
+            if max(height, width) <= _TOO_SMALL_FOR_THREADS:
+                torch.set_num_threads(1)
+        else:
+            torch.set_num_threads(threads)
 
     def augmentation(self, cutout: int = 0) -> Augmentation:
         chosen = self.settings.data.augmentation

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.logging import RichHandler
+from rich.text import Text
+
+from dsrna.progress import terminal
+
+_STYLES = {logging.INFO: "", logging.WARNING: "yellow", logging.ERROR: "bold red"}
 
 
 @contextmanager
@@ -18,13 +21,8 @@ def logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    to_console = RichHandler(
-        console=Console(stderr=True),
-        show_path=False,
-        show_time=True,
-        omit_repeated_times=False,
-        log_time_format="%H:%M:%S",
-    )
+    to_console = _ToTerminal()
+    to_console.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     ours = logging.getLogger("dsrna")
     others = [
         logging.getLogger(name)
@@ -45,3 +43,11 @@ def logging_to(path: Path) -> Iterator[None]:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
         to_file.close()
+
+
+class _ToTerminal(logging.Handler):
+    """One message, one line: the terminal may wrap it, but paths and commands can be copied whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = Text(self.format(record), style=_STYLES.get(record.levelno, ""))
+        terminal().print(text, soft_wrap=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from dsrna.config.launch import Request
 from dsrna.errors import CheckpointError
 from dsrna.pipeline.evaluate_stage import evaluate
@@ -49,14 +51,16 @@ def run(request: Request) -> float | None:
         log.info("run folder: %s", folder.path)
         dashboard = Dashboard(settings.logger, folder.path, settings.name, asdict(settings), request.fingerprint)
         job = Job(settings, folder, request.fingerprint, dashboard)
-        failed = True
+        failed, threads_before = True, torch.get_num_threads()
         try:
             if folder.read_run()["stages"][next(iter(stages))]["state"] == "pending":
                 bring_inputs(job, next(iter(stages)))
+            job.choose_threads()
             for name, stage in stages.items():
                 _run_stage(job, name, stage, request)
             failed = False
         finally:
+            torch.set_num_threads(threads_before)
             dashboard.close(failed)
         show_result(folder)
         return _objective(folder)
@@ -126,18 +130,14 @@ def _run_stage(job: Job, name: str, stage: Callable[[Job], Any], request: Reques
     except (KeyboardInterrupt, Interrupted):
         note("interrupted")
         log.warning(
-            "Interrupted in the %s stage; what was done is in %s. To go on:\n  python -m dsrna.%s %s",
-            name, job.folder.path, request.kind, shlex.join([*_without_resume(request.overrides), "resume=auto"]),
+            "Interrupted in the %s stage; what was done is in %s. To go on:\n  %s",
+            name, job.folder.path, request.resume_command,
         )  # fmt: skip
         raise KeyboardInterrupt from None
     except BaseException:
         note("failed")
         raise
     note("done")
-
-
-def _without_resume(overrides: list[str]) -> list[str]:
-    return [override for override in overrides if not override.startswith("resume=")]
 
 
 def _objective(folder: RunFolder) -> float | None:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from dsrna.strategies.hypergradient import ArchitectureGradient, Hypergradient, InnerStep, Loss, loss_gradients
+from dsrna.strategies.hypergradient import (
+    ArchitectureGradient,
+    Hypergradient,
+    InnerStep,
+    Loss,
+    Objective,
+    objective_gradients,
+)
 
 
 class FirstOrder(Hypergradient):
@@ -19,12 +26,12 @@ class FirstOrder(Hypergradient):
 
     def __call__(
         self,
-        validation_loss: Loss,
+        validation_loss: Objective,
         training_loss: Loss,
         alphas: Sequence[nn.Parameter],
         weights: Sequence[nn.Parameter],
         inner: InnerStep,
     ) -> ArchitectureGradient:
         """See :class:`Hypergradient`. The training loss, the weights and the inner step aren't looked at."""
-        loss = validation_loss()
-        return ArchitectureGradient(loss_gradients(loss, alphas), loss.detach())
+        loss, gradients = objective_gradients(validation_loss(), alphas)
+        return ArchitectureGradient(gradients, loss)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,10 @@ from dsrna.errors import UnsupportedError
 
 Loss = Callable[[], Tensor]
 """Computes a scalar loss from scratch, at the current weights and alphas."""
+
+Objective = Callable[[], Tensor | Iterable[Tensor]]
+"""The same for the architecture step; a sum may be given as its scalar terms, one after another. Each term is
+differentiated before the next is computed, so that only one graph is in memory at a time."""
 
 
 class ArchitectureGradient(NamedTuple):
@@ -97,13 +101,23 @@ class Hypergradient(ABC):
     @abstractmethod
     def __call__(
         self,
-        validation_loss: Loss,
+        validation_loss: Objective,
         training_loss: Loss,
         alphas: Sequence[nn.Parameter],
         weights: Sequence[nn.Parameter],
         inner: InnerStep,
     ) -> ArchitectureGradient:
         """The hypergradient. Weights, momentum buffers and ``.grad`` are left as they were, after an error too."""
+
+
+def objective_gradients(objective: Tensor | Iterable[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The objective's value (detached) and its gradients, term by term."""
+    total, gradients = torch.zeros(()), [torch.zeros_like(tensor) for tensor in inputs]
+    for term in (objective,) if isinstance(objective, Tensor) else objective:
+        total = term.detach() + total.to(term.device)
+        for gradient, of_term in zip(gradients, loss_gradients(term, inputs), strict=True):
+            gradient += of_term
+    return total, gradients
 
 
 def loss_gradients(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
-from dsrna.strategies.hypergradient import ArchitectureGradient, Hypergradient, InnerStep, Loss, loss_gradients
+from dsrna.strategies.hypergradient import (
+    ArchitectureGradient,
+    Hypergradient,
+    InnerStep,
+    Loss,
+    Objective,
+    loss_gradients,
+    objective_gradients,
+)
 
 SecondDerivative = Literal["exact", "finite_difference"]
 
@@ -48,7 +56,7 @@ class Unrolled(Hypergradient):
 
     def __call__(
         self,
-        validation_loss: Loss,
+        validation_loss: Objective,
         training_loss: Loss,
         alphas: Sequence[nn.Parameter],
         weights: Sequence[nn.Parameter],
@@ -57,8 +65,7 @@ class Unrolled(Hypergradient):
         """See :class:`Hypergradient`."""
         ahead = inner.moved(weights, loss_gradients(training_loss(), weights))
         with _placed(weights, ahead):
-            loss = validation_loss()
-            gradients = loss_gradients(loss, [*alphas, *weights])
+            loss, gradients = objective_gradients(validation_loss(), [*alphas, *weights])
         direct, direction = gradients[: len(alphas)], gradients[len(alphas) :]
         mixed = _exact if self.derivative == "exact" else _finite_difference
         through_weights = mixed(training_loss, alphas, weights, direction)
@@ -67,7 +74,7 @@ class Unrolled(Hypergradient):
                 gradient - inner.learning_rate * correction
                 for gradient, correction in zip(direct, through_weights, strict=True)
             ],
-            loss.detach(),
+            loss,
         )
 
 

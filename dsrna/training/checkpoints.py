@@ -21,9 +21,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         write_atomically(path, lambda file: torch.save(content, file))
     except (OSError, RuntimeError) as error:  # torch's writer reports some failures of the file as a RuntimeError
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise CheckpointError(
-            f"Can't write the checkpoint {path}: {reason}. What was there before is whole. "
+            f"Can't write the checkpoint {path}: {_first_line(error)}. What was there before is whole. "
             "Make room or mend the folder's permissions, then go on with resume=auto."
         ) from error
 
@@ -41,7 +40,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, torch.serialization.pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"Can't read the checkpoint {path}: it is truncated, or not one of dsrna's "
-            f"({str(error).splitlines()[0][:120]}). Remove it to start that stage again."
+            f"({_first_line(error)}). Remove it to start that stage again."
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"Expected a dictionary in {path}, got {type(content).__name__}.")
@@ -58,3 +57,8 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Reads ``path`` onto the CPU, never unpickling code, whatever the arguments say."""
         return load_checkpoint(Path(path))
+
+
+def _first_line(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text.splitlines() or [type(error).__name__])[0][:120]

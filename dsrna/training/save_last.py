@@ -57,7 +57,7 @@ class SaveLast(Checkpoint):
         except CheckpointError as error:  # the value that isn't finite is what the user must hear of
             log.error("%s", error)
             return
-        log.error("The state at epoch %d, step %d is in %s", trainer.current_epoch + 1, trainer.global_step, snapshot)
+        log.error("The state at that moment (step %d) is in %s", trainer.global_step, snapshot)
 
     def _save_and_stop_if_asked(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._path, weights_only=False)

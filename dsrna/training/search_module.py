@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrna.data.loader import Batch
+from dsrna.errors import NonFiniteError
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.modes import batchnorm_statistics_frozen
@@ -100,19 +101,21 @@ class SearchModule(StageModule):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _objective(self, batch: Batch, batch_idx: int) -> Tensor:
-        """L_val - gamma * mean R + entropy_weight * H."""
+    def _objective(self, batch: Batch, batch_idx: int) -> Iterator[Tensor]:
+        """The terms of L_val - gamma * mean R + entropy_weight * H, one by one to save memory."""
         x, y = batch
-        loss = F.cross_entropy(self.model(x), y)
+        yield self.finite(F.cross_entropy(self.model(x), y), "The loss of the architecture step")
         gamma = self.metric_weight.at(self.current_epoch)
         if self.metric is not None and gamma > 0:
             noise = generator(self.seed, "metric", self.current_epoch, batch_idx)
-            score = self.metric(self.model, x, y, noise).mean()
-            loss = loss - gamma * score
+            try:
+                score = self.metric(self.model, x, y, noise).mean()
+            except NonFiniteError as error:
+                raise NonFiniteError(f"In {self.place}: {error}") from error
             self.averages.add("val/score", score.detach(), len(y))
+            yield -gamma * score
         if self.entropy_weight > 0:
-            loss = loss + self.entropy_weight * self.model.architecture.entropy()
-        return self.finite(loss, "The architecture loss")
+            yield self.entropy_weight * self.model.architecture.entropy()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch

@@ -105,12 +105,16 @@ class StageModule(pl.LightningModule):
         if self.schedule_interval == "step":
             self.advance_schedule()
 
+    @property
+    def place(self) -> str:
+        """Where the run is, for messages; ``step`` counts the weight steps taken."""
+        return f"{self.stage}, epoch {self.current_epoch + 1}, step {self.global_step}"
+
     def finite(self, value: Tensor, what: str) -> Tensor:
-        """``value``, or a NonFiniteError that says where the run was."""
+        """``value``, or a NonFiniteError that says where the run is."""
         if not bool(torch.isfinite(value).all()):
-            where = f"{self.stage}, epoch {self.current_epoch + 1}, step {self.global_step}"
             raise NonFiniteError(
-                f"{what} became {value.detach().float().mean().item()} in {where}. "
+                f"{what} became {value.detach().float().mean().item()} in {self.place}. "
                 "Lower the learning rate, or clip the gradient to a smaller norm."
             )
         return value

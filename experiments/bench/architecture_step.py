@@ -51,8 +51,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
     steps = {name: step_of(*variant, chosen) for name, variant in VARIANTS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():

@@ -216,3 +216,23 @@ def test_several_parameter_groups_are_refused():
 def test_an_unknown_derivative_is_refused():
     with pytest.raises(ConfigError, match="'exact' or 'finite_difference', got 'guess'"):
         Unrolled("guess")
+
+
+@pytest.mark.parametrize("hypergradient", [FirstOrder(), *UNROLLED])
+def test_terms_one_by_one_give_the_gradient_of_their_sum(hypergradient):
+    problem = Quadratic()
+    alive = []
+
+    def terms():
+        for factor in (0.25, 0.75):
+            assert not alive  # the term before has been differentiated and let go
+            term = factor * problem.val()
+            alive.append(None)
+            term.register_hook(lambda gradient: alive.pop() if alive else None)
+            yield term
+
+    inner = InnerStep(0.1, 0.9, 0.01, [torch.ones_like(weight) for weight in problem.weights])
+    whole = hypergradient(problem.val, problem.train, problem.alphas, problem.weights, inner)
+    parts = hypergradient(terms, problem.train, problem.alphas, problem.weights, inner)
+    torch.testing.assert_close(parts.loss, whole.loss)
+    torch.testing.assert_close(parts.gradients, whole.gradients)
