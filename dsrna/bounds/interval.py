@@ -96,7 +96,7 @@ class Interval(AbstractTensor):
     def shape(self) -> torch.Size:
         return self.centre.shape
 
-    def margins(self, y: Tensor) -> Self:
+    def margins(self, y: Tensor) -> Interval:
         """Interval (N, K - 1) of the margins f_y - f_j, in ascending order of the wrong classes j.
 
         Where these logits (N, K) came straight out of a linear layer, that layer is applied to the differences of its

@@ -26,8 +26,18 @@ PACKAGES = {
     "matplotlib": "pictures and report",
     "wandb": "logger=wandb",
     "tensorboard": "logger=tensorboard",
+    "auto-lirpa": "CROWN and CROWN-IBP bounds (dsrna.bounds; IBP needs nothing)",
 }
-INSTALL = {"tensorboard": "pip install 'dsrna[tensorboard]'"}
+INSTALL = {
+    "tensorboard": "pip install 'dsrna[tensorboard]'",
+    "auto-lirpa": "pip install --no-deps auto-lirpa==0.3 appdirs",
+}
+MODULES = {
+    "pytorch-lightning": "pytorch_lightning",
+    "hydra-core": "hydra",
+    "scikit-learn": "sklearn",
+    "auto-lirpa": "auto_LiRPA",
+}
 
 
 @dataclass(frozen=True)
@@ -58,9 +68,6 @@ def checks() -> list[Check]:
 
 
 def _package(name: str, enables: str) -> Check:
-    module = {"pytorch-lightning": "pytorch_lightning", "hydra-core": "hydra", "scikit-learn": "sklearn"}.get(
-        name, name
-    )
-    if util.find_spec(module) is None:
+    if util.find_spec(MODULES.get(name, name)) is None:
         return Check(name, "", f"{enables}; {INSTALL.get(name, f'pip install {name}')}")
     return Check(name, metadata.version(name), enables)

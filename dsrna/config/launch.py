@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,15 +18,16 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dsrna.config.compose import compose, conf_folder, settings_from
+from dsrna.config.compose import compose, conf_folder, key_of, settings_from, unreadable
 from dsrna.config.replay import replay
 from dsrna.config.settings import Settings
 from dsrna.config.validate import validate
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.files import write_json
-from dsrna.run_folder import RunFolder
+from dsrna.run_folder import RunFolder, writing_to
 
 # What may differ between a run and its continuation.
 NOT_IN_FINGERPRINT = ("out", "resume", "logger")
@@ -43,6 +45,7 @@ class Request:
         overrides: the job's own, of what the user typed.
         folder: the job's run folder, which may not exist yet.
         fingerprint: hash of all settings that change results.
+        in_sweep: whether it is one job of a multirun.
         resume_command: the command line that goes on with the run, or with the whole multirun.
     """
 
@@ -52,6 +55,7 @@ class Request:
     overrides: list[str]
     folder: Path
     fingerprint: str
+    in_sweep: bool
     resume_command: str
 
 
@@ -71,9 +75,12 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
     if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(_never)()
         return
+    key = "hydra.sweep.dir" if arguments.multirun else "hydra.run.dir"
     try:
         overrides = replay(kind, list(arguments.overrides))
-        key, folder = _check_all(kind, overrides, bool(arguments.multirun))
+        jobs = expand(overrides) if arguments.multirun else [overrides]
+        every = _checked(kind, jobs)
+        folder = _given_folder(key, overrides) or _choose_folder(every, jobs, bool(arguments.multirun))
     except DsrnaError as error:
         say(f"[error] {error}")
         raise SystemExit(2) from None
@@ -87,6 +94,8 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
         except DsrnaError as error:
             say(f"[error] {error}")
             failures.append(str(error))
+            with suppress(OSError):  # only an empty folder goes: nothing was done in it
+                request.folder.rmdir()
             if not arguments.multirun:
                 raise SystemExit(2) from None
             return None  # the other jobs of the sweep go on; the sweep ends with a failure
@@ -128,33 +137,47 @@ def _request(kind: str, config: DictConfig, resume_command: str) -> Request:
         overrides=list(HydraConfig.get().overrides.task),
         folder=Path(HydraConfig.get().runtime.output_dir),
         fingerprint=fingerprint_of(settings),
+        in_sweep=HydraConfig.get().mode == RunMode.MULTIRUN,
         resume_command=resume_command,
     )
 
 
-def _check_all(kind: str, overrides: list[str], multirun: bool) -> tuple[str, Path]:
-    """Validates every job; returns Hydra's key of the folder, and the folder."""
-    jobs = expand(overrides) if multirun else [overrides]
+def _checked(kind: str, jobs: list[list[str]]) -> list[Settings]:
+    """The settings of every job, validated."""
     every = []
-    for job in jobs:
-        settings = settings_from(compose(kind, job))
-        validate(settings)
+    for number, job in enumerate(jobs):
+        try:
+            settings = settings_from(compose(kind, job))
+            validate(settings)
+        except ConfigError as error:
+            raise ConfigError(f"Job {number}, {shlex.join(job)}: {error}" if len(jobs) > 1 else str(error)) from error
         every.append(settings)
-    first = every[0]
+    return every
+
+
+def _given_folder(key: str, overrides: list[str]) -> Path | None:
+    """The folder that the user chose by Hydra's own key."""
+    given = [override for override in overrides if key_of(override) == key]
+    if not given:
+        return None
+    folder = OverridesParser.create().parse_override(given[0]).value()
+    if not isinstance(folder, str) or "${" in folder:
+        raise ConfigError(f"Expected the name of a folder, got {folder!r}. (conf: {key})")
+    return Path(folder)
+
+
+def _choose_folder(every: list[Settings], jobs: list[list[str]], multirun: bool) -> Path:
+    """The folder of the run or of the multirun: the unfinished one to go on with, or a new one."""
+    first, prints = every[0], [fingerprint_of(settings) for settings in every]
+    whole = hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest() if multirun else prints[0]
     out = Path(first.out)
-    key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
-    for override in overrides:
-        if override.startswith(f"{key}="):
-            return key, Path(override.partition("=")[2])
-    prints = [fingerprint_of(settings) for settings in every]
-    whole = prints[0] if not multirun else hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest()
-    label = f"{first.name}_sweep" if multirun else first.name
     folder = _unfinished(out, whole, multirun) if first.resume == "auto" else None
     if folder is None:
-        folder = _new_folder(out, label, whole)
+        folder = _new_folder(out, f"{first.name}_sweep" if multirun else first.name, whole)
         if multirun:
-            write_json(folder / "sweep.json", {"fingerprint": whole, "jobs": jobs})
-    return key, folder
+            with writing_to(folder):
+                write_json(folder / "sweep.json", {"fingerprint": whole, "jobs": jobs})
+    return folder
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
@@ -169,7 +192,7 @@ def expand(overrides: list[str]) -> list[list[str]]:
         parsed = OverridesParser.create().parse_overrides(overrides)
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(unreadable(str(error))) from error
     jobs = [list(job) for batch in batches for job in batch]
     return [[override for override in job if not override.startswith("hydra.")] for job in jobs]
 
@@ -185,7 +208,8 @@ def _new_folder(out: Path, label: str, fingerprint: str) -> Path:
             continue
         except OSError as error:
             raise ConfigError(
-                f"Can't make a run folder in {out}: {error.strerror}. Choose another. (conf: out)"
+                f"Can't make a run folder in {out}: {error.strerror}. Choose another folder with out=FOLDER. "
+                "(conf: out)"
             ) from error
         return folder
     raise ConfigError(f"Can't find a free folder name in {out}. (conf: out)")

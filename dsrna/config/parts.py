@@ -6,7 +6,8 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dsrna.errors import ConfigError, DsrnaError
@@ -102,12 +103,31 @@ def build_part(node: Any, where: str, **injected: Any) -> Any:
         ConfigError: the node is wrong, or the part refuses a value; the message names the config key.
     """
     check_part(node, where, *injected)
+    target = target_of(node, where)
     arguments = {key: value for key, value in node.items() if key != "_target_"}
+    with located(where, arguments):
+        try:
+            return target(**arguments, **injected)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{node['_target_']}: {error} (conf: {where})") from error
+
+
+@contextmanager
+def located(where: str, arguments: Iterable[str] = ()) -> Iterator[None]:
+    """Gives errors in the block their config key: ``where``, below which an argument that they name stands.
+
+    >>> with located("objective", ["steps"]):
+    ...     raise ConfigError("Expected at least 1, got 0. (conf: steps)")
+    Traceback (most recent call last):
+    dsrna.errors.ConfigError: Expected at least 1, got 0. (conf: objective.steps)
+    """
     try:
-        return target_of(node, where)(**arguments, **injected)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{node['_target_']}: {error} (conf: {where})") from error
+        yield
     except DsrnaError as error:
-        if "(conf:" in str(error):
-            raise
-        raise type(error)(f"{error} (conf: {where})") from error
+        text = str(error)
+        named = re.search(r"\(conf: (\w+)\)", text)
+        if named is not None and named[1] in arguments:
+            raise type(error)(text.replace(named[0], f"(conf: {where}.{named[1]})")) from error
+        if "(conf:" not in text:
+            raise type(error)(f"{text} (conf: {where})") from error
+        raise

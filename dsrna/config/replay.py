@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dsrna.config.compose import key_of
+from dsrna.config.parts import located
 from dsrna.errors import ConfigError
 from dsrna.run_folder import RunFolder
 
@@ -26,12 +28,18 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
         CheckpointError: the folder is no run folder.
     """
     source = next((value.partition("=")[2].strip("'\"") for value in overrides if value.startswith("from=")), None)
-    if kind == "search" or source is None or not Path(source).is_dir():
+    if kind == "search" or source is None:
         return overrides
-    given = {_key(override) for override in overrides}
+    if not Path(source).is_dir():
+        if any(Path(part.strip()).is_dir() for part in source.split(",")):
+            raise ConfigError("Every run folder has settings of its own: give one at a time, no sweep. (conf: from)")
+        return overrides
+    given = {key_of(override) for override in overrides}
     earlier = []
-    for override in RunFolder.open(Path(source)).read_overrides():
-        key = _key(override)
+    with located("from"):
+        replayed = RunFolder.open(Path(source)).read_overrides()
+    for override in replayed:
+        key = key_of(override)
         if key in given or key.split(".")[0].split("/")[0] in NOT_REPLAYED:
             continue
         if "_target_" in override:
@@ -41,7 +49,3 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
             )
         earlier.append(override)
     return [*earlier, *overrides]
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~").split("@")[0]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dsrna.config.parts import build_part, check_part, nearest, number, target_of
+from dsrna.config.ranges import out_of_range
 from dsrna.config.settings import STAGES, Settings
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
@@ -26,7 +27,11 @@ def eps_curve(settings: Settings) -> list[float]:
         return [min(largest, factor * threat.eps) for factor in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)]
     if not isinstance(curve, list):
         raise ConfigError(f"Expected `auto` or a list of radii, got {curve!r}. (conf: evaluate.eps_curve)")
-    return [Threat(threat.norm, number(eps, "evaluate.eps_curve")).eps for eps in curve]
+    radii = [number(eps, "evaluate.eps_curve") for eps in curve]
+    try:
+        return [Threat(threat.norm, eps).eps for eps in radii]
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("threat.eps", "evaluate.eps_curve")) from error
 
 
 def metric_node(settings: Settings) -> dict[str, Any]:
@@ -36,7 +41,7 @@ def metric_node(settings: Settings) -> dict[str, Any]:
 
 def validate(settings: Settings) -> None:
     """Raises one ConfigError that lists every problem in the settings. Loads no data and builds no network."""
-    problems: list[str] = []
+    problems = [*out_of_range(settings), *_contradictions(settings)]
 
     def attempt(check: Callable[[], object]) -> None:
         try:
@@ -44,11 +49,6 @@ def validate(settings: Settings) -> None:
         except DsrnaError as error:
             problems.append(str(error))
 
-    def expect(good: bool, message: str) -> None:
-        if not good:
-            problems.append(message)
-
-    _check_scalars(settings, expect)
     attempt(lambda: _check_threat_parts(settings, attempt))
     attempt(lambda: build_part(settings.space, "space"))
     attempt(lambda: build_part(settings.strategy, "strategy"))
@@ -89,75 +89,25 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]
 
 
-def _check_scalars(settings: Settings, expect: Callable[[bool, str], None]) -> None:
-    for stage in settings.stages:
-        expect(stage in STAGES, f"Unknown stage `{stage}`.{nearest(stage, STAGES)} Choose from: {', '.join(STAGES)}.")
-    if "search" in settings.stages and settings.start_from is not None:
-        expect(False, "`from` starts after the search: use dsrna.retrain or dsrna.evaluate. (conf: from)")
-    expect(settings.resume in ("never", "auto"), f"Expected `never` or `auto`, got {settings.resume!r}. (conf: resume)")
-    whole = isinstance(settings.seed, int) and 0 <= settings.seed < 2**32
-    expect(whole, f"Expected a whole number in [0, 2**32), got {settings.seed!r}. (conf: seed)")
-    expect(settings.trainer.progress in ("auto", "on", "off"), "Expected auto, on or off. (conf: trainer.progress)")
-    expect(
-        settings.trainer.precision in ("32-true", "64-true", "bf16-mixed"),
-        f"Expected 32-true, 64-true or bf16-mixed, got {settings.trainer.precision!r}: fp16 needs loss scaling, "
-        "which the architecture step's own gradients would not get. (conf: trainer.precision)",
-    )
-    threads = settings.trainer.threads
-    expect(
-        threads == "auto" or (isinstance(threads, int) and threads >= 1),
-        f"Expected `auto` or a number of CPU threads, got {threads!r}. (conf: trainer.threads)",
-    )
-    positive = {
-        "search.epochs": settings.search.epochs,
-        "search.batch_size": settings.search.batch_size,
-        "search.cells": settings.search.cells,
-        "search.channels": settings.search.channels,
-        "retrain.epochs": settings.retrain.epochs,
-        "retrain.batch_size": settings.retrain.batch_size,
-        "retrain.cells": settings.retrain.cells,
-        "retrain.channels": settings.retrain.channels,
-        "retrain.selection_steps": settings.retrain.selection_steps,
-        "evaluate.batch_size": settings.evaluate.batch_size,
-    }
-    for where, value in positive.items():
-        expect(value >= 1, f"Expected at least 1, got {value}. (conf: {where})")
-    fractions = {
-        "search.weights_fraction": settings.search.weights_fraction,
-        "data.validation_fraction": settings.data.validation_fraction,
-    }
-    for where, share in fractions.items():
-        expect(0 < share < 1, f"Expected a share in (0, 1), got {share:g}. (conf: {where})")
-    never_negative = {
-        "search.warmup_epochs": settings.search.warmup_epochs,
-        "search.gradient_clip": settings.search.gradient_clip,
-        "retrain.gradient_clip": settings.retrain.gradient_clip,
-        "retrain.cutout": settings.retrain.cutout,
-        "trainer.checkpoint_minutes": settings.trainer.checkpoint_minutes,
-    }
-    for where, amount in never_negative.items():
-        expect(amount >= 0, f"Expected 0 or more, got {amount:g}. (conf: {where})")
-    below_one = {
-        "retrain.drop_path": settings.retrain.drop_path,
-        "retrain.ema_decay": settings.retrain.ema_decay,
-    }
-    for where, share in below_one.items():
-        expect(0 <= share < 1, f"Expected a value in [0, 1), got {share:g}. (conf: {where})")
-    if "search" in settings.stages and settings.search.warmup_epochs >= settings.search.epochs:
-        expect(
-            False,
-            f"{settings.search.warmup_epochs} warm-up epochs leave none of the {settings.search.epochs} epochs for "
-            "architecture steps. (conf: search.warmup_epochs)",
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """One message for each pair of settings that don't go together."""
+    stages = settings.stages if isinstance(settings.stages, list) else []
+    for stage in stages:
+        if stage not in STAGES:
+            close = nearest(str(stage), STAGES)
+            yield f"Unknown stage `{stage}`.{close} Choose from: {', '.join(STAGES)}. (conf: stages)"
+    if "search" in stages and settings.start_from is not None:
+        yield "`from` starts after the search: use dsrna.retrain or dsrna.evaluate. (conf: from)"
+    if "search" in stages and "evaluate" in stages and "retrain" not in stages:
+        yield "A search leaves no trained network to evaluate: add `retrain` to the stages. (conf: stages)"
+    search, limits = settings.search, settings.trainer.limits
+    if "search" in stages and search.warmup_epochs >= search.epochs:
+        yield (
+            f"{search.warmup_epochs} warm-up epochs leave none of the {search.epochs} epochs for architecture steps. "
+            "(conf: search.warmup_epochs)"
         )
-    for key in METRIC_COMMON:
-        expect(key in settings.metric, f"Every metric needs `{key}`. (conf: metric.{key})")
-    schedule = settings.metric.get("weight_schedule")
-    expect(
-        schedule in ("constant", "linear"),
-        f"Expected constant or linear, got {schedule!r}. (conf: metric.weight_schedule)",
-    )
-    weight = settings.metric.get("weight", 0.0)
-    expect(
-        isinstance(weight, int | float) and weight >= 0,
-        f"Expected a weight of 0 or more (R is a score, higher is more robust), got {weight!r}. (conf: metric.weight)",
-    )
+    known = settings.evaluate.attacks
+    for name in limits.attacks or []:
+        if name not in known:
+            close = nearest(name, known)
+            yield f"Unknown attack `{name}`.{close} Choose from: {', '.join(known)}. (conf: trainer.limits.attacks)"

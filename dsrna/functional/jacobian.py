@@ -9,24 +9,25 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 
-def jacobian_row(logits: Tensor, x: Tensor, classes: Tensor, *, create_graph: bool) -> Tensor:
+def jacobian_row(logits: Tensor, x: Tensor, classes: Tensor, *, create_graph: bool, keep_logits: bool = True) -> Tensor:
     """Row k of the Jacobian, d f_k(x) / d x, of another class k for each image.
 
     Exact where no image's logits depend on another image. With ``create_graph`` the row is differentiable in whatever
-    the logits depend on. Cost: one backward pass. The graph of the logits is kept for further rows.
+    the logits depend on. Cost: one backward pass.
 
     Args:
         logits: (N, K), computed from ``x``.
         x: (N, ...), requires a gradient.
         classes: (N,) int64 in 0..K-1.
         create_graph: whether the row itself will be differentiated.
+        keep_logits: whether the graph of the logits is kept for further rows; without, its memory is free at once.
 
     Returns:
         (N, ...), of the shape of ``x``.
     """
     with torch.enable_grad():
         picked = logits.gather(1, classes[:, None]).sum()
-    (row,) = torch.autograd.grad(picked, x, create_graph=create_graph, retain_graph=True)
+    (row,) = torch.autograd.grad(picked, x, create_graph=create_graph, retain_graph=create_graph or keep_logits)
     return row
 
 

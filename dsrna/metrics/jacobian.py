@@ -113,12 +113,15 @@ class JacobianNorm(RobustnessMetric):
         with torch.enable_grad():
             logits = model(images)
         rows = self._choose_rows(logits, generator)
-        return torch.stack([self._row_norm(model, images, logits, classes) for classes in rows]).mean(dim=0)
+        last = len(rows) - 1
+        norms = [self._row_norm(model, images, logits, classes, i < last) for i, classes in enumerate(rows)]
+        return torch.stack(norms).mean(dim=0)
 
-    def _row_norm(self, model: nn.Module, images: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
+    def _row_norm(self, model: nn.Module, images: Tensor, logits: Tensor, classes: Tensor, keep_logits: bool) -> Tensor:
         """(N,) ||J_k||_q of one class k an image."""
         with_graph = torch.is_grad_enabled()
-        row = jacobian_row(logits, images, classes, create_graph=with_graph and self.derivative == "autograd")
+        twice = with_graph and self.derivative == "autograd"
+        row = jacobian_row(logits, images, classes, create_graph=twice, keep_logits=keep_logits)
         norms = image_norm(row, self.exponent)
         if not with_graph or self.derivative == "autograd":
             return norms

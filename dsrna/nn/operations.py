@@ -1,9 +1,10 @@
-"""The operations of the DARTS space under their genotype names.
+"""The operations of all search spaces under their genotype names.
 
 To add one: a class or function ``(channels_in, channels_out, stride, affine) -> nn.Module`` and one line in
 :data:`OPERATIONS`. None changes its input in place, so that all can be differentiated twice.
 
-Source: Liu, Simonyan, Yang, DARTS (ICLR 2019), section 3.1.1.
+Source: Liu, Simonyan, Yang, DARTS (ICLR 2019), section 3.1.1; nor_conv_*: Dong and Yang, NAS-Bench-201 (ICLR 2020),
+section 2.1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
 from dsrna.nn.factorized_reduce import FactorizedReduce
+from dsrna.nn.relu_conv_bn import ReluConvBn
 
 
 class SeparableConv(nn.Sequential):
@@ -102,6 +104,8 @@ OPERATIONS: dict[str, OperationBuilder] = {
     "sep_conv_5x5": lambda c_in, c_out, stride, affine: SeparableConv(c_in, c_out, 5, stride, affine),
     "dil_conv_3x3": lambda c_in, c_out, stride, affine: DilatedConv(c_in, c_out, 3, stride, affine),
     "dil_conv_5x5": lambda c_in, c_out, stride, affine: DilatedConv(c_in, c_out, 5, stride, affine),
+    "nor_conv_1x1": lambda c_in, c_out, stride, affine: ReluConvBn(c_in, c_out, 1, stride, affine),
+    "nor_conv_3x3": lambda c_in, c_out, stride, affine: ReluConvBn(c_in, c_out, 3, stride, affine),
 }
 """Genotype name -> constructor ``(channels_in, channels_out, stride, affine)``; stride is 1 or 2."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dsrna.config.parts import build_part
 from dsrna.config.validate import eps_curve
-from dsrna.errors import CheckpointError, DataError
+from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.evaluator import evaluate as evaluate_network
 from dsrna.files import write_json
@@ -55,13 +55,8 @@ def evaluate(job: Job) -> None:
 
 def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict[str, Any]:
     checkpoint = job.folder.best_checkpoint(stage)
-    network, description, about = load_network(checkpoint)
+    network, _, about = load_network(checkpoint)
     test, settings = job.splits.test, job.settings
-    if list(test.shape) != description.shape or test.classes != description.classes:
-        raise DataError(
-            f"Expected images of shape {tuple(description.shape)} in {description.classes} classes for {checkpoint}, "
-            f"got {tuple(test.shape)} in {test.classes}: choose the data set it was trained on. (conf: data)"
-        )
     curve = eps_curve(settings)
     measurements = len(attacks) + len(curve) + 2  # and clean, and the check at a large eps
     with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:

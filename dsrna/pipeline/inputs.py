@@ -1,48 +1,76 @@
-"""Bringing what a later stage starts from into its own run folder, so that every folder is complete by itself."""
+"""What a later stage starts from, checked, and brought into its own run folder: every folder is complete by itself."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dsrna.errors import CheckpointError, ConfigError, GenotypeError
+from dsrna.config.parts import located
+from dsrna.data.splits import Splits
+from dsrna.errors import CheckpointError, ConfigError, DataError, GenotypeError
 from dsrna.files import write_atomically
 from dsrna.pipeline.evaluate_stage import NETWORKS
-from dsrna.pipeline.job import Job
 from dsrna.pipeline.trained_network import load_network
-from dsrna.run_folder import RunFolder
+from dsrna.run_folder import RunFolder, writing_to
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import published
+from dsrna.spaces.genotype import Genotype
+from dsrna.spaces.search_space import SearchSpace
 
 
-def bring_inputs(job: Job, first_stage: str) -> None:
-    """Copies the genotype or the trained networks that ``from`` names, checked, before any long work.
+@dataclass(frozen=True)
+class Inputs:
+    """What ``from`` names.
+
+    Attributes:
+        genotype: the network's architecture; None where a search is yet to find it.
+        networks: stage -> checkpoint of its trained network; empty where they are yet to be trained.
+    """
+
+    genotype: Genotype | None = None
+    networks: dict[str, Path] = field(default_factory=dict)
+
+    def copy_to(self, folder: RunFolder) -> None:
+        """Writes genotype and checkpoints where the stages look for them."""
+        with writing_to(folder.path):
+            if self.genotype is not None:
+                genotype_codec.save(self.genotype, folder.genotype_json)
+            for stage, path in self.networks.items():
+                _copy(path, folder.best_checkpoint(stage))
+
+
+def read_inputs(first_stage: str, source: str | None, space: SearchSpace, splits: Splits) -> Inputs:
+    """Reads what ``from`` names, without writing anything.
+
+    Args:
+        first_stage: the stage that starts from it.
+        source: ``from``: a run folder, a genotype file, a published name, or a checkpoint.
+        space: the space that a genotype must be of.
+        splits: the images that trained networks must fit.
 
     Raises:
-        ConfigError: ``from`` is missing or names nothing that is there.
-        CheckpointError, GenotypeError: what it names can't be used.
+        ConfigError: ``from`` is missing.
+        CheckpointError, GenotypeError: what it names is not there or can't be used.
+        DataError: the networks were trained on images of another shape or with other classes.
     """
-    source = job.settings.start_from
     if first_stage == "search":
-        return
+        return Inputs()
+    if first_stage == "report":
+        raise ConfigError("To draw a report again, use `python -m dsrna report RUN_FOLDER`. (conf: stages)")
     if source is None:
+        choices = "from=genotype.json, or a published name such as from=DARTS_V2"
         raise ConfigError(
-            f"The {first_stage} stage needs something to start from: from=RUN_FOLDER"
-            + (
-                ", from=genotype.json or a published name such as from=DARTS_V2."
-                if first_stage == "retrain"
-                else " or from=best.ckpt."
-            )
+            f"The {first_stage} stage needs something to start from: from=RUN_FOLDER, "
+            f"{choices if first_stage == 'retrain' else 'or from=best.ckpt'}. (conf: from)"
         )
-    if first_stage == "retrain":
-        _bring_genotype(job, source)
-    elif first_stage == "evaluate":
-        _bring_networks(job, Path(source))
-    else:
-        raise ConfigError("To draw a report again, use `python -m dsrna report RUN_FOLDER`.")
+    with located("from"):
+        if first_stage == "retrain":
+            return Inputs(_read_genotype(source, space))
+        return _read_networks(Path(source), splits)
 
 
-def _bring_genotype(job: Job, source: str) -> None:
+def _read_genotype(source: str, space: SearchSpace) -> Genotype:
     path = Path(source)
     if path.is_dir():
         path = RunFolder.open(path).genotype_json
@@ -50,27 +78,32 @@ def _bring_genotype(job: Job, source: str) -> None:
             raise GenotypeError(
                 f"Expected a genotype.json in {source}: did its search end? Continue it with resume=auto."
             )
-    genotype = genotype_codec.load(path, job.space) if path.exists() or path.suffix else published(source)
-    job.space.check(genotype)
-    genotype_codec.save(genotype, job.folder.genotype_json)
+    is_file = path.exists() or path.suffix or path.name != source
+    genotype = genotype_codec.load(path, space) if is_file else published(source)
+    space.check(genotype)
+    return genotype
 
 
-def _bring_networks(job: Job, source: Path) -> None:
+def _read_networks(source: Path, splits: Splits) -> Inputs:
     if source.is_file():
         found = {"retrain": source}
     elif source.is_dir():
         folder = RunFolder.open(source)
         found = {stage: folder.best_checkpoint(stage) for stage in NETWORKS if folder.best_checkpoint(stage).exists()}
     else:
-        raise CheckpointError(f"Expected a run folder or a checkpoint, found nothing at {source}. (conf: from)")
+        raise CheckpointError(f"Expected a run folder or a checkpoint, found nothing at {source}.")
     if not found:
-        raise CheckpointError(
-            f"Expected a trained network in {source}, found none: run its retrain stage. (conf: from)"
-        )
-    for stage, path in found.items():
-        _, description, _ = load_network(path)
-        genotype_codec.save(description.read_genotype(), job.folder.genotype_json)
-        _copy(path, job.folder.best_checkpoint(stage))
+        raise CheckpointError(f"Expected a trained network in {source}, found none: run its retrain stage.")
+    for checkpoint in found.values():
+        _, description, _ = load_network(checkpoint)
+        test = splits.test
+        if list(test.shape) != description.shape or test.classes != description.classes:
+            raise DataError(
+                f"Expected images of shape {tuple(description.shape)} in {description.classes} classes for "
+                f"{checkpoint}, got {tuple(test.shape)} in {test.classes}: choose the data set it was trained on. "
+                "(conf: data)"
+            )
+    return Inputs(description.read_genotype(), found)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,8 +21,6 @@ from dsrna.training.dashboards import Dashboard
 from dsrna.training.fit import TrainerOptions, device_of
 from dsrna.types import Threat
 
-log = logging.getLogger("dsrna")
-
 _TOO_SMALL_FOR_THREADS = 16
 
 
@@ -35,35 +32,15 @@ class Job:
         settings: typed and validated.
         folder: the run folder.
         fingerprint: hash of the settings; checkpoints carry it.
+        splits: the data.
         dashboard: W&B, TensorBoard, or neither.
     """
 
     settings: Settings
     folder: RunFolder
     fingerprint: str
+    splits: Splits
     dashboard: Dashboard
-
-    @cached_property
-    def splits(self) -> Splits:
-        """The data, loaded once, when the first stage asks for it."""
-        data = self.settings.data
-        given = {"root": data.root, "download": data.download}
-        taken = inspect.signature(target_of(data.source, "data.source")).parameters
-        injected = {
-            name: value for name, value in given.items() if name in taken and (name != "root" or value is not None)
-        }
-        source: Source = build_part(data.source, "data.source", **injected)
-        limit = smallest(data.test_limit, self.settings.trainer.limits.test_images)
-        splits = split(source, data.validation_fraction, self.settings.seed, data.train_limit, limit)
-        channels, height, width = splits.train.shape
-        log.info(
-            "data: %s; %d training, %d validation, %d test images of %dx%dx%d, %d classes",
-            splits.origin, len(splits.train), len(splits.validation), len(splits.test),
-            channels, height, width, splits.train.classes,
-        )  # fmt: skip
-        if splits.test.shape != splits.train.shape or splits.test.classes != splits.train.classes:
-            raise DataError(f"Test images are {splits.test.shape}, training images {splits.train.shape}. (conf: data)")
-        return splits
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -105,6 +82,24 @@ class Job:
             checkpoint_minutes=trainer.checkpoint_minutes,
             limit_batches=trainer.limits.batches,
         )
+
+
+def load_splits(settings: Settings) -> Splits:
+    """The data that the settings name.
+
+    Raises:
+        DataError: it is missing, unreadable, or too small to be split.
+    """
+    data = settings.data
+    given = {"root": data.root, "download": data.download}
+    taken = inspect.signature(target_of(data.source, "data.source")).parameters
+    injected = {name: value for name, value in given.items() if name in taken and value is not None}
+    source: Source = build_part(data.source, "data.source", **injected)
+    limit = smallest(data.test_limit, settings.trainer.limits.test_images)
+    splits = split(source, data.validation_fraction, settings.seed, data.train_limit, limit)
+    if splits.test.shape != splits.train.shape or splits.test.classes != splits.train.classes:
+        raise DataError(f"Test images are {splits.test.shape}, training images {splits.train.shape}. (conf: data)")
+    return splits
 
 
 def smallest(value: int | None, limit: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from dsrna.errors import DsrnaError
 from dsrna.progress import terminal
 
 _STYLES = {logging.INFO: "", logging.WARNING: "yellow", logging.ERROR: "bold red"}
@@ -17,7 +19,10 @@ _STYLES = {logging.INFO: "", logging.WARNING: "yellow", logging.ERROR: "bold red
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Inside, dsrna's messages go to ``path`` and the console, Lightning's chatter and all warnings to ``path``."""
+    """Inside, dsrna's messages go to ``path`` and the console, Lightning's chatter and all warnings to ``path``.
+
+    An exception that leaves the block is noted in ``path`` alone: on the console it is the caller's to show.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
@@ -37,6 +42,11 @@ def logging_to(path: Path) -> Iterator[None]:
             logger.handlers, logger.propagate = [to_file], False
         with warnings.catch_warnings():
             yield
+    except Exception as error:
+        known = isinstance(error, DsrnaError)
+        note = {"levelname": "ERROR", "name": ours.name, "msg": "%s", "args": (error,)}
+        to_file.handle(logging.makeLogRecord(note | ({} if known else {"exc_info": sys.exc_info()})))
+        raise
     finally:
         logging.captureWarnings(False)
         for logger, handlers, propagate, level in before:

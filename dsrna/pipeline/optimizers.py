@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dsrna.config.parts import build_part
+from dsrna.errors import ConfigError
 
 
 def build_optimizer(node: dict[str, Any], where: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -27,11 +28,20 @@ def build_schedule(
         optimizer: whose learning rate is scheduled.
         epochs: epochs of the stage.
         steps_per_epoch: weight steps an epoch.
+
+    Raises:
+        ConfigError: the node is wrong, or its schedule is over before the stage is.
     """
     if node is None:
         return None
     count = epochs * steps_per_epoch if interval_of(node) == "step" else epochs
     arguments = {key: count if value == "auto" else value for key, value in node.items() if key != "interval"}
+    total = arguments.get("total_steps")
+    if isinstance(total, int) and total < count:
+        raise ConfigError(
+            f"Expected `total_steps` of at least the stage's {count} intervals, got {total}: write `auto`. "
+            f"(conf: {where}.total_steps)"
+        )
     return build_part(arguments, where, optimizer=optimizer)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from dsrna.attacks.pgd import PGD
 from dsrna.config.parts import build_part
+from dsrna.config.settings import Settings
 from dsrna.data.loader import BatchLoader
+from dsrna.data.splits import Splits
 from dsrna.functional.seeding import derive_seed
 from dsrna.objectives.base import Objective
 from dsrna.objectives.standard import Standard
@@ -19,8 +20,10 @@ from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.pipeline.trained_network import NetworkDescription, build_network, save_network
 from dsrna.spaces import genotype_codec
+from dsrna.spaces.genotype import Genotype
 from dsrna.training.fit import fit
 from dsrna.training.retrain_module import RetrainModule
+from dsrna.training.rng import seed_all
 
 log = logging.getLogger("dsrna")
 
@@ -36,10 +39,9 @@ def baseline(job: Job) -> None:
     _train(job, "baseline", Standard(), robust_first=False)
 
 
-def describe(job: Job) -> NetworkDescription:
-    """The network that this job retrains."""
-    retrain, limits, splits = job.settings.retrain, job.settings.trainer.limits, job.splits
-    genotype = genotype_codec.load(job.folder.genotype_json)
+def describe(settings: Settings, splits: Splits, genotype: Genotype) -> NetworkDescription:
+    """The network that is retrained, of the settings' sizes for these images."""
+    retrain, limits = settings.retrain, settings.trainer.limits
     return NetworkDescription(
         genotype=genotype_codec.to_json(genotype),
         shape=list(splits.train.shape),
@@ -72,8 +74,8 @@ def _train(job: Job, stage: str, objective: Objective, robust_first: bool) -> No
         splits.validation, retrain.batch_size, seed=settings.seed, purpose="selection", shuffle=False
     )
     # The same seed for both: the baseline starts from the same weights and sees the same batches.
-    pl.seed_everything(derive_seed(settings.seed, "retrain") % 2**32, verbose=False)
-    description = describe(job)
+    seed_all(derive_seed(settings.seed, "retrain"))
+    description = describe(settings, splits, genotype_codec.load(job.folder.genotype_json))
     network = build_network(description)
 
     def optimizer(weights: list[nn.Parameter]) -> tuple[Any, Any]:

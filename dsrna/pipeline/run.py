@@ -12,11 +12,15 @@ from typing import Any
 import torch
 
 from dsrna.config.launch import Request
-from dsrna.errors import CheckpointError
+from dsrna.config.parts import build_part
+from dsrna.config.settings import Settings
+from dsrna.data.splits import Splits
+from dsrna.errors import CheckpointError, DsrnaError
 from dsrna.pipeline.evaluate_stage import evaluate
-from dsrna.pipeline.inputs import bring_inputs
-from dsrna.pipeline.job import Job
+from dsrna.pipeline.inputs import Inputs, read_inputs
+from dsrna.pipeline.job import Job, load_splits
 from dsrna.pipeline.logs import logging_to
+from dsrna.pipeline.rehearsal import rehearse
 from dsrna.pipeline.retrain_stage import baseline, retrain
 from dsrna.pipeline.search_stage import search
 from dsrna.pipeline.summary import result_rows, show_result
@@ -40,21 +44,35 @@ def run(request: Request) -> float | None:
         KeyboardInterrupt: Ctrl-C; the state is saved.
     """
     settings = request.settings
-    device = device_of(settings.trainer.accelerator)
+    device = device_name(device_of(settings.trainer.accelerator))
     stages = plan(request)
-    folder = _open(request, stages, device_name(device))
-    with logging_to(folder.run_log):
-        if folder.is_complete:
+    folder = _unfinished(request)
+    if folder is not None and folder.is_complete:
+        with logging_to(folder.run_log):
             log.info("finished already: %s", folder.path)
             show_result(folder)
             return _objective(folder)
+    # Nothing is written before the data and what `from` names are known to be usable.
+    try:
+        splits = load_splits(settings)
+        inputs = _checked_inputs(settings, splits, stages) if _not_begun(folder, stages) else None
+    except DsrnaError:
+        if request.in_sweep and folder is None:  # the table over the jobs has a row for this one too
+            folder = _create(request, stages, device)
+            folder.set_stage(next(iter(stages)), "failed")
+            with logging_to(folder.run_log):
+                raise
+        raise
+    folder = folder or _create(request, stages, device)
+    with logging_to(folder.run_log):
         log.info("run folder: %s", folder.path)
+        log.info("data: %s", _in_words(splits))
+        if inputs is not None:
+            inputs.copy_to(folder)
         dashboard = Dashboard(settings.logger, folder.path, settings.name, asdict(settings), request.fingerprint)
-        job = Job(settings, folder, request.fingerprint, dashboard)
+        job = Job(settings, folder, request.fingerprint, splits, dashboard)
         failed, threads_before = True, torch.get_num_threads()
         try:
-            if folder.read_run()["stages"][next(iter(stages))]["state"] == "pending":
-                bring_inputs(job, next(iter(stages)))
             job.choose_threads()
             for name, stage in stages.items():
                 _run_stage(job, name, stage, request)
@@ -93,16 +111,40 @@ def _is_standard(request: Request) -> bool:
     return str(request.settings.objective["_target_"]).endswith(".Standard")
 
 
-def _open(request: Request, stages: dict[str, Any], device: str) -> RunFolder:
-    if (request.folder / "run.json").exists():
-        folder = RunFolder.open(request.folder)
-        if folder.read_run()["fingerprint"] != request.fingerprint:
-            raise CheckpointError(
-                f"{request.folder} holds a run with other settings. Choose another folder, or give the same settings."
-            )
-        if request.settings.resume != "auto":
-            raise CheckpointError(f"{request.folder} holds a run already. Continue it with resume=auto.")
-        return folder
+def _checked_inputs(settings: Settings, splits: Splits, stages: dict[str, Any]) -> Inputs:
+    inputs = read_inputs(next(iter(stages)), settings.start_from, build_part(settings.space, "space"), splits)
+    rehearse(settings, splits, stages, inputs.genotype)
+    return inputs
+
+
+def _not_begun(folder: RunFolder | None, stages: dict[str, Any]) -> bool:
+    return folder is None or folder.read_run()["stages"][next(iter(stages))]["state"] in ("pending", "failed")
+
+
+def _in_words(splits: Splits) -> str:
+    counts = f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images"
+    shape = "x".join(str(size) for size in splits.train.shape)
+    return f"{splits.origin}; {counts} of {shape}, {splits.train.classes} classes"
+
+
+def _unfinished(request: Request) -> RunFolder | None:
+    """The run in the request's folder, for going on with it; None where there is none."""
+    if not RunFolder(request.folder).run_json.exists():
+        return None
+    folder = RunFolder.open(request.folder)
+    if folder.read_run()["fingerprint"] != request.fingerprint:
+        raise CheckpointError(
+            f"{request.folder} holds a run with other settings. Choose another folder with out=FOLDER, or give the "
+            "same settings. (conf: out)"
+        )
+    if request.settings.resume != "auto":
+        raise CheckpointError(f"{request.folder} holds a run already. Continue it with resume=auto. (conf: resume)")
+    for half_written in folder.path.rglob(".*.part*"):  # a killed process left it, see dsrna.files
+        half_written.unlink()
+    return folder
+
+
+def _create(request: Request, stages: dict[str, Any], device: str) -> RunFolder:
     return RunFolder.create(
         request.folder,
         kind=request.kind,

@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import nn
 
 from dsrna.config.parts import build_part
+from dsrna.config.settings import Settings
 from dsrna.config.validate import metric_node
 from dsrna.data.loader import BatchLoader, PairedLoader
-from dsrna.data.splits import search_halves
+from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.spaces import genotype_codec
+from dsrna.spaces.search_space import SearchSpace
+from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.strategies.strategy import Strategy
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.fit import fit
 from dsrna.training.metric_weight import MetricWeight
+from dsrna.training.rng import seed_all
 from dsrna.training.search_module import SearchModule
 
 log = logging.getLogger("dsrna")
@@ -46,17 +50,9 @@ def search(job: Job) -> None:
         )
 
     train = PairedLoader(loader(weights_half, "weights"), loader(architecture_half, "architecture"))
-    pl.seed_everything(derive_seed(settings.seed, "search") % 2**32, verbose=False)
-    strategy = build_part(settings.strategy, "strategy")
-    supernet = job.space.supernet(
-        shape=splits.train.shape,
-        classes=splits.train.classes,
-        cells=at_most(search.cells, limits.cells),
-        channels=at_most(search.channels, limits.channels),
-        partial_channels=strategy.partial_channels,
-        mean=splits.mean,
-        std=splits.std,
-    )
+    seed_all(derive_seed(settings.seed, "search"))
+    strategy: Strategy = build_part(settings.strategy, "strategy")
+    supernet = build_supernet(settings, splits, job.space, strategy)
     architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
 
     def optimizers(weights: list[nn.Parameter], alphas: list[nn.Parameter]) -> tuple[Any, Any, Any]:
@@ -101,3 +97,17 @@ def search(job: Job) -> None:
     genotype = module.history.genotype(module.model.architecture())
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
+
+
+def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:
+    """A fresh supernet of the settings' sizes for these images."""
+    search, limits = settings.search, settings.trainer.limits
+    return space.supernet(
+        shape=splits.train.shape,
+        classes=splits.train.classes,
+        cells=at_most(search.cells, limits.cells),
+        channels=at_most(search.channels, limits.channels),
+        partial_channels=strategy.partial_channels,
+        mean=splits.mean,
+        std=splits.std,
+    )

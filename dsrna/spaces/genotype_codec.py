@@ -1,4 +1,4 @@
-"""Genotypes as text: this project's JSON, and the notation in which papers publish them.
+"""Genotypes as text: this project's JSON, and the notations in which papers publish them.
 
 JSON, schema version 1::
 
@@ -18,6 +18,8 @@ from dsrna.errors import GenotypeError
 from dsrna.files import write_json
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.genotype import CellGenotype, Genotype, Node
+from dsrna.spaces.nasbench201.architecture_string import read_architecture_string
+from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.spaces.published_notation import read_published_notation
 from dsrna.spaces.registry import space_of
 from dsrna.spaces.search_space import SearchSpace
@@ -64,12 +66,13 @@ def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
 
 
 def parse(text: str, space: SearchSpace | None = None) -> Genotype:
-    """Reads a genotype from text, JSON or the published notation ``Genotype(normal=[…], normal_concat=…, …)``.
+    """Reads a genotype from text: JSON, or a notation in which a space's architectures are published.
 
-    Nothing in the text is ever executed.
+    These are ``Genotype(normal=[…], normal_concat=…, …)`` of DARTS and ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`` of
+    NAS-Bench-201. Nothing in the text is ever executed.
 
     Args:
-        text: the text; what starts with ``{`` is read as JSON.
+        text: the text; what starts with ``{`` is read as JSON, what starts with ``|`` as an architecture string.
         space: see :func:`from_json`.
 
     Raises:
@@ -77,6 +80,8 @@ def parse(text: str, space: SearchSpace | None = None) -> Genotype:
     """
     if len(text) > _LONGEST_TEXT:
         raise GenotypeError(f"Expected a genotype, got a text of {len(text)} characters.")
+    if text.lstrip().startswith("|"):
+        return _checked(Nasbench201Space.name, read_architecture_string(text), space)
     if not text.lstrip().startswith("{"):
         return _checked(DartsSpace.name, read_published_notation(text), space)
     try:
@@ -95,7 +100,7 @@ def load(path: Path, space: SearchSpace | None = None) -> Genotype:
     """Reads a genotype from a file of either form.
 
     Args:
-        path: a JSON file or a text file in the published notation.
+        path: a JSON file or a text file in a published notation.
         space: see :func:`from_json`.
 
     Raises:

@@ -6,9 +6,10 @@ from dsrna.errors import GenotypeError
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.names import unknown_name
+from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.spaces.search_space import SearchSpace
 
-SPACES: dict[str, type[SearchSpace]] = {DartsSpace.name: DartsSpace}
+SPACES: dict[str, type[SearchSpace]] = {DartsSpace.name: DartsSpace, Nasbench201Space.name: Nasbench201Space}
 
 
 def space_of(genotype: Genotype) -> SearchSpace:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import torch
+
+
+def seed_all(seed: int) -> None:
+    """Seeds the global generators of torch, and of Python and numpy, from which a library may draw."""
+    seed %= 2**32  # all that numpy takes
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def rng_state() -> dict[str, Any]:

@@ -44,7 +44,8 @@ def test_the_main_job_runs_from_an_empty_folder(installed, tmp_path):
     done = run(installed, tmp_path, "-m", "dsrna.search", "trainer=debug")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
-    assert {"genotype.json", "evaluation.json", "report.html", "retrain", "baseline"} <= {f.name for f in folder.iterdir()}
+    expected = {"genotype.json", "evaluation.json", "report.html", "retrain", "baseline"}
+    assert expected <= {file.name for file in folder.iterdir()}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from dsrna.bounds.lowering.graph import Graph
@@ -34,28 +35,49 @@ def lower(
         network: maps (N, C, H, W) to logits (N, K). With ``operation_weights``, a supernet that maps images and
             operation weights to logits. A relaxed supernet, i.e. a module with a ``supernet`` and an ``architecture``
             that gives its operation weights, is taken apart into these two.
-        x: (N, C, H, W) images, of which shape, dtype and device are used.
+        x: (N, C, H, W) images; their shape, dtype and device are those of images to come, and on them the lowered
+            network is compared with the network itself.
         operation_weights: gives the current operation weights of a supernet.
 
     Returns:
         The lowered network, whose values can follow the network's, see :class:`LoweredNetwork`.
 
     Raises:
-        UnsupportedError: an operation can't be lowered; the message names its place in the network.
+        UnsupportedError: an operation can't be lowered (the message names its place in the network), or the networks
+            differ on ``x``.
     """
-    if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "architecture"):
-        return lower(cast(nn.Module, network.supernet), x, cast(Any, network.architecture))
-    sources = _sources(network)
-    graph = Graph(like=x.new_empty(0))
-    image = Symbol(graph, sources, graph.input(tuple(x.shape[1:])))
     with evaluation_mode(network), naming_the_module(network):
-        if operation_weights is None:
-            logits = network(image)
+        if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "architecture"):
+            lowered = _traced(cast(nn.Module, network.supernet), x, cast(Any, network.architecture))
         else:
-            logits = network(image, symbolic_weights(operation_weights()))
-        if not isinstance(logits, Symbol):
-            raise UnsupportedError(f"Expected a network that gives logits (N, K), got {type(logits).__name__}.")
-        return LoweredNetwork(graph, logits.resolve(), operation_weights)
+            lowered = _traced(network, x, operation_weights)
+        _check_equal(lowered, network, x, operation_weights)
+    return lowered
+
+
+def _traced(network: nn.Module, x: Tensor, operation_weights: Callable[[], OperationWeights] | None) -> LoweredNetwork:
+    graph = Graph(like=x.new_empty(0))
+    image = Symbol(graph, _sources(network), graph.input(tuple(x.shape[1:])))
+    weights = () if operation_weights is None else (symbolic_weights(operation_weights()),)
+    logits = network(image, *weights)
+    if not isinstance(logits, Symbol):
+        raise UnsupportedError(f"Expected a network that gives logits (N, K), got {type(logits).__name__}.")
+    return LoweredNetwork(graph, logits.resolve(), operation_weights)
+
+
+@torch.no_grad()
+def _check_equal(
+    lowered: LoweredNetwork, network: nn.Module, x: Tensor, operation_weights: Callable[[], OperationWeights] | None
+) -> None:
+    """Guards against a forward that does something else with symbols than with numbers."""
+    expected = network(x) if operation_weights is None else network(x, operation_weights())
+    difference = (lowered(x) - expected).abs().max().item()
+    if not difference <= 1e4 * torch.finfo(x.dtype).eps * (1 + expected.abs().max().item()):
+        raise UnsupportedError(
+            f"Expected a lowered network with the outputs of the network itself, got a difference of {difference:.3g}: "
+            "its forward seems to depend on the values that it sees, or has in-place changes of views. "
+            "It can't be bounded by linear relaxation."
+        )
 
 
 def _sources(network: nn.Module) -> Sources:

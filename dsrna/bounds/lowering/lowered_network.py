@@ -60,11 +60,13 @@ class LoweredNetwork(nn.Module):
         nodes = graph.needed(output)
         position = {node: number for number, node in enumerate(nodes)}
         self._parents = tuple(tuple(position[parent] for parent in node.parents) for node in nodes)
-        self._operation_weights = operation_weights
+        # In a function, as a module would become a part of this one.
+        self._operation_weights = lambda: None if operation_weights is None else operation_weights()
         self._values: dict[str, Value] = {}
         self.operations = nn.ModuleList()
+        with torch.random.fork_rng(devices=[]):  # layers draw initial weights, which are of no use here
+            self.operations.extend(_module(node) for node in nodes)
         for number, node in enumerate(nodes):
-            self.operations.append(_module(node))
             for name, value in (("weight", node.kernel), ("bias", node.bias)):
                 if value is not None:
                     self._values[f"operations.{number}.{name}"] = value
@@ -83,7 +85,7 @@ class LoweredNetwork(nn.Module):
 
         ``torch.func.functional_call(lowered, lowered.values(), x)`` is the original network's output with gradients.
         """
-        weights = None if self._operation_weights is None else self._operation_weights()
+        weights = self._operation_weights()
         return {name: value(weights) for name, value in self._values.items()}
 
     @torch.no_grad()
@@ -98,9 +100,9 @@ def _module(node: Node) -> nn.Module:
     bias = node.bias is not None
     if node.kind == "conv":
         channels = (node.parents[0].shape[0], node.shape[0])
-        return nn.utils.skip_init(nn.Conv2d, *channels, node.size, node.stride, node.padding, bias=bias)
+        return nn.Conv2d(*channels, node.size, node.stride, node.padding, bias=bias)
     if node.kind == "linear":
-        return nn.utils.skip_init(nn.Linear, node.parents[0].shape[0], node.shape[0], bias=bias)
+        return nn.Linear(node.parents[0].shape[0], node.shape[0], bias=bias)
     if node.kind == "mask":
         return Mask(cast(Tensor, node.mask))
     return {"input": nn.Identity, "relu": nn.ReLU, "add": Add, "concat": Concat, "flatten": nn.Flatten}[node.kind]()

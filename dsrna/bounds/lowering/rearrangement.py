@@ -55,7 +55,9 @@ def as_rearrangement(index: Tensor, shape: tuple[int, ...]) -> Rearrangement | N
 def _axis(positions: Tensor, length: int) -> _Axis | None:
     """Positions i * stride - before of an axis, -1 where that is outside of it."""
     known = (positions >= 0).nonzero()[:, 0].tolist()
-    stride = int(positions[known[1]] - positions[known[0]]) if len(known) > 1 else 1
+    # Where only one position is inside, the length as stride keeps the others outside.
+    apart = int(positions[known[1]] - positions[known[0]]) if len(known) > 1 else length
+    stride = apart if len(positions) > 1 else 1
     if stride < 1:
         return None
     before = stride * known[0] - int(positions[known[0]])

@@ -234,7 +234,7 @@ class Symbol(AbstractTensor):
 
     def _value(self, known: Any) -> Value:
         if isinstance(known, OperationWeight):
-            return known.value
+            return lambda weights: known.value(weights).to(self.graph.like)
         if isinstance(known, int | float):
             return lambda weights: self.graph.like.new_tensor(known)
         if id(known) not in self.sources:

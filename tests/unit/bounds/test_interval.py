@@ -14,6 +14,7 @@ from dsrna.functional.margins import all_margins
 from dsrna.nn.operations import OPERATIONS, supernet_operation
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.darts import Darts
+from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.tiny_networks import linear_network
 
@@ -155,8 +156,6 @@ def relaxed_supernet(nodes=2, cells=3, shape=(3, 6, 6), edges=False, partial_cha
     supernet = randomise(space.supernet(shape, 4, cells, 4, partial_channels, mean=(0.4,) * 3, std=(0.2,) * 3))
     if not edges:
         return RelaxedSupernet(supernet, Darts(1.0).initial(space).double())
-    from dsrna.strategies.pcdarts import PCDarts
-
     return RelaxedSupernet(supernet, PCDarts().initial(space).double())
 
 
@@ -240,6 +239,38 @@ class Unsupported(nn.Module):
 def test_missing_rules_are_refused_with_their_place(network, message):
     with pytest.raises(UnsupportedError, match=message):
         IBP()(network, torch.rand(2, 1, 4, 4), 0.1)
+
+
+ARITHMETIC = {
+    "tensor_plus": lambda x: torch.full((3,), 2.0) + x,
+    "tensor_minus": lambda x: torch.full((3,), 2.0) - x,
+    "number_minus": lambda x: 1 - x,
+    "number_plus": lambda x: 1 + x,
+    "minus_tensor": lambda x: x - torch.full((3,), 2.0),
+    "times_negative": lambda x: x * -2.0,
+    "tensor_times": lambda x: torch.tensor([1.0, -2.0, 0.0]) * x,
+    "divided": lambda x: x / torch.tensor([1.0, -2.0, 4.0]),
+    "negative": lambda x: -x,
+    "functions": lambda x: torch.add(torch.mul(x, 3.0), torch.relu(x)),
+    "difference": lambda x: torch.sub(x, x.relu()),
+    "concatenated": lambda x: torch.flatten(torch.cat([x, 2 * x], dim=1), 1),
+    "reshaped": lambda x: x.view(x.size(0), -1)[:, 1:].reshape(-1, 2),
+}
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_arithmetic_holds_at_both_ends(name):
+    torch.manual_seed(8)
+    function = ARITHMETIC[name]
+    box = interval((1, 3))
+    bounds = function(box)
+    outputs = torch.cat([function(corner[None]) for corner in vertices(box)])
+    lower, upper = outputs.amin(dim=0), outputs.amax(dim=0)
+    assert bool((bounds.lower <= lower + 1e-12).all())
+    assert bool((bounds.upper >= upper - 1e-12).all())
+    if name not in ("functions", "difference"):  # these use x twice, so that intervals are loose
+        torch.testing.assert_close(bounds.lower[0], lower)
+        torch.testing.assert_close(bounds.upper[0], upper)
 
 
 def test_tensor_methods_and_products_of_two_intervals_are_refused():

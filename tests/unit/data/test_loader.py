@@ -193,3 +193,14 @@ def test_derived_seeds_are_stable_distinct_and_fit():
     assert generator(0, "a").initial_seed() == derive_seed(0, "a")
     with pytest.raises(TypeError):
         derive_seed(0, 1.5)
+
+
+def test_trying_whether_there_is_an_iterator_uses_up_no_start():
+    resumed = loader()
+    resumed.start_batch = 2
+    iter(resumed)  # as Lightning does before it iterates
+    assert equal(list(resumed), list(loader())[2:])
+    pairs = PairedLoader(loader(), loader())
+    pairs.start_batch = 2
+    iter(pairs)
+    assert len(list(pairs)) == 3

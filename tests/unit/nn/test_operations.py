@@ -19,6 +19,8 @@ NAMES = (
     "sep_conv_5x5",
     "dil_conv_3x3",
     "dil_conv_5x5",
+    "nor_conv_1x1",
+    "nor_conv_3x3",
 )
 
 
@@ -40,6 +42,19 @@ def depthwise_by_shifts(x, kernel, stride, dilation):
             top, left = row * dilation, column * dilation
             shifted = padded[:, :, top : top + height, left : left + width]
             total = total + shifted * kernel[:, 0, row, column].view(1, -1, 1, 1)
+    return total[:, :, ::stride, ::stride]
+
+
+def convolution_by_shifts(x, kernel, stride):
+    """Convolution as a sum over the kernel's positions of channel mixtures of shifted maps."""
+    size = kernel.shape[-1]
+    padded = F.pad(x, (size // 2,) * 4)
+    height, width = x.shape[-2:]
+    total = 0
+    for row in range(size):
+        for column in range(size):
+            shifted = padded[:, :, row : row + height, column : column + width]
+            total = total + torch.einsum("oc,nchw->nohw", kernel[:, :, row, column], shifted)
     return total[:, :, ::stride, ::stride]
 
 
@@ -66,6 +81,8 @@ def reference(name, weights, x, stride):
         even, odd = (torch.einsum("oc,nchw->nohw", w[:, :, 0, 0], r[:, :, i::2, i::2]) for i, w in enumerate(weights))
         return batch_norm(torch.cat([even, odd], dim=1))
     size = int(name[-1])
+    if name.startswith("nor"):
+        return batch_norm(convolution_by_shifts(x.relu(), weights[0], stride))
     dilation = 2 if name.startswith("dil") else 1
     for depthwise, pointwise in zip(weights[::2], weights[1::2], strict=True):
         assert depthwise.shape[-1] == size
@@ -83,12 +100,14 @@ def test_operation_equals_textbook(name, stride):
     x = torch.randn(3, 6, 8, 10, dtype=torch.float64)
     before = x.clone()
     weights = [p for p in operation.parameters() if p.dim() == 4]
-    assert len(weights) == {"sep": 4, "dil": 2}.get(name[:3], 2 if (name, stride) == ("skip_connect", 2) else 0)
+    assert len(weights) == {"sep": 4, "dil": 2, "nor": 1}.get(
+        name[:3], 2 if (name, stride) == ("skip_connect", 2) else 0
+    )
     torch.testing.assert_close(operation(x), reference(name, weights, x, stride))
     assert torch.equal(x, before)
 
 
-def test_table_holds_exactly_the_darts_operations():
+def test_table_holds_exactly_the_operations_of_the_spaces():
     assert tuple(OPERATIONS) == NAMES
 
 
@@ -130,7 +149,7 @@ def test_affine_switches_scale_and_shift_of_every_batchnorm(name):
     for affine in (False, True):
         norms = [m for m in OPERATIONS[name](4, 4, 2, affine).modules() if isinstance(m, nn.BatchNorm2d)]
         assert all(norm.affine is affine for norm in norms)
-        assert len(norms) == {"sep": 2, "dil": 1, "ski": 1}.get(name[:3], 0)
+        assert len(norms) == {"sep": 2, "dil": 1, "ski": 1, "nor": 1}.get(name[:3], 0)
 
 
 @pytest.mark.parametrize("name", ["max_pool_3x3", "avg_pool_3x3"])
@@ -148,6 +167,6 @@ def test_operations_without_convolution_refuse_to_change_channels(name):
         OPERATIONS[name](4, 8, 1, True)
 
 
-@pytest.mark.parametrize("name", ["sep_conv_3x3", "dil_conv_5x5"])
+@pytest.mark.parametrize("name", ["sep_conv_3x3", "dil_conv_5x5", "nor_conv_1x1", "nor_conv_3x3"])
 def test_convolutions_change_channels(name):
     assert OPERATIONS[name](4, 6, 2, True)(torch.zeros(1, 4, 8, 8)).shape == (1, 6, 4, 4)

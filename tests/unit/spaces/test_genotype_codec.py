@@ -143,7 +143,7 @@ REFUSED = [
     (edited(("cells", "reduction"), {"nodes": [], "concat": []}), r"unknown cell type 'reduction'.*nearest: reduce"),
     (edited(("cells",), []), r"cells: expected a mapping"),
     (edited(("cells",), {}), r"normal: this cell is missing; .* got no cell"),
-    (edited(("space",), "dart"), r"space: unknown search space 'dart'; choose from darts; nearest: darts"),
+    (edited(("space",), "dart"), r"space: unknown search space 'dart'; choose from darts, nasbench201; nearest: darts"),
     (edited(("space",), 3), r"space: expected the name"),
     (edited(("version",), 2), r"version: expected 1, got 2"),
     (edited(("version",), KeyError), r"version: expected 1, got None"),

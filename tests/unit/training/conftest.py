@@ -25,8 +25,8 @@ from dsrna.training.retrain_module import RetrainModule
 from dsrna.training.search_module import SearchModule
 from dsrna.types import Threat
 
-SPACE = DartsSpace(nodes=1, primitives=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"))
-CELL = CellGenotype(nodes=((("sep_conv_3x3", 0), ("skip_connect", 1)),), concat=(2,))
+SPACE = DartsSpace(nodes=1, primitives=("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3"))
+CELL = CellGenotype(nodes=((("dil_conv_3x3", 0), ("skip_connect", 1)),), concat=(2,))
 GENOTYPE = Genotype(space="darts", cells={"normal": CELL, "reduce": CELL})
 SHAPE, CLASSES, BATCH = (1, 8, 8), 3, 4
 THREAT = Threat("linf", 0.1)

@@ -29,6 +29,7 @@ SETTINGS = {
     "retrain, schedule per epoch": ("retrain", {"schedule": "epoch", "ema_decay": 0.0}),
 }
 every_setting = pytest.mark.parametrize("setting", SETTINGS)
+main_settings = pytest.mark.parametrize("setting", ["search, schedule per epoch", "retrain, schedule per step"])
 
 
 @pytest.fixture
@@ -91,37 +92,57 @@ def kill(stage, minutes):
         stage.run(minutes)
 
 
-@every_setting
-@pytest.mark.parametrize("minutes", [EPOCHS_ONLY, EVERY_BATCH])
+@main_settings
 @pytest.mark.parametrize("step", range(EPOCHS * BATCHES))
-def test_killed_before_a_step(build, finished, tmp_path, setting, minutes, step):
-    stage = build(setting, tmp_path / "run")
+def test_killed_at_a_step(build, finished, tmp_path, setting, step):
+    """And every batch is taken once, and every epoch validated once."""
+    taken, validated = [], []
+
+    def watched():
+        stage = build(setting, tmp_path / "run")
+        training_step, validation_step = stage.module.training_step, stage.module.validation_step
+
+        def train(batch, batch_idx):
+            training_step(batch, batch_idx)
+            taken.append((stage.module.current_epoch, batch_idx))
+
+        def validate(batch, batch_idx):
+            validated.append((stage.module.current_epoch, batch_idx))
+            validation_step(batch, batch_idx)
+
+        stage.module.training_step, stage.module.validation_step = train, validate
+        return stage
+
+    stage = watched()
     die_at(step, stage.module, "training_step")
-    kill(stage, minutes)
-    again = build(setting, tmp_path / "run")
-    again.run(minutes)
+    kill(stage, EVERY_BATCH)
+    again = watched()
+    again.run(EVERY_BATCH)
     assert differences(finished(setting), again.folder) == []
+    assert taken == [(epoch, batch) for epoch in range(EPOCHS) for batch in range(BATCHES)]
+    assert validated == [(epoch, batch) for epoch in range(EPOCHS) for batch in range(VALIDATION_BATCHES)]
 
 
-@every_setting
+@main_settings
 @pytest.mark.parametrize("minutes", [EPOCHS_ONLY, EVERY_BATCH])
 @pytest.mark.parametrize(
-    ("name", "after", "calls"),
+    ("name", "after", "call"),
     [
-        ("weight_step", True, range(EPOCHS * BATCHES)),
-        ("validation_step", False, range(EPOCHS * VALIDATION_BATCHES)),
-        ("finish_epoch", False, range(EPOCHS)),
-        ("finish_epoch", True, range(EPOCHS)),  # the record is written, the checkpoint is not
+        ("weight_step", True, 4),
+        ("weight_step", True, EPOCHS * BATCHES - 1),
+        ("validation_step", False, 0),
+        ("validation_step", False, EPOCHS * VALIDATION_BATCHES - 1),
+        ("finish_epoch", True, 0),  # the record is written, the checkpoint is not
+        ("finish_epoch", True, EPOCHS - 1),
     ],
 )
-def test_killed_elsewhere(build, finished, tmp_path, setting, minutes, name, after, calls):
-    for call in calls:
-        stage = build(setting, tmp_path / f"{call}")
-        die_at(call, stage.module, name, after)
-        kill(stage, minutes)
-        again = build(setting, tmp_path / f"{call}")
-        again.run(minutes)
-        assert differences(finished(setting), again.folder) == [], f"call {call} of {name}"
+def test_killed_elsewhere(build, finished, tmp_path, setting, minutes, name, after, call):
+    stage = build(setting, tmp_path)
+    die_at(call, stage.module, name, after)
+    kill(stage, minutes)
+    again = build(setting, tmp_path)
+    again.run(minutes)
+    assert differences(finished(setting), again.folder) == []
 
 
 @every_setting
@@ -138,39 +159,6 @@ def test_killed_at_every_batch_in_turn(build, finished, tmp_path, setting):
     # The last batch of an epoch is saved with its epoch: a life that does no more than that batch gets to the next one.
     assert lives == EPOCHS * BATCHES - 1
     assert differences(finished(setting), stage.folder) == []
-
-
-@every_setting
-@pytest.mark.parametrize("step", range(EPOCHS * BATCHES))
-def test_every_batch_is_taken_once_and_every_epoch_is_validated_once(build, tmp_path, setting, step):
-    taken, validated = [], []
-
-    def watched(path):
-        stage = build(setting, path)
-        training_step, validation_step = stage.module.training_step, stage.module.validation_step
-
-        def train(batch, batch_idx):
-            x = batch[0][0] if isinstance(batch[0], list | tuple) else batch[0]
-            training_step(batch, batch_idx)
-            taken.append((stage.module.current_epoch, batch_idx, float(x.double().sum())))
-
-        def validate(batch, batch_idx):
-            validated.append((stage.module.current_epoch, batch_idx))
-            validation_step(batch, batch_idx)
-
-        stage.module.training_step, stage.module.validation_step = train, validate
-        return stage
-
-    watched(tmp_path / "whole").run()
-    whole = list(taken), list(validated)
-    taken.clear()
-    validated.clear()
-    stage = watched(tmp_path / "run")
-    die_at(step, stage.module, "training_step")
-    kill(stage, EVERY_BATCH)
-    watched(tmp_path / "run").run(EVERY_BATCH)
-    assert (taken, validated) == whole
-    assert len(set(taken)) == EPOCHS * BATCHES
 
 
 def test_limited_batches_resume_too(search_stage, tmp_path):
@@ -234,7 +222,9 @@ def test_a_checkpoint_of_another_stage_or_run_is_refused(search_stage, tmp_path)
 
 def test_a_checkpoint_of_other_data_is_refused(search_stage, tmp_path):
     search_stage(tmp_path, train_batches=3).run()
-    with pytest.raises(CheckpointError, match="made with 3 batches an epoch, now there are 4: the data set has changed"):
+    with pytest.raises(
+        CheckpointError, match="made with 3 batches an epoch, now there are 4: the data set has changed"
+    ):
         search_stage(tmp_path, train_batches=4).run()
 
 

@@ -1,0 +1,97 @@
+"""The ranges of plain settings, one line each."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dsrna.config.settings import STAGES, Settings
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
+    return ", ".join(choices[:-1]) + f" or {choices[-1]}", lambda value: value in choices
+
+
+RANGES: dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]] = {
+    ("name",): (
+        "a name of letters, digits, dots, dashes and underscores, as it becomes part of a folder's name",
+        lambda value: isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None,
+    ),
+    ("seed",): ("a whole number in [0, 2**32)", lambda value: _whole(value) and 0 <= value < 2**32),
+    ("stages",): (
+        f"a list of stages, stages=[{','.join(STAGES)}] or some of them",
+        lambda value: isinstance(value, list) and len(value) > 0,
+    ),
+    ("resume",): _one_of("never", "auto"),
+    ("out",): ("a folder", lambda value: isinstance(value, str) and value != ""),
+    ("from",): ("the name of a file, a folder or a genotype", lambda value: value is None or isinstance(value, str)),
+    (
+        "search.epochs",
+        "search.batch_size",
+        "search.cells",
+        "search.channels",
+        "retrain.epochs",
+        "retrain.batch_size",
+        "retrain.cells",
+        "retrain.channels",
+        "retrain.selection_steps",
+        "evaluate.batch_size",
+    ): ("at least 1", lambda value: value >= 1),
+    (
+        "data.train_limit",
+        "data.test_limit",
+        "trainer.limits.epochs",
+        "trainer.limits.batches",
+        "trainer.limits.test_images",
+        "trainer.limits.cells",
+        "trainer.limits.channels",
+    ): ("at least 1, or null for no limit", lambda value: value is None or value >= 1),
+    ("search.weights_fraction", "data.validation_fraction"): ("a share in (0, 1)", lambda value: 0 < value < 1),
+    (
+        "search.warmup_epochs",
+        "search.gradient_clip",
+        "retrain.gradient_clip",
+        "retrain.cutout",
+        "data.augmentation.crop_padding",
+        "trainer.checkpoint_minutes",
+    ): ("0 or more", lambda value: value >= 0),
+    ("search.entropy_weight",): ("a finite number", math.isfinite),
+    ("retrain.drop_path", "retrain.ema_decay"): ("a value in [0, 1)", lambda value: 0 <= value < 1),
+    ("metric.weight",): (
+        "a weight of 0 or more (R is a score, higher is more robust)",
+        lambda value: (_whole(value) or isinstance(value, float)) and 0 <= value < math.inf,
+    ),
+    ("metric.warmup_epochs",): ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0),
+    ("metric.weight_schedule",): _one_of("constant", "linear"),
+    ("logger.kind",): _one_of("none", "wandb", "tensorboard"),
+    ("trainer.threads",): ("`auto` or a number of CPU threads", lambda v: v == "auto" or (_whole(v) and v >= 1)),
+    ("trainer.progress",): _one_of("auto", "on", "off"),
+    ("trainer.precision",): (
+        "32-true, 64-true or bf16-mixed (fp16 needs loss scaling, which the architecture step's own gradients would "
+        "not get)",
+        lambda value: value in ("32-true", "64-true", "bf16-mixed"),
+    ),
+}
+"""Keys -> what their values are, in words and as a test. Types that the schema knows are not looked at again."""
+
+
+def out_of_range(settings: Settings) -> Iterator[str]:
+    """One message for each setting that is missing or not in its range."""
+    for keys, (expected, good) in RANGES.items():
+        for key in keys:
+            value = _value(settings, key)
+            if not good(value):
+                yield f"Expected {expected}, got {value!r}. (conf: {key})"
+
+
+def _value(settings: Settings, key: str) -> Any:
+    found: Any = settings
+    for name in ("start_from" if key == "from" else key).split("."):
+        found = found.get(name) if isinstance(found, dict) else getattr(found, name)
+    return found

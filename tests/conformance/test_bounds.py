@@ -1,0 +1,134 @@
+"""Every bound engine keeps the contract, on every operation, on cells and on random networks."""
+
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from dsrna.bounds.compat import auto_lirpa
+from dsrna.bounds.crown import Crown
+from dsrna.bounds.crown_ibp import CrownIBP
+from dsrna.bounds.ibp import IBP
+from dsrna.errors import MissingPartError
+from dsrna.nn.factorized_reduce import FactorizedReduce
+from dsrna.nn.operations import OPERATIONS, supernet_operation
+from dsrna.nn.relu_conv_bn import ReluConvBn
+from dsrna.spaces.darts.space import DARTS_PRIMITIVES, DartsSpace
+from dsrna.spaces.genotype import CellGenotype, Genotype
+from dsrna.strategies.darts import Darts
+from dsrna.strategies.pcdarts import PCDarts
+from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.testing.bound_conformance import check_bounds, check_linear_network
+
+ENGINES = {"ibp": IBP, "crown_ibp": CrownIBP, "crown": Crown}
+NORMS = {"linf": 0.03, "l2": 0.1}
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+@pytest.fixture(params=["ibp", "crown_ibp", pytest.param("crown", marks=pytest.mark.slow)])
+def engine(request):
+    if request.param != "ibp":
+        try:
+            auto_lirpa()
+        except MissingPartError as error:
+            pytest.skip(str(error))
+    return ENGINES[request.param]
+
+
+def randomise(network):
+    """Running statistics and BatchNorm parameters as after training."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.5, 1.5)
+            if module.affine:
+                nn.init.normal_(module.weight)
+                nn.init.normal_(module.bias)
+    return network
+
+
+def around(operation, classes=3):
+    """A network with an operation in the middle, for images (2, 5, 6)."""
+    stem = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4))
+    size = operation(stem(torch.zeros(2, 2, 5, 6))).flatten(1).shape[1]
+    return randomise(nn.Sequential(stem, operation, nn.ReLU(), nn.Flatten(), nn.Linear(size, classes)))
+
+
+def check(engine, network, shape, images=2):
+    for (norm, eps), dtype in zip(NORMS.items(), DTYPES.values(), strict=True):
+        x = torch.rand(images, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+        check_bounds(engine(norm), norm, network.to(dtype), x, eps)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_linear_network_by_hand(engine, norm, dtype):
+    check_linear_network(engine(norm), norm, DTYPES[dtype])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "none"])
+def test_operation(engine, name, stride):
+    torch.manual_seed(0)
+    check(engine, around(OPERATIONS[name](4, 4, stride, True)), (2, 5, 6))
+
+
+@pytest.mark.parametrize("name", ["max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3"])
+def test_supernet_form_of_operation(engine, name):
+    torch.manual_seed(1)
+    check(engine, around(supernet_operation(name, 4, 2)), (2, 5, 6))
+
+
+PIECES = {
+    "preprocess": lambda: ReluConvBn(4, 6, 1, 1, False),
+    "factorized_reduce": lambda: FactorizedReduce(4, 6, True),
+    "max_pool_2": lambda: nn.MaxPool2d(2, ceil_mode=True),
+    "global_average": lambda: nn.AdaptiveAvgPool2d(1),
+    "grouped": lambda: nn.Conv2d(4, 6, 3, groups=2),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_piece(engine, name):
+    torch.manual_seed(2)
+    check(engine, around(PIECES[name]()), (2, 5, 6))
+
+
+def random_genotype(space, draw):
+    def cell():
+        nodes = tuple(
+            tuple(
+                sorted(
+                    ((draw.choice(DARTS_PRIMITIVES[1:]), source) for source in draw.sample(range(index), 2)),
+                    key=lambda pair: pair[1],
+                )
+            )
+            for index in range(2, 2 + space.nodes)
+        )
+        return CellGenotype(nodes, tuple(range(2, 2 + space.nodes)))
+
+    return Genotype(space.name, {cell_type: cell() for cell_type in space.cell_types})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_derived_network(engine, seed):
+    torch.manual_seed(seed)
+    space = DartsSpace(nodes=2)
+    genotype = random_genotype(space, random.Random(seed))
+    network = randomise(
+        space.network(genotype, (2, 4, 5), 3, 1 + seed % 2, 2, drop_path=0.3, mean=(0.4, 0.5), std=(0.3, 0.2))
+    )
+    norm, dtype = list(NORMS)[seed % 2], list(DTYPES.values())[seed // 2 % 2]
+    x = torch.rand(2, 2, 4, 5).to(dtype)
+    check_bounds(engine(norm), norm, network.to(dtype), x, NORMS[norm] / 3)
+
+
+@pytest.mark.parametrize("partial_channels", [1, 2])
+def test_relaxed_supernet(engine, partial_channels):
+    torch.manual_seed(3)
+    space = DartsSpace(nodes=2)
+    strategy = Darts(1.0) if partial_channels == 1 else PCDarts(init_scale=1.0)
+    supernet = randomise(space.supernet((2, 4, 4), 3, 1, 2, partial_channels, mean=(0.4, 0.5), std=(0.3, 0.2)))
+    model = RelaxedSupernet(supernet, strategy.initial(space)).double()
+    check_bounds(engine("linf"), "linf", model, torch.rand(2, 2, 4, 4, dtype=torch.float64), 1e-3)

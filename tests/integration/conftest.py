@@ -1,0 +1,137 @@
+"""True processes that run the true command, forked from a server that has imported everything already."""
+
+import json
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from dsrna.pipeline.entry import main_of
+from dsrna.run_folder import RunFolder
+
+SMALL = [
+    "trainer=debug",
+    "trainer.limits.epochs=3",
+    "trainer.limits.batches=4",
+    "trainer.limits.test_images=40",
+    "trainer.checkpoint_minutes=1e-9",
+    "data.train_limit=400",
+    "space.nodes=1",
+    "search.batch_size=16",
+    "retrain.batch_size=16",
+    "retrain.epochs=2",
+    "retrain.drop_path=0.2",
+    "retrain.ema_decay=0.9",
+    "retrain.baseline=false",
+    "evaluate.batch_size=10",
+    "evaluate.eps_curve=[0.05,0.1]",
+    "stages=[search,retrain,evaluate]",
+]
+"""The whole way but the report, in a few seconds; three epochs of four batches, a checkpoint after every batch."""
+
+
+class Command:
+    """``python -m dsrna.search`` with some arguments, under way in a process of its own.
+
+    Args:
+        out: where its run folders go.
+        arguments: the command line; ``out`` is added to it where it isn't there.
+    """
+
+    def __init__(self, out: Path, *arguments: str) -> None:
+        self.out = out
+        chosen = f"out={out}"
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["dsrna.pipeline.entry", "pytorch_lightning", "foolbox"])
+        before, sys.argv = sys.argv, ["search", *arguments, *([] if chosen in arguments else [chosen])]
+        try:
+            self.process = context.Process(target=main_of, args=("search",))
+            self.process.start()
+        finally:
+            sys.argv = before
+
+    @property
+    def folder(self) -> RunFolder | None:
+        """The only run folder, as soon as there is one."""
+        found = [path.parent for path in self.out.glob("*/run.json")]
+        assert len(found) <= 1, "a resumed run stays in its folder"
+        return RunFolder(found[0]) if found else None
+
+    def wait_for(self, moment) -> None:
+        """Until ``moment(folder)`` is true; fails when the process ends before."""
+        while self.folder is None or not moment(self.folder):
+            assert self.process.is_alive(), f"ended with {self.process.exitcode} before that moment"
+            time.sleep(0.002)
+
+    def end(self) -> int:
+        """Waits; the exit status, negative after a signal."""
+        self.process.join(120)
+        assert not self.process.is_alive(), "still running"
+        return self.process.exitcode
+
+
+def steps_taken(stage: str, steps: int):
+    """The moment at which ``stage`` has a checkpoint after that many weight steps."""
+
+    def moment(folder: RunFolder) -> bool:
+        path = folder.last_checkpoint(stage)
+        return path.exists() and torch.load(path, weights_only=True)["global_step"] >= steps
+
+    return moment
+
+
+def images_evaluated(files: int):
+    """The moment at which so many files of outcomes are there, the last of them not yet complete."""
+    return lambda folder: len(list(folder.evaluation_dir.rglob("*.json"))) >= files
+
+
+MOMENTS = {
+    "in the first epoch of the search": ("search", steps_taken("search", 1)),
+    "in a later epoch of the search": ("search", steps_taken("search", 6)),
+    "in the retrain stage": ("retrain", steps_taken("retrain", 2)),
+    "in the evaluation": ("evaluate", images_evaluated(2)),
+}
+
+
+@pytest.fixture(scope="session")
+def small():
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def command():
+    """(out, *arguments) -> Command. Whatever is still running at the end is killed."""
+    started = []
+
+    def start(out, *arguments):
+        started.append(Command(out, *arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.is_alive():
+            each.process.kill()
+
+
+@pytest.fixture(scope="session")
+def moments():
+    return MOMENTS
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(command, tmp_path_factory):
+    """The run folder of the run that nobody stopped."""
+    run = command(tmp_path_factory.mktemp("whole"), *SMALL)
+    assert run.end() == 0
+    return run.folder
+
+
+@pytest.fixture(scope="session")
+def states():
+    """folder -> stage -> state."""
+    return lambda folder: {
+        name: stage["state"] for name, stage in json.loads(folder.run_json.read_text())["stages"].items()
+    }

@@ -1,0 +1,106 @@
+"""Ctrl-C saves, says how to go on, and a second one stops at once; what can't go on says why."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dsrna.testing.run_comparison import differences
+from dsrna.training.checkpoints import load_checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+def advice(text):
+    """The overrides of the last command that the user is told to go on with."""
+    commands = re.findall(r"^ *python -m dsrna\.search (.*)$", text, flags=re.MULTILINE)
+    return shlex.split(commands[-1])
+
+
+def test_a_run_interrupted_in_every_stage_goes_on_by_the_command_that_it_names(
+    command, small, moments, uninterrupted, states, tmp_path
+):
+    overrides = list(small)
+    for stage, moment in moments.values():
+        run = command(tmp_path, *overrides)
+        run.wait_for(moment)
+        os.kill(run.process.pid, signal.SIGINT)
+        assert run.end() == 130
+        assert states(run.folder)[stage] == "interrupted"
+        log = run.folder.run_log.read_text()
+        assert f"Interrupted in the {stage} stage" in log
+        assert sorted(advice(log)) == sorted([*small, f"out={tmp_path}", "resume=auto"])
+        overrides = advice(log)
+    last = command(tmp_path, *overrides)
+    assert last.end() == 0
+    assert differences(uninterrupted, last.folder) == []
+
+
+@pytest.fixture
+def in_a_shell(tmp_path):
+    """The command as a user types it; its output in ``output``."""
+    started = []
+    output = tmp_path / "output.txt"
+
+    def start(*overrides):
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dsrna.search", *overrides, f"out={tmp_path / 'runs'}"],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(process)
+        return process, output
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def test_a_second_ctrl_c_stops_at_once(in_a_shell, small, states, tmp_path):
+    # Batches so large that the first one isn't over before the second Ctrl-C.
+    slow = [o for o in small if "batch" not in o and "limits.c" not in o]
+    process, output = in_a_shell(*slow, "search.batch_size=150", "search.warmup_epochs=0", "trainer.limits.cells=20",
+                                 "trainer.limits.channels=32", "trainer.limits.batches=1")  # fmt: skip
+    deadline = time.monotonic() + 120
+    while "steps, supernet with" not in output.read_text():
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    while "press Ctrl-C again" not in output.read_text():
+        assert process.poll() is None, output.read_text()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    text = output.read_text()
+    assert "resume=auto" in advice(text)
+    assert "Traceback" not in text
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert not (folder / "search" / "last.ckpt").exists()
+
+
+def test_a_non_finite_loss_ends_with_status_2_the_step_and_a_snapshot(command, small, states, tmp_path):
+    run = command(tmp_path, *small, "search.weights_optimizer.lr=1e30", "search.weights_schedule=null")
+    assert run.end() == 2
+    assert states(run.folder)["search"] == "failed"
+    snapshot = run.folder.last_checkpoint("search").with_name("nonfinite.ckpt")
+    step = load_checkpoint(snapshot)["global_step"]
+    assert f"(step {step})" in run.folder.run_log.read_text()
+    assert load_checkpoint(run.folder.last_checkpoint("search"))["global_step"] <= step
+    assert not run.folder.genotype_json.exists()
+
+
+def test_two_jobs_of_a_multirun_have_a_wandb_run_each(command, small, tmp_path):
+    jobs = [o for o in small if not o.startswith("stages")]
+    run = command(tmp_path, "-m", *jobs, "seed=0,1", "stages=[search]", "logger=wandb", "logger.mode=offline")
+    assert run.end() == 0
+    records = sorted(path for path in tmp_path.rglob("run-*.wandb"))
+    assert [path.parents[2].name for path in records] == ["0", "1"]
+    assert len({path.stem for path in records}) == 2

@@ -1,0 +1,217 @@
+"""Dashboards: what they are told, where they keep it, and that they are closed. Nothing here uses a network."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import wandb
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dsrna.errors import ConfigError, MissingPartError
+from dsrna.training.dashboards import Dashboard, has_wandb_key, wandb_run_id
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("NETRC", "/nowhere/netrc")
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class FakeRun:
+    """As much of a W&B run as the dashboard and Lightning's logger ask for."""
+
+    offline, url, name, id = True, None, "n", "i"
+
+    def __init__(self):
+        self.logged, self.summary, self.exit_code = [], {}, None
+        self.config = SimpleNamespace(update=lambda *_, **__: None)
+
+    def log(self, numbers):
+        self.logged.append(numbers)
+
+    def define_metric(self, *_, **__):
+        pass
+
+    def finish(self, exit_code):
+        self.exit_code = exit_code
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Replaces wandb.init; ``calls`` has its arguments, ``refuse`` makes the service unreachable."""
+    state = SimpleNamespace(run=FakeRun(), calls=[], refuse=False)
+
+    def init(**arguments):
+        state.calls.append(arguments)
+        if state.refuse and arguments["mode"] == "online":
+            raise wandb.errors.CommError("Run initialization has timed out\nand more")
+        return state.run
+
+    monkeypatch.setattr(wandb, "init", init)
+    return state
+
+
+def open_wandb(folder, **node):
+    return Dashboard({"kind": "wandb", **node}, folder, "name", {"seed": 0}, "abc")
+
+
+def test_without_a_dashboard_there_is_nothing_to_do(tmp_path):
+    dashboard = Dashboard({"kind": "none"}, tmp_path, "n", {}, "f")
+    dashboard.log_numbers({"a": 1.0}, 3)
+    dashboard.log_pictures([tmp_path / "missing.png"])
+    dashboard.log_table("t", [{"a": 1}])
+    dashboard.log_summary({"a": 1.0})
+    dashboard.close(failed=False)
+    assert dashboard.loggers == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"Expected none, wandb or tensorboard, got 'mlflow'. \(conf: logger.kind\)"):
+        Dashboard({"kind": "mlflow"}, tmp_path, "n", {}, "f")
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_wandb_is_told_the_numbers_and_is_closed(fake, tmp_path, failed):
+    dashboard = open_wandb(tmp_path)
+    (logger,) = dashboard.loggers
+    logger.log_metrics({"search/val/loss": 1.5}, step=3)
+    dashboard.log_numbers({"operation_weights/normal/0-2 none": 0.25}, 3)
+    dashboard.log_table("attacks", [{"attack": "fgsm", "accuracy": 0.5}])
+    dashboard.log_table("empty", [])
+    dashboard.log_summary({"retrain/test/acc": 0.75})
+    dashboard.close(failed)
+    first, second, table = fake.run.logged
+    assert first == {"search/val/loss": 1.5, "trainer/global_step": 3}
+    assert second == {"operation_weights/normal/0-2 none": 0.25, "trainer/global_step": 3}
+    assert table["attacks"].data == [["fgsm", "0.5"]]
+    assert fake.run.summary == {"retrain/test/acc": 0.75}
+    assert fake.run.exit_code == int(failed)
+    assert dashboard.loggers == []
+
+
+def test_wandb_gets_the_folder_and_the_config(fake, tmp_path):
+    open_wandb(tmp_path, project="p", entity="e")
+    (arguments,) = fake.calls
+    assert (arguments["dir"], arguments["config"], arguments["name"]) == (str(tmp_path), {"seed": 0}, "name")
+    assert (arguments["project"], arguments["entity"], arguments["group"]) == ("p", "e", None)
+
+
+def test_the_jobs_of_a_multirun_are_a_group_of_different_runs_and_go_on_as_themselves(fake, tmp_path):
+    for sweep in ("sweep_a", "sweep_b"):
+        for job in ("0", "1"):
+            open_wandb(tmp_path / sweep / job)
+    open_wandb(tmp_path / "sweep_a" / "1")
+    identities = [arguments["id"] for arguments in fake.calls]
+    assert len(set(identities)) == 4
+    assert identities[1] == identities[4]
+    assert [arguments["group"] for arguments in fake.calls] == ["sweep_a", "sweep_a", "sweep_b", "sweep_b", "sweep_a"]
+
+
+def test_a_run_has_an_identity_of_its_own(tmp_path):
+    assert wandb_run_id(tmp_path / "a", "f") == wandb_run_id(tmp_path / "a", "f")
+    assert wandb_run_id(tmp_path / "a", "f") != wandb_run_id(tmp_path / "b", "f")
+    assert wandb_run_id(tmp_path / "a", "f") != wandb_run_id(tmp_path / "a", "g")
+    assert wandb_run_id(tmp_path / "a: b/#?%", "f").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("node", "environment", "key", "expected"),
+    [
+        ({}, None, False, "offline"),
+        ({}, None, True, "online"),
+        ({}, "offline", True, "offline"),
+        ({"mode": "disabled"}, "offline", True, "disabled"),
+        ({"mode": "online"}, None, False, "online"),
+    ],
+)
+def test_the_mode_is_what_was_asked_for_else_what_there_is_a_key_for(
+    fake, tmp_path, monkeypatch, node, environment, key, expected
+):
+    if environment:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    open_wandb(tmp_path, **node)
+    assert fake.calls[0]["mode"] == expected
+
+
+def test_without_a_network_it_goes_offline(fake, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    fake.refuse = True
+    open_wandb(tmp_path)
+    assert [arguments["mode"] for arguments in fake.calls] == ["online", "offline"]
+    assert "W&B can't be reached: Run initialization has timed out" in caplog.text
+
+
+def test_without_a_network_but_asked_to_be_online_it_says_so(fake, tmp_path):
+    fake.refuse = True
+    with pytest.raises(ConfigError, match=r"can't be reached \(Run initialization has timed out\).*mode=offline"):
+        open_wandb(tmp_path, mode="online")
+
+
+def test_an_unknown_mode_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"online, offline, disabled, got 'onlin'. \(conf: logger.mode"):
+        open_wandb(tmp_path, mode="onlin")
+
+
+def test_has_wandb_key(monkeypatch, tmp_path):
+    assert not has_wandb_key()
+    netrc = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(netrc))
+    netrc.write_text("machine example.org login me password x\n")
+    assert not has_wandb_key()
+    netrc.write_text("machine api.wandb.ai login user password x\n")
+    assert has_wandb_key()
+    netrc.unlink()
+    monkeypatch.setenv("WANDB_API_KEY", "k")
+    assert has_wandb_key()
+
+
+@pytest.mark.slow
+def test_a_true_offline_run_lies_in_the_folder_and_goes_on_under_its_name(tmp_path):
+    for failed in (True, False):
+        dashboard = open_wandb(tmp_path, mode="offline")
+        dashboard.log_numbers({"loss": 1.0}, 1)
+        dashboard.close(failed)
+    records = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert {record.stem for record in records} == {f"run-{wandb_run_id(tmp_path, 'abc')}"}
+    assert all(record.stat().st_size > 0 for record in records)
+    assert wandb.run is None
+
+
+def test_tensorboard_holds_what_was_logged_in_every_stage(search_stage, retrain_stage, tmp_path):
+    dashboard = Dashboard({"kind": "tensorboard"}, tmp_path, "n", {}, "f")
+    search_stage(tmp_path, epochs=2).run(loggers=dashboard.loggers)
+    dashboard.log_numbers({"operation_weights/normal/0-2 none": 0.25}, 6)
+    retrain = retrain_stage(tmp_path, epochs=2)
+    retrain.run(loggers=dashboard.loggers)
+    dashboard.log_summary({"retrain/test/acc": 0.75})
+    dashboard.close(failed=False)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    records = retrain.folder.read_metrics()
+    for key, stage in (("search/train/loss", "search"), ("retrain/val/acc_adv", "retrain")):
+        written = [(record["step"], record[key]) for record in records if record["stage"] == stage]
+        found = [(event.step, event.value) for event in events.Scalars(key)]
+        assert [step for step, _ in found] == [step for step, _ in written] == [3, 6]
+        assert [value for _, value in found] == pytest.approx([value for _, value in written])
+    assert events.Scalars("operation_weights/normal/0-2 none")[0].value == 0.25
+    assert events.Scalars("retrain/test/acc")[0].value == 0.75
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    with pytest.raises(MissingPartError, match=r"pip install 'dsrna\[tensorboard\]'"):
+        Dashboard({"kind": "tensorboard"}, tmp_path, "n", {}, "f")
+
+
+def test_pictures_are_shown_under_their_names(fake, tmp_path):
+    from matplotlib.image import imsave
+
+    imsave(tmp_path / "cell_normal.png", torch.rand(4, 4).numpy())
+    dashboard = open_wandb(tmp_path)
+    dashboard.log_pictures([tmp_path / "cell_normal.png"])
+    (logged,) = fake.run.logged
+    assert isinstance(logged["pictures/cell_normal"], wandb.Image)
