@@ -87,10 +87,13 @@ def show_config(overrides: list[str]) -> None:
 
 
 def draw_report(folder: Path) -> None:
-    """Draws pictures and page again from what the run folder holds."""
+    """Draws pictures and page again from what the run folder holds, and prints the result table."""
+    from dsrna.pipeline.summary import show_result
     from dsrna.report import write_report
+    from dsrna.run_folder import RunFolder
 
-    Console().print(f"report: {write_report(folder)}", soft_wrap=True)
+    write_report(folder)
+    show_result(RunFolder.open(folder))
 
 
 if __name__ == "__main__":

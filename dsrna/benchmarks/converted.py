@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _store(folder: Path, fingerprints: list[dict[str, Any]], tables: Mapping[str
     described: dict[str, Any] = {}
     for name, table in tables.items():
         file = f"{name.replace('/', '.')}.{stamp}.npy"
-        write_atomically(folder / file, lambda opened, values=table.values: np.save(opened, values))  # type: ignore[misc]
+        write_atomically(folder / file, partial(np.save, arr=table.values))
         axes = [{"name": axis.name, "levels": list(axis.levels)} for axis in table.axes]
         described[name] = {"file": file, "axes": axes}
     index = {"schema": SCHEMA, "version": VERSION, "sources": fingerprints, "tables": described}

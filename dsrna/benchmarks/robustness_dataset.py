@@ -61,7 +61,7 @@ class RobustnessDataset(TabularBenchmark):
     def __init__(self, folder: Path, cache: Path | None = None) -> None:
         self._folder = folder
         self._cache = cache
-        self._tables: dict[Path, Table] = {}
+        self._tables: dict[tuple[str, str], Table] = {}
         if not self._meta_path.is_file():
             raise DataError(
                 f"Expected meta.json of {self.title} in {folder}, found nothing. "
@@ -81,23 +81,24 @@ class RobustnessDataset(TabularBenchmark):
 
     def table(self, dataset: str, metric: str) -> Table:
         """See :meth:`dsrna.benchmarks.tabular_benchmark.TabularBenchmark.table`."""
-        known = self.metrics(dataset) or tuple(_KEYS)
+        if (dataset, metric) not in self._tables:
+            self._tables[dataset, metric] = self._open(dataset, metric)
+        return self._tables[dataset, metric]
+
+    def _open(self, dataset: str, metric: str) -> Table:
+        there = self.metrics(dataset)
         if metric not in _all_metrics():
-            raise ConfigError(f"{self.title}: {unknown_name('metric', metric, known)}")
+            raise ConfigError(f"{self.title}: {unknown_name('metric', metric, there or _KEYS)}")
         path = self._path(dataset, metric)
-        if path not in self._tables:
-            if not path.is_file():
-                raise DataError(
-                    f"Expected {metric} on {dataset} of {self.title} at {path}, found nothing. "
-                    + self._where_from(f"{DATASETS[dataset]}.zip")
-                )
-            stored = converted(
-                [path, self._meta_path],
-                folder_for(path, self._cache),
-                lambda: {"table": self._convert(dataset, metric)},
+        if metric not in there:
+            raise DataError(
+                f"Expected {metric} on {dataset} of {self.title} at {path}, found nothing. "
+                + self._where_from(f"{DATASETS[dataset]}.zip")
             )
-            self._tables[path] = stored["table"]
-        return self._tables[path]
+        stored = converted(
+            [path, self._meta_path], folder_for(path, self._cache), lambda: {"table": self._convert(dataset, metric)}
+        )
+        return stored["table"]
 
     @property
     def _meta_path(self) -> Path:

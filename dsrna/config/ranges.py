@@ -48,6 +48,7 @@ RANGES: dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]] = {
         "data.test_limit",
         "trainer.limits.epochs",
         "trainer.limits.batches",
+        "trainer.limits.batch_size",
         "trainer.limits.test_images",
         "trainer.limits.cells",
         "trainer.limits.channels",

@@ -84,6 +84,7 @@ class LimitSettings:
 
     epochs: int | None
     batches: int | None
+    batch_size: int | None
     test_images: int | None
     attacks: list[str] | None
     cells: int | None

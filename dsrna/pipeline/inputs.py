@@ -79,7 +79,10 @@ def _read_genotype(source: str, space: SearchSpace) -> Genotype:
                 f"Expected a genotype.json in {source}: did its search end? Continue it with resume=auto."
             )
     is_file = path.exists() or path.suffix or path.name != source
-    genotype = genotype_codec.load(path, space) if is_file else published(source)
+    if is_file:
+        genotype = genotype_codec.load(path, space)
+    else:  # an architecture string of NAS-Bench-201, or the name of a published DARTS genotype
+        genotype = genotype_codec.parse(source, space) if source.startswith("|") else published(source)
     space.check(genotype)
     return genotype
 

@@ -62,7 +62,7 @@ def _check_images(settings: Settings, splits: Splits) -> None:
 
 
 def _rehearse_search(settings: Settings, splits: Splits, space: SearchSpace) -> None:
-    search = settings.search
+    search, limits = settings.search, settings.trainer.limits
     weights_half, _ = search_halves(splits, settings.seed, search.weights_fraction)
     strategy: Strategy = build_part(settings.strategy, "strategy")
     with located("search"), torch.device("meta"):
@@ -73,21 +73,21 @@ def _rehearse_search(settings: Settings, splits: Splits, space: SearchSpace) -> 
         search.weights_schedule,
         "search.weights_schedule",
         optimizer,
-        epochs=at_most(search.epochs, settings.trainer.limits.epochs),
-        steps_per_epoch=max(1, len(weights_half) // search.batch_size),
+        epochs=at_most(search.epochs, limits.epochs),
+        steps_per_epoch=max(1, len(weights_half) // at_most(search.batch_size, limits.batch_size)),
     )
 
 
 def _rehearse_retraining(settings: Settings, splits: Splits, genotype: Genotype) -> None:
-    retrain = settings.retrain
+    retrain, limits = settings.retrain, settings.trainer.limits
     with located("retrain"), torch.device("meta"):
         build_network(describe(settings, splits, genotype))
     build_schedule(
         retrain.schedule,
         "retrain.schedule",
         _rehearse_optimizer(retrain.optimizer, "retrain.optimizer"),
-        epochs=at_most(retrain.epochs, settings.trainer.limits.epochs),
-        steps_per_epoch=max(1, len(splits.train) // retrain.batch_size),
+        epochs=at_most(retrain.epochs, limits.epochs),
+        steps_per_epoch=max(1, len(splits.train) // at_most(retrain.batch_size, limits.batch_size)),
     )
 
 

@@ -60,19 +60,17 @@ def describe(settings: Settings, splits: Splits, genotype: Genotype) -> NetworkD
 def _train(job: Job, stage: str, objective: Objective, robust_first: bool) -> None:
     settings, retrain, limits = job.settings, job.settings.retrain, job.settings.trainer.limits
     splits = job.splits
-    epochs = at_most(retrain.epochs, limits.epochs)
+    epochs, batch_size = at_most(retrain.epochs, limits.epochs), at_most(retrain.batch_size, limits.batch_size)
     train = BatchLoader(
         splits.train,
-        min(retrain.batch_size, len(splits.train)),
+        min(batch_size, len(splits.train)),
         seed=settings.seed,
         purpose="retrain",
         shuffle=True,
         augmentation=job.augmentation(retrain.cutout),
         drop_last=True,
     )
-    validation = BatchLoader(
-        splits.validation, retrain.batch_size, seed=settings.seed, purpose="selection", shuffle=False
-    )
+    validation = BatchLoader(splits.validation, batch_size, seed=settings.seed, purpose="selection", shuffle=False)
     # The same seed for both: the baseline starts from the same weights and sees the same batches.
     seed_all(derive_seed(settings.seed, "retrain"))
     description = describe(settings, splits, genotype_codec.load(job.folder.genotype_json))

@@ -41,7 +41,7 @@ def search(job: Job) -> None:
     def loader(half: Any, purpose: str, shuffle: bool = True) -> BatchLoader:
         return BatchLoader(
             half,
-            min(search.batch_size, len(half)),
+            min(at_most(search.batch_size, limits.batch_size), len(half)),
             seed=settings.seed,
             purpose=f"search {purpose}",
             shuffle=shuffle,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INPUTS = ("$c_{k-2}$", "$c_{k-1}$")
+INPUT_NAMES = {1: ("input",), 2: ("$c_{k-2}$", "$c_{k-1}$")}
+"""Names of a cell's inputs, by how many it has."""
 OUTPUT = "output"
 
 # Inches; the text is 9 points high, so that "sep_conv_3x3" fits its box.
@@ -34,12 +35,12 @@ class _Column:
 def draw_cell(cell: dict[str, Any], title: str) -> Figure:
     """A figure of ``cell``: ``{"nodes": [[["sep_conv_3x3", 0], ["skip_connect", 1]], …], "concat": [2, 3, …]}``.
 
-    Nodes carry their number in the genotype (the inputs are 0 and 1). Operations are boxes of their own, in front of
+    Nodes carry their number in the genotype (the inputs come first). Operations are boxes of their own, in front of
     the node they lead to, so that no label can lie on another. Artists have ids to find them by: ``node:2``,
     ``operation:2:0`` (first input of node 2), ``edge:0->2:0`` and ``concat:2``.
     """
     nodes: list[list[tuple[str, int]]] = [[(name, source) for name, source in node] for node in cell["nodes"]]
-    first = len(INPUTS)
+    first = 1 + max(source for _, source in nodes[0])  # the first node can only read the cell's inputs
     depths = [0] * first
     for node in nodes:
         depths.append(1 + max((depths[source] for _, source in node), default=0))
@@ -91,7 +92,7 @@ def _draw(title: str, layers: Sequence[Sequence[str]], layout: Layout, operation
                 colour = colours[operations[box]]
                 _box(axes, columns[layer], layout.y[box], operations[box], colour, gid=f"operation:{box}")
             else:
-                label = INPUTS[int(box)] if layer == 0 else box
+                label = INPUT_NAMES[len(layers[0])][int(box)] if layer == 0 else box
                 _box(axes, columns[layer], layout.y[box], label, "#eef1f4", gid=f"node:{box}", outlined=True)
     return figure
 

@@ -166,8 +166,6 @@ class Nasbench201Space(SearchSpace):
         Raises:
             ConfigError: the weights belong to another space.
             NonFiniteError: a weight is NaN or infinite.
-
-        Source: Dong and Yang, NAS-Bench-201 (ICLR 2020), appendix on DARTS.
         """
         check_operation_weights(weights, self.weight_shapes())
         rows = weights[CELL_TYPE].operations.detach().cpu()

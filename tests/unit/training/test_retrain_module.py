@@ -12,7 +12,7 @@ from dsrna.data.images import ImageDataset
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.objectives.standard import Standard
 from dsrna.pipeline.evaluate_stage import evaluate
-from dsrna.pipeline.job import Job
+from dsrna.pipeline.job import Job, load_splits
 from dsrna.pipeline.retrain_stage import retrain
 from dsrna.pipeline.search_stage import search
 from dsrna.run_folder import RunFolder
@@ -153,6 +153,34 @@ def test_which_weights_are_kept(retrain_stage, tmp_path, robust_first, clean, ro
     assert all(torch.equal(last["state"][name], value) for name, value in weights[kept[-1]].items())
 
 
+def test_a_resumed_stage_remembers_the_best_so_far(retrain_stage, tmp_path):
+    def build():
+        stage = retrain_stage(tmp_path)
+
+        def validation_step(batch, batch_idx):
+            stage.module.averages.add("val/acc", 0.5, len(batch[1]))
+            stage.module.averages.add("val/acc_adv", (0.4, 0.3, 0.2)[stage.module.current_epoch], len(batch[1]))
+
+        stage.module.validation_step = validation_step
+        return stage
+
+    first = build()
+    step = first.module.training_step
+
+    def training_step(batch, batch_idx):
+        if first.module.global_step == 4:
+            raise RuntimeError
+        step(batch, batch_idx)
+
+    first.module.training_step = training_step
+    with pytest.raises(RuntimeError):
+        first.run()
+    second = build()
+    second.run()
+    assert [best["numbers"]["epoch"] for best in first.best] == [0]
+    assert second.best == [], "no later epoch is as good"
+
+
 def test_the_average_is_kept_where_there_is_one(retrain_stage, tmp_path):
     stage = retrain_stage(tmp_path, epochs=1, ema_decay=0.9)
     stage.run()
@@ -205,8 +233,14 @@ def test_search_and_retrain_never_look_at_the_test_split(tmp_path):
     folder = RunFolder.create(
         tmp_path, kind="search", fingerprint="f", config_text="", overrides=overrides, stages=stages, device="cpu"
     )
-    job = Job(settings, folder, "f", Dashboard({"kind": "none"}, tmp_path, "n", {}, "f"))
-    job.__dict__["splits"] = dataclasses.replace(job.splits, test=Untouchable(job.splits.test))
+    splits = load_splits(settings)
+    job = Job(
+        settings=settings,
+        folder=folder,
+        fingerprint="f",
+        splits=dataclasses.replace(splits, test=Untouchable(splits.test)),
+        dashboard=Dashboard({"kind": "none"}, tmp_path, "n", {}, "f"),
+    )
     search(job)
     retrain(job)
     assert folder.best_checkpoint("retrain").exists()

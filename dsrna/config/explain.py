@@ -1,0 +1,86 @@
+"""What Hydra and OmegaConf refuse, in one sentence that says what to do."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from typing import Any
+
+import hydra
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from dsrna.config.catalog import choices, conf_folder, groups
+from dsrna.config.parts import nearest, target_of
+
+
+def explained(entry: str, message: str) -> str:
+    """One sentence for Hydra's message, with the nearest name."""
+    if match := re.search(r"Could not find '([\w/.-]+)'", message):
+        group, _, name = match[1].rpartition("/")
+        if group.startswith("hydra/"):
+            return f"Hydra has no {group} `{name}`: is the plugin that brings it installed? (conf: {group})"
+        names = choices(group) if group else groups()
+        return f"Unknown {group or 'config'} `{name}`.{nearest(name, names)} Choose from: {', '.join(names)}."
+    if match := re.search(r"Could not (?:override|append to config) '([^']+)'", message):
+        key = match[1].lstrip("+~")
+        if key == "experiment":
+            return "`experiment` is added to the defaults: write +experiment=NAME."
+        if "already at" in message or "An item is already" in message:
+            return f"`{key}` is there already: write {key}=… without the +."
+        return f"Unknown key `{key}`.{_nearest_key(entry, key)}"
+    return unreadable(message)
+
+
+def unreadable(message: str) -> str:
+    """One sentence for what Hydra's parser says about an override."""
+    text = " ".join(message.split())
+    if match := re.search(r"Error parsing override '(.*?)' (.*?)(?: expecting \{.*)?(?: See http.*)?$", text):
+        return (
+            f"Can't read the override `{match[1]}` ({match[2]}): write KEY=VALUE, and quote a value with special "
+            "characters, as in 'KEY=\"a=b\"'."
+        )
+    return text
+
+
+def _unknown(entry: str, key: str) -> str:
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        config = OmegaConf.to_container(hydra.compose(entry), resolve=False)
+    known = sorted({*_flat(config), *groups()})
+    if key in _arguments(config):
+        return f" It is at its default: to change it, add it by +{key}=VALUE."
+    best = nearest(key, known)
+    if not best and "." in key:  # a key of a part that the default doesn't choose
+        return f" See `python -m dsrna show` for what `{key.partition('.')[0]}` holds."
+    return best or " See `python -m dsrna show` for the keys."
+
+
+def _arguments(node: Any, prefix: str = "") -> set[str]:
+    """The keys of all arguments that the parts below ``node`` take, given or not."""
+    if not isinstance(node, dict):
+        return set()
+    below = {name for key, value in node.items() for name in _arguments(value, f"{prefix}{key}.")}
+    if "_target_" in node:
+        below |= {f"{prefix}{name}" for name in inspect.signature(target_of(node, prefix)).parameters}
+    return below
+
+
+def _flat(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return [prefix]
+    below = [name for key, value in node.items() for name in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+    return [prefix, *below] if prefix else below
+
+
+def misfit(error: OmegaConfBaseException, node: str, schema: type) -> str:
+    """One sentence for what OmegaConf refuses in ``node``."""
+    key = ".".join(part for part in (node, getattr(error, "full_key", None)) if part)
+    if isinstance(error, MissingMandatoryValue):
+        return f"`{key}` has no default: give it as {key}=VALUE. (conf: {key})"
+    if isinstance(error, ConfigKeyError):
+        known = [f"{node}.{field.name}" for field in fields(schema)]
+        return f"Unknown key `{key}`.{nearest(key, known)} There are: {', '.join(known)}. (conf: {key})"
+    if "is not Optional" in str(error):
+        return f"Expected a value, got null. (conf: {key})"
+    return f"{str(error).splitlines()[0]}. (conf: {key})"
