@@ -54,7 +54,7 @@ def show_doctor() -> None:
 
 def show_list(group: str | None) -> None:
     """Prints config groups, their choices, and each choice's first comment line."""
-    from dsrna.config.compose import choices, description, groups
+    from dsrna.config.catalog import choices, description, groups
     from dsrna.config.parts import nearest
     from dsrna.errors import ConfigError
 
@@ -77,7 +77,8 @@ def show_config(overrides: list[str]) -> None:
     from dsrna.config.compose import compose, settings_from
 
     config = compose("search", overrides)
-    settings_from(config)
+    if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
+        settings_from(config)
     text = OmegaConf.to_yaml(config, resolve=True)
     console = Console()
     if console.is_terminal:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
-import dsrna
-from dsrna.config.parts import nearest, target_of, with_fractions
+from dsrna.config.catalog import conf_folder
+from dsrna.config.explain import explained, misfit
+from dsrna.config.parts import nearest, with_fractions
 from dsrna.config.settings import (
     DataSettings,
     EvaluateSettings,
@@ -76,7 +74,7 @@ def settings_from(config: DictConfig) -> Settings:
     known = {"from" if field.name == "start_from" else field.name for field in fields(Settings)}
     for key in plain:
         if key not in known:
-            raise ConfigError(f"Unknown key `{key}`.{nearest(key, known)} See `python -m dsrna show` for the keys.")
+            raise ConfigError(f"Unknown key `{key}`.{nearest(key, known)} `python -m dsrna show` prints all keys.")
     if removed := sorted(known - set(plain)):
         key = removed[0]
         raise ConfigError(f"`{key}` was removed, but is needed: leave out ~{key} or {key}=null. (conf: {key})")

@@ -11,7 +11,7 @@ from importlib import metadata, util
 import torch
 
 import dsrna
-from dsrna.config.compose import conf_folder
+from dsrna.config.catalog import conf_folder
 from dsrna.data.source import default_root
 from dsrna.training.dashboards import has_wandb_key
 

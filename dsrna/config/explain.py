@@ -23,13 +23,10 @@ def explained(entry: str, message: str) -> str:
             return f"Hydra has no {group} `{name}`: is the plugin that brings it installed? (conf: {group})"
         names = choices(group) if group else groups()
         return f"Unknown {group or 'config'} `{name}`.{nearest(name, names)} Choose from: {', '.join(names)}."
-    if match := re.search(r"Could not (?:override|append to config) '([^']+)'", message):
-        key = match[1].lstrip("+~")
-        if key == "experiment":
-            return "`experiment` is added to the defaults: write +experiment=NAME."
-        if "already at" in message or "An item is already" in message:
-            return f"`{key}` is there already: write {key}=… without the +."
-        return f"Unknown key `{key}`.{_nearest_key(entry, key)}"
+    if match := re.search(r"An item is already at '([^']+)'", message):
+        return f"`{match[1]}` is there already: write {match[1]}=VALUE without the +."
+    if match := re.search(r"Could not (?:override|delete from config)[^']*'([^'=]+)", message):
+        return _unknown_key(entry, match[1].lstrip("+~"))
     return unreadable(message)
 
 
@@ -44,16 +41,16 @@ def unreadable(message: str) -> str:
     return text
 
 
-def _unknown(entry: str, key: str) -> str:
+def _unknown_key(entry: str, key: str) -> str:
+    if key == "experiment":
+        return "`experiment` is added to the defaults: write +experiment=NAME."
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         config = OmegaConf.to_container(hydra.compose(entry), resolve=False)
-    known = sorted({*_flat(config), *groups()})
-    if key in _arguments(config):
-        return f" It is at its default: to change it, add it by +{key}=VALUE."
-    best = nearest(key, known)
-    if not best and "." in key:  # a key of a part that the default doesn't choose
-        return f" See `python -m dsrna show` for what `{key.partition('.')[0]}` holds."
-    return best or " See `python -m dsrna show` for the keys."
+    arguments = _arguments(config)
+    if key in arguments:
+        return f"`{key}` is not in the config and has its default: to change it, write +{key}=VALUE."
+    best = nearest(key, sorted({*_flat(config), *groups(), *arguments}))
+    return f"Unknown key `{key}`.{best} `python -m dsrna show` prints all keys."
 
 
 def _arguments(node: Any, prefix: str = "") -> set[str]:
@@ -81,6 +78,6 @@ def misfit(error: OmegaConfBaseException, node: str, schema: type) -> str:
     if isinstance(error, ConfigKeyError):
         known = [f"{node}.{field.name}" for field in fields(schema)]
         return f"Unknown key `{key}`.{nearest(key, known)} There are: {', '.join(known)}. (conf: {key})"
-    if "is not Optional" in str(error):
+    if "is not Optional" in str(error) or "value 'None'" in str(error):
         return f"Expected a value, got null. (conf: {key})"
     return f"{str(error).splitlines()[0]}. (conf: {key})"

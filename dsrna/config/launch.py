@@ -17,11 +17,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dsrna.config.compose import compose, conf_folder, key_of, settings_from, unreadable
+from dsrna.config.catalog import conf_folder
+from dsrna.config.compose import compose, key_of, settings_from
+from dsrna.config.explain import unreadable
 from dsrna.config.replay import replay
 from dsrna.config.settings import Settings
 from dsrna.config.validate import validate
@@ -191,6 +193,8 @@ def expand(overrides: list[str]) -> list[list[str]]:
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except OverrideParseException as error:
+        raise ConfigError(unreadable(f"Error parsing override '{error.override}' {error}")) from error
     except HydraException as error:
         raise ConfigError(unreadable(str(error))) from error
     jobs = [list(job) for batch in batches for job in batch]

@@ -1,0 +1,35 @@
+"""What tests of several rooms share."""
+
+import contextlib
+import io
+import sys
+from typing import NamedTuple
+
+import pytest
+
+
+class Outcome(NamedTuple):
+    """What a user sees: the exit status, and everything that was printed."""
+
+    status: int
+    text: str
+
+
+@pytest.fixture(scope="session")
+def command_line():
+    """(kind, *arguments) -> Outcome of ``python -m dsrna.KIND ARGUMENTS``, in this process."""
+    from dsrna.pipeline.entry import main_of
+
+    def run(kind, *arguments):
+        printed, status = io.StringIO(), 0
+        before, sys.argv = sys.argv, [kind, *arguments]
+        try:
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                main_of(kind)
+        except SystemExit as end:
+            status = end.code
+        finally:
+            sys.argv = before
+        return Outcome(status, printed.getvalue())
+
+    return run

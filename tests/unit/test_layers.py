@@ -1,0 +1,82 @@
+"""Imports only go down the levels of docs/architecture.md, and importing has no side effect."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "dsrna"
+LEVELS = {
+    0: ("functional", "errors", "types", "files", "progress", "run_folder", "testing", ""),
+    1: ("nn",),
+    2: ("spaces",),
+    3: ("metrics", "attacks", "data", "bounds", "benchmarks"),
+    4: ("strategies", "objectives", "evaluation"),
+    5: ("training", "report"),
+    6: ("config", "pipeline", "search", "retrain", "evaluate", "__main__"),
+}
+LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
+ONLY_IN = {
+    "hydra": {"config", "__main__"},
+    "omegaconf": {"config", "__main__"},
+    "pytorch_lightning": {"training"},
+    "wandb": {"training"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
+    "foolbox": {"evaluation"},
+    "pyautoattack": {"evaluation"},
+    "auto_LiRPA": {"bounds"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module)
+    return names
+
+
+def test_every_room_has_a_level():
+    assert {room_of(path) for path in FILES} <= set(LEVEL_OF)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    own = LEVEL_OF[room_of(path)]
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "dsrna" and len(parts) > 1:
+            room = parts[1]
+            assert LEVEL_OF[room] < own or room == room_of(path) or own in (0, 4, 6), f"{name} is not below {path}"
+            assert LEVEL_OF[room] <= own, f"{name} is above {path}"
+        elif parts[0] in ONLY_IN:
+            assert room_of(path) in ONLY_IN[parts[0]], f"{name} does not belong in {path}"
+
+
+def test_importing_changes_nothing():
+    program = """
+import importlib, pkgutil, random, warnings
+import numpy, torch
+import hydra, pytorch_lightning, foolbox, sklearn, wandb  # their own side effects are not ours
+state = lambda: (torch.get_rng_state().tolist(), random.getstate(), numpy.random.get_state()[1].tolist(),
+                 torch.get_default_dtype(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+before = state()
+import dsrna
+for module in pkgutil.walk_packages(dsrna.__path__, "dsrna."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+assert state() == before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=200)
