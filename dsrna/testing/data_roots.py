@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def write_arrays(
 ) -> Path:
     """One ``.npz`` with x_train, y_train, x_test, y_test; returns ``file``."""
     draw = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, per_class in (("train", train_per_class), ("test", test_per_class)):
         labels = np.arange(classes * per_class) % classes
         shades = (200 * labels // classes)[:, None, None, None]

@@ -1,0 +1,61 @@
+import pytest
+
+from dsrna.config.compose import compose, key_of, settings_from
+from dsrna.config.settings import Settings
+from dsrna.errors import ConfigError
+
+
+def settings_of(*overrides):
+    return settings_from(compose("search", list(overrides)))
+
+
+def test_overrides_reach_the_settings_with_their_types():
+    settings = settings_of("seed=7", "search.epochs=3", "threat.eps=8/255", "objective.step_size=2/255", "out=a/b")
+    assert isinstance(settings, Settings)
+    assert (settings.seed, settings.search.epochs, settings.out) == (7, 3, "a/b")
+    assert settings.objective["step_size"] == 2 / 255
+    assert settings.start_from is None
+
+
+def test_a_group_brings_its_own_values():
+    jacobian, none = settings_of(), settings_of("metric=none")
+    assert jacobian.metric["weight"] > 0
+    assert none.metric == {
+        "_target_": "dsrna.metrics.none.NoMetric", "weight": 0.0, "warmup_epochs": 0, "weight_schedule": "constant",
+    }  # fmt: skip
+
+
+def test_settings_hold_plain_values_alone():
+    def plain(value):
+        if isinstance(value, dict):
+            return all(type(key) is str and plain(item) for key, item in value.items())
+        if isinstance(value, list):
+            return all(plain(item) for item in value)
+        return value is None or type(value) in (str, int, float, bool)
+
+    settings = vars(settings_of("+experiment=cifar10_jacobian"))
+    assert all(plain(vars(value) if hasattr(value, "__dict__") else value) for key, value in settings.items()
+               if key not in ("data", "trainer"))  # fmt: skip
+
+
+def test_composing_leaves_hydra_as_it_was():
+    from hydra.core.global_hydra import GlobalHydra
+
+    for overrides in ([], ["no.such.key=1"]):
+        try:
+            compose("search", overrides)
+        except ConfigError:
+            pass
+        assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [("seed=1", "seed"), ("+a.b=1", "a.b"), ("++a=b=c", "a"), ("~metric", "metric"), ("data@other=x", "data")],
+)
+def test_key_of_an_override(override, key):
+    assert key_of(override) == key
+
+
+def test_the_same_key_added_and_removed_is_no_repeat():
+    assert settings_of("~search.epochs", "+search.epochs=5").search.epochs == 5

@@ -1,0 +1,106 @@
+import dataclasses
+
+import pytest
+
+from dsrna.config.compose import compose, settings_from
+from dsrna.config.ranges import RANGES, out_of_range
+from dsrna.config.validate import eps_curve, metric_node, threat_of, validate
+from dsrna.errors import ConfigError
+
+
+def settings_of(*overrides):
+    return settings_from(compose("search", list(overrides)))
+
+
+def problems(*overrides):
+    with pytest.raises(ConfigError) as caught:
+        validate(settings_of(*overrides))
+    return str(caught.value)
+
+
+def test_every_problem_is_listed_once():
+    text = problems("seed=-1", "retrain.epochs=0", "threat.eps=8", "metric.norm=l3")
+    assert text.startswith("4 settings are wrong:\n")
+    lines = text.splitlines()[1:]
+    assert len(lines) == 4
+    for key in ("seed", "retrain.epochs", "threat.eps", "metric"):
+        assert sum(f"(conf: {key})" in line for line in lines) == 1
+
+
+def test_one_problem_needs_no_list():
+    assert problems("seed=-1") == "Expected a whole number in [0, 2**32), got -1. (conf: seed)"
+
+
+EDGES = {
+    "seed": ([0, 2**32 - 1], [-1, 2**32, True, "1"]),
+    "resume": (["auto", "never"], ["yes", True]),
+    "search.epochs": ([1], [0, -3]),
+    "data.train_limit": ([None, 1], [0]),
+    "trainer.limits.epochs": ([None, 1], [0]),
+    "data.validation_fraction": ([0.01, 0.99], [0.0, 1.0, float("nan")]),
+    "retrain.ema_decay": ([0.0, 0.999], [1.0, -0.1]),
+    "search.gradient_clip": ([0.0], [-1.0]),
+    "search.entropy_weight": ([-1.0, 0.0], [float("nan"), float("inf")]),
+    "metric.weight": ([0, 0.01], [-1, "a", None, float("inf"), True]),
+    "metric.warmup_epochs": ([0, 5], [-1, 1.5, None]),
+    "trainer.threads": (["auto", 1], [0, True, "two"]),
+    "trainer.precision": (["32-true", "bf16-mixed"], ["16-mixed", "16-true", "32"]),
+    "name": (["a", "b-1.c_d"], ["", "a/b", "a b", None, 3]),
+    "from": ([None, "DARTS_V2"], [3]),
+}
+
+
+@pytest.mark.parametrize("key", EDGES)
+def test_the_edges_of_every_range(key):
+    good, bad = EDGES[key]
+    for value in good:
+        assert list(out_of_range(with_value(key, value))) == []
+    for value in bad:
+        assert [f"(conf: {key})" in line for line in out_of_range(with_value(key, value))] == [True]
+
+
+def with_value(key, value):
+    """Valid settings with one value put in place, past the schema's own conversion."""
+    settings = settings_of("search.warmup_epochs=0")
+    place, _, name = ("start_from" if key == "from" else key).rpartition(".")
+    node = settings
+    for part in filter(None, place.split(".")):
+        node = getattr(node, part)
+    if isinstance(node, dict):
+        node[name] = value
+        return settings
+    setattr(node, name, value)
+    return settings
+
+
+def test_every_range_is_of_a_key_that_is_there():
+    settings = dataclasses.asdict(settings_of())
+    for keys in RANGES:
+        for key in keys:
+            node = settings
+            for part in ("start_from" if key == "from" else key).split("."):
+                assert part in node, key
+                node = node[part]
+
+
+def test_the_curve_is_spread_over_the_threat():
+    assert eps_curve(settings_of("threat.eps=0.2")) == pytest.approx([0.05, 0.1, 0.2, 0.3, 0.4, 0.6])
+    assert eps_curve(settings_of("threat.eps=0.5"))[-1] == 1.0, "l_inf ends where every image is in the ball"
+    assert eps_curve(settings_of("threat=l2", "threat.eps=0.5"))[-1] == 1.5
+    assert eps_curve(settings_of("evaluate.eps_curve=[0,8/255]")) == [0, 8 / 255]
+
+
+def test_the_threat_is_read_once_for_all():
+    threat = threat_of(settings_of("threat=l2", "threat.eps=128/255"))
+    assert (threat.norm, threat.eps) == ("l2", 128 / 255)
+
+
+def test_the_metrics_own_node_has_no_common_keys():
+    node = metric_node(settings_of())
+    assert node["_target_"].endswith("JacobianNorm")
+    assert not {"weight", "warmup_epochs", "weight_schedule"} & set(node)
+
+
+def test_warm_up_only_matters_where_there_is_a_search():
+    assert "search.warmup_epochs" in problems("search.warmup_epochs=8")
+    validate(settings_of("search.warmup_epochs=8", "stages=[retrain]"))
