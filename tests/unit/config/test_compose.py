@@ -1,3 +1,7 @@
+import contextlib
+import dataclasses
+import json
+
 import pytest
 
 from dsrna.config.compose import compose, key_of, settings_from
@@ -26,26 +30,17 @@ def test_a_group_brings_its_own_values():
 
 
 def test_settings_hold_plain_values_alone():
-    def plain(value):
-        if isinstance(value, dict):
-            return all(type(key) is str and plain(item) for key, item in value.items())
-        if isinstance(value, list):
-            return all(plain(item) for item in value)
-        return value is None or type(value) in (str, int, float, bool)
-
-    settings = vars(settings_of("+experiment=cifar10_jacobian"))
-    assert all(plain(vars(value) if hasattr(value, "__dict__") else value) for key, value in settings.items()
-               if key not in ("data", "trainer"))  # fmt: skip
+    """No part ever sees a DictConfig, and a checkpoint may hold any of them."""
+    plain = dataclasses.asdict(settings_of("+experiment=cifar10_jacobian"))
+    assert json.loads(json.dumps(plain)) == plain
 
 
 def test_composing_leaves_hydra_as_it_was():
     from hydra.core.global_hydra import GlobalHydra
 
     for overrides in ([], ["no.such.key=1"]):
-        try:
+        with contextlib.suppress(ConfigError):
             compose("search", overrides)
-        except ConfigError:
-            pass
         assert not GlobalHydra.instance().is_initialized()
 
 
