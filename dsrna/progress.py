@@ -30,7 +30,7 @@ class Progress:
         title: what is going on, e.g. ``"search"``.
         total: how many steps there are.
         done: how many of them were done before (a resumed run).
-        mode: ``"auto"`` (a bar where standard error is a terminal), ``"on"`` or ``"off"``.
+        mode: ``"auto"`` (a bar where standard error is a terminal), ``"on"`` (a bar anywhere) or ``"off"``.
         every_seconds: without a bar, a log line at most this often.
     """
 
@@ -38,6 +38,8 @@ class Progress:
         self, title: str, total: int, *, done: int = 0, mode: str = "auto", every_seconds: float = 30.0
     ) -> None:
         console = terminal()
+        if mode == "on" and not console.is_terminal:
+            console = Console(file=console.file, force_terminal=True)
         self._title, self._total, self._done = title, total, done
         self._shown = mode == "on" or (mode == "auto" and console.is_terminal)
         self._quiet = mode == "off"

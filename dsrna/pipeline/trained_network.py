@@ -80,6 +80,6 @@ def load_network(path: Path) -> tuple[DerivedNetwork, NetworkDescription, dict[s
         description = NetworkDescription(**content["network"])
         network = build_network(description)
         network.load_state_dict(content["state_dict"])
-    except (TypeError, KeyError, RuntimeError, DsrnaError) as error:
+    except (TypeError, KeyError, ValueError, RuntimeError, DsrnaError) as error:
         raise CheckpointError(f"{path} does not fit together: {str(error).splitlines()[0]}") from error
     return network.eval(), description, {"title": content["title"], "numbers": content["numbers"]}

@@ -1,0 +1,73 @@
+import io
+import logging
+
+import pytest
+from rich.console import Console
+
+import dsrna.progress
+from dsrna.progress import Progress
+
+
+@pytest.fixture
+def console(monkeypatch):
+    """(is a terminal) -> what is shown on it."""
+
+    def make(terminal):
+        shown = io.StringIO()
+        made = Console(file=shown, force_terminal=terminal, width=120, color_system=None)
+        monkeypatch.setattr(dsrna.progress, "terminal", lambda: made)
+        return shown
+
+    return make
+
+
+def walk(**settings):
+    with Progress("search", 4, **settings) as bar:
+        for loss in (2.0, 1.5, 1.25, 1.0):
+            bar.advance(1, {"loss": loss, "epoch": "1/2"})
+
+
+def test_it_is_quiet_where_there_is_no_terminal(console, caplog):
+    shown = console(False)
+    with caplog.at_level(logging.INFO, "dsrna"):
+        walk()
+    assert shown.getvalue().strip() == ""
+    assert caplog.records == []
+
+
+def test_a_terminal_shows_title_count_numbers_and_time_left(console):
+    shown = console(True)
+    walk()
+    text = shown.getvalue()
+    for part in ("search", "4/4", "loss 1", "epoch 1/2", "left"):
+        assert part in text
+
+
+def test_off_is_off_on_a_terminal_too_and_on_is_on_elsewhere(console):
+    shown = console(True)
+    walk(mode="off")
+    assert "search" not in shown.getvalue()
+    shown = console(False)
+    walk(mode="on")
+    assert "search" in shown.getvalue()
+
+
+def test_long_work_without_a_terminal_logs_a_line_now_and_then(console, caplog, monkeypatch):
+    console(False)
+    clock = iter(range(0, 1000, 20))  # 20 s a look
+    monkeypatch.setattr(dsrna.progress.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO, "dsrna"), Progress("search", 10, done=3, every_seconds=30) as bar:
+        for _ in range(4):
+            bar.advance(1, {"loss": 0.123456})
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "search: 5 of 10  loss 0.1235"
+    assert 1 <= len(lines) <= 2
+
+
+def test_off_logs_nothing(console, caplog, monkeypatch):
+    console(False)
+    clock = iter(range(0, 10000, 100))
+    monkeypatch.setattr(dsrna.progress.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO, "dsrna"):
+        walk(mode="off")
+    assert caplog.records == []
