@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsrna.config.compose import key_of
+from dsrna.config.compose import compose, key_of
 from dsrna.config.parts import located
 from dsrna.errors import ConfigError
 from dsrna.run_folder import RunFolder
@@ -21,14 +21,28 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
         overrides: what the user typed.
 
     Returns:
-        The overrides to compose with. An override that the user gives again is not replayed.
+        The overrides to compose with. An override that the user gives again is not replayed. The stages are the
+        entry point's, also where an experiment names others.
 
     Raises:
         ConfigError: a replayed override names a class (``_target_``): a run folder is not trusted to choose code.
         CheckpointError: the folder is no run folder.
     """
+    if kind == "search":
+        return overrides
+    return _with_own_stages(kind, _with_earlier(overrides))
+
+
+def _with_own_stages(kind: str, overrides: list[str]) -> list[str]:
+    keys = {key_of(override) for override in overrides}
+    if "experiment" not in keys or "stages" in keys:
+        return overrides
+    return [*overrides, f"stages=[{','.join(compose(kind, []).stages)}]"]
+
+
+def _with_earlier(overrides: list[str]) -> list[str]:
     source = next((value.partition("=")[2].strip("'\"") for value in overrides if value.startswith("from=")), None)
-    if kind == "search" or source is None:
+    if source is None:
         return overrides
     if not Path(source).is_dir():
         if any(Path(part.strip()).is_dir() for part in source.split(",")):

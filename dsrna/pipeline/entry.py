@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsrna.config.launch import launch
-from dsrna.pipeline.run import run
+from dsrna.config.launch import Request, launch
 from dsrna.progress import terminal
-from dsrna.report import write_sweep_report
 
 
 def main_of(kind: str) -> None:
@@ -21,8 +19,17 @@ def main_of(kind: str) -> None:
         raise SystemExit(130) from None
 
 
+def run(request: Request) -> float | None:
+    """See :func:`dsrna.pipeline.run.run`."""
+    from dsrna.pipeline.run import run as run_job  # slow to import: wrong settings are told before
+
+    return run_job(request)
+
+
 def finish_sweep(folder: Path) -> None:
     """Draws the table over the jobs of a multirun."""
+    from dsrna.report import write_sweep_report
+
     say(f"table over the jobs: {write_sweep_report(folder)}")
 
 

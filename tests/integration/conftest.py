@@ -45,7 +45,7 @@ class Command:
         self.out = out
         chosen = f"out={out}"
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["dsrna.pipeline.entry", "pytorch_lightning", "foolbox"])
+        context.set_forkserver_preload(["dsrna.pipeline.entry", "dsrna.pipeline.run", "pytorch_lightning", "foolbox"])
         before, sys.argv = sys.argv, ["search", *arguments, *([] if chosen in arguments else [chosen])]
         try:
             self.process = context.Process(target=main_of, args=("search",))

@@ -80,7 +80,15 @@ def test_a_runs_settings_are_replayed_before_the_users(earlier):
     run = earlier("+experiment=digits_pcdarts", "data.train_limit=500", "threat.eps=0.2", "stages=[search]", "out=x",
                   "trainer=debug", "logger=wandb", "resume=auto", "name=n", "hydra.run.dir=y")  # fmt: skip
     typed = [f"from={run}", "threat.eps=0.3"]
-    assert replay("retrain", typed) == ["+experiment=digits_pcdarts", "data.train_limit=500", *typed]
+    replayed = ["+experiment=digits_pcdarts", "data.train_limit=500", *typed]
+    assert replay("retrain", typed) == [*replayed, "stages=[retrain,evaluate,report]"]
+    assert replay("evaluate", [*typed, "stages=[evaluate]"]) == [*replayed, "stages=[evaluate]"]
+
+
+def test_the_entry_point_s_stages_win_over_an_experiment_s():
+    typed = ["+experiment=imagenet_transfer", "from=best.ckpt"]
+    assert settings_from(compose("evaluate", typed)).stages[0] == "retrain"
+    assert settings_from(compose("evaluate", replay("evaluate", typed))).stages == ["evaluate", "report"]
 
 
 def test_nothing_is_replayed_into_a_search_or_from_a_file(earlier, tmp_path):

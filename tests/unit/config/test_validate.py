@@ -1,4 +1,6 @@
+import copy
 import dataclasses
+from functools import cache
 
 import pytest
 
@@ -59,9 +61,14 @@ def test_the_edges_of_every_range(key):
         assert [f"(conf: {key})" in line for line in out_of_range(with_value(key, value))] == [True]
 
 
+@cache
+def without_warmup():
+    return settings_of("search.warmup_epochs=0")
+
+
 def with_value(key, value):
     """Valid settings with one value put in place, past the schema's own conversion."""
-    settings = settings_of("search.warmup_epochs=0")
+    settings = copy.deepcopy(without_warmup())
     place, _, name = ("start_from" if key == "from" else key).rpartition(".")
     node = settings
     for part in filter(None, place.split(".")):

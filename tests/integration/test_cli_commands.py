@@ -1,0 +1,96 @@
+"""The small commands: doctor, list, show, report."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import yaml
+
+from dsrna.__main__ import main
+from dsrna.config.catalog import choices, groups
+from dsrna.testing.run_folders import build_run_folder
+
+
+def dsrna(*arguments):
+    """In a process of its own, on a wide non-terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "dsrna", *arguments], capture_output=True, text=True, timeout=120,
+        env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_doctor_says_what_is_here_and_what_it_enables():
+    done = dsrna("doctor")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert version("torch").partition("+")[0] in lines["torch"]
+    assert "AutoAttack" in lines["pyautoattack"]
+    assert "conf" in lines["dsrna"]
+
+
+@pytest.mark.slow
+def test_list_prints_every_group_and_choice_with_a_line():
+    done = dsrna("list")
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    assert [line for line in lines if line in groups()] == groups()
+    for group in groups():
+        for choice in choices(group):
+            assert any(line.startswith(f"{choice} ") and len(line) > len(choice) + 10 for line in lines), choice
+
+
+@pytest.mark.slow
+def test_show_prints_what_would_run_as_yaml():
+    done = dsrna("show", "+experiment=cifar10_jacobian", "seed=4")
+    assert done.returncode == 0, done.stderr
+    shown = yaml.safe_load(done.stdout)
+    assert (shown["name"], shown["seed"], shown["search"]["epochs"]) == ("cifar10_jacobian", 4, 50)
+    assert "hydra" not in shown
+
+
+def test_show_leaves_open_what_must_be_given(capsys):
+    assert main(["show", "data=arrays"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["data"]["source"]["path"] == "???"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["show", "serach.epochs=1"], "Did you mean `search.epochs`"),
+        (["show", "+search.epcohs=1"], "Did you mean `search.epochs`"),
+        (["show", "search.epochs=many"], "(conf: search.epochs)"),
+        (["list", "metrics"], "Did you mean `metric`"),
+        (["report", "no/such/run"], "no/such/run"),
+    ],
+)
+def test_a_wrong_argument_gets_one_message_and_status_2(arguments, says, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("[error] ")
+    assert printed.err.count("\n") == 1
+    assert says in printed.err
+
+
+def test_list_of_one_group(capsys):
+    assert main(["list", "threat"]) == 0
+    text = capsys.readouterr().out
+    assert "l2" in text
+    assert "jacobian" not in text
+
+
+def test_a_report_is_drawn_again(tmp_path, capsys):
+    folder = build_run_folder(tmp_path / "run")
+    assert main(["report", str(folder.path)]) == 0
+    assert str(folder.report_html) in capsys.readouterr().out
+    assert "PGD-20" in folder.report_html.read_text()
+
+
+def test_an_unknown_command_is_argparses_to_refuse(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["serach"])
+    assert end.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""Every experiment walks its whole way on made-up images of the true shapes, in its debug form."""
+
+import pytest
+
+from dsrna.config.catalog import choices
+from dsrna.run_folder import RunFolder, read_json
+from dsrna.testing.data_roots import ARRAY_SETS, write_array_set, write_folder
+
+EXPERIMENTS = choices("experiment")
+RETRAINED = {"imagenet_transfer": "from=DARTS_V2"}
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    """All data sets that experiments name."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ARRAY_SETS:
+        write_array_set(root, name)
+    write_folder(root / "imagenet", train_per_class=200)  # a hundredth of them is validated on
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_line, tmp_path):
+    given = [RETRAINED[experiment]] if experiment in RETRAINED else []
+    stages = ["retrain", "evaluate"] if given else ["search", "retrain", "evaluate"]
+    outcome = command_line(
+        "retrain" if given else "search", f"+experiment={experiment}", "trainer=debug", *given,
+        f"stages=[{','.join(stages)}]", "trainer.limits.test_images=2", "trainer.limits.batches=1",
+        "evaluate.eps_curve=[0.01]", f"data.root={data_root}", "data.download=false", f"out={tmp_path}",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.text
+    (path,) = tmp_path.iterdir()
+    assert experiment in path.name
+    folder = RunFolder.open(path)
+    assert folder.is_complete
+    assert set(folder.read_run()["stages"]) >= set(stages)
+    result = read_json(folder.evaluation_json)["networks"]["retrain"]["result"]
+    assert {record["attack"] for record in result["records"]} == {"fgsm", "pgd20"}
+    assert {record["stage"] for record in folder.read_metrics()} >= set(stages) - {"evaluate"}
