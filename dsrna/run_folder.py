@@ -6,39 +6,21 @@ import json
 import math
 import os
 import platform
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dsrna import __version__
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.files import write_atomically, write_json, write_text
+from dsrna.provenance import git_state, library_versions, this_command
 
 SCHEMA = "dsrna.run"
 VERSION = 1
 
 StageState = Literal["pending", "running", "done", "failed", "interrupted"]
-
-RECORDED_PACKAGES = (
-    "torch",
-    "torchvision",
-    "pytorch-lightning",
-    "hydra-core",
-    "omegaconf",
-    "numpy",
-    "scikit-learn",
-    "matplotlib",
-    "foolbox",
-    "pyautoattack",
-    "wandb",
-)
 
 
 @dataclass(frozen=True)
@@ -153,7 +135,7 @@ class RunFolder:
                     "python": platform.python_version(),
                     "platform": platform.platform(),
                     "device": device,
-                    "command": _this_command() if command is None else command,
+                    "command": this_command() if command is None else command,
                     "stages": {stage: {"state": "pending"} for stage in stages},
                 },
             )
@@ -303,50 +285,6 @@ def writing_to(folder: Path) -> Iterator[None]:
             f"Expected a folder that can be written to, got {folder}: {error.strerror}. "
             "Choose another one with out=FOLDER. (conf: out)"
         ) from error
-
-
-def git_state() -> dict[str, Any] | None:
-    """``{"revision": …, "dirty": …}`` of the checkout this package lies in, else of the current folder's, if any."""
-    package = Path(__file__).parent
-    # An installed package may lie, ignored, inside somebody else's checkout: only a tracked one speaks for it.
-    is_checkout = _git(package, "ls-files", "--error-unmatch", Path(__file__).name) is not None
-    where = package if is_checkout else Path.cwd()
-    revision = _git(where, "rev-parse", "HEAD")
-    changes = _git(where, "status", "--porcelain", "--untracked-files=no")
-    if revision is None or changes is None:
-        return None
-    return {"revision": revision, "dirty": bool(changes)}
-
-
-def library_versions() -> dict[str, str]:
-    """Package -> version, for those installed packages that results may depend on; imports none of them."""
-    versions = {"dsrna": __version__}
-    for package in RECORDED_PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _git(where: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(where), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def _this_command() -> str:
-    interpreter, *rest = sys.orig_argv
-    return shlex.join([Path(interpreter).name, *rest])
 
 
 def _cut_unfinished_line(descriptor: int) -> None:
