@@ -1,0 +1,44 @@
+"""The bound engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from dsrna.bounds.crown import Crown
+from dsrna.bounds.crown_ibp import CrownIBP
+from dsrna.bounds.engine import BoundEngine
+from dsrna.bounds.ibp import IBP
+from dsrna.errors import ConfigError
+from dsrna.spaces.names import unknown_name
+from dsrna.types import Norm
+
+ENGINES: dict[str, type[BoundEngine]] = {"ibp": IBP, "crown_ibp": CrownIBP, "crown": Crown}
+"""Name -> engine, from the cheapest and loosest to the tightest."""
+
+
+def bound_engine(
+    name: str, norm: Norm = "linf", batch_size: int | None = None, among: Sequence[str] | None = None
+) -> BoundEngine:
+    """The engine of that name, tried out on a tiny network, so that a library that is missing is missed at once.
+
+    Args:
+        name: one of :data:`ENGINES`.
+        norm: ``"linf"`` or ``"l2"``.
+        batch_size: at most so many images are bounded at once; None for all.
+        among: the names that may be used where it is called from; None for all.
+
+    Raises:
+        ConfigError: there is no engine of that name, or a setting is out of range.
+        MissingPartError: the engine needs a package that is not installed; the message names the command.
+    """
+    allowed = list(ENGINES) if among is None else among
+    if name not in allowed:
+        raise ConfigError(f"{unknown_name('engine', name, allowed)}. (conf: engine)")
+    engine = ENGINES[name](norm, batch_size)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).requires_grad_(False)
+    with torch.no_grad():
+        engine(network, torch.full((1, 1, 2, 2), 0.5), 0.1, torch.tensor([0]))
+    return engine
