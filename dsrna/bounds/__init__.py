@@ -1,10 +1,13 @@
 """Sound bounds of a network's logits and margins over a ball around each image, cut with [0, 1].
 
-Engines, from the cheapest and loosest to the tightest: :class:`~dsrna.bounds.ibp.IBP` (our own interval arithmetic, on
-networks as they are), :class:`~dsrna.bounds.crown_ibp.CrownIBP` and :class:`~dsrna.bounds.crown.Crown` (linear
-relaxation by auto_LiRPA, on lowered networks). All are called as ``engine(model, x, eps, y) -> Bounds(lower, upper)``.
+Engines, from the cheapest and loosest to the tightest: :class:`~dsrna.bounds.ibp.IBP` (interval arithmetic),
+:class:`~dsrna.bounds.crown_ibp.CrownIBP`, :class:`~dsrna.bounds.crown.Crown` and
+:class:`~dsrna.bounds.alpha_crown.AlphaCrown` (linear relaxation), all on networks as they are;
+:class:`~dsrna.bounds.auto_lirpa.AutoLirpa` is the reference that they are tested against, on a lowered network. All are
+called as ``engine(model, x, eps, y) -> Bounds(lower, upper)``; :func:`~dsrna.bounds.engines.bound_engine` makes them by
+name.
 
-Interval arithmetic and lowering share one idea: the network's own forward is run on something that stands for a tensor
+Intervals, relaxation and lowering share one idea: the network's own forward is run on something that stands for a tensor
 (:class:`~dsrna.bounds.abstract_tensor.AbstractTensor`), so that no second description of a network exists that could
 differ from what it computes.
 """

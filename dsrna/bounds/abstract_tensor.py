@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import cached_property
 from typing import Any, NoReturn, Self
 
 import torch
@@ -38,6 +40,10 @@ _METHODS: dict[Any, str] = {
     Tensor.__mul__: "__mul__",
 }
 """torch function -> the method of an abstract tensor that stands for it."""
+
+
+_SHARED = {"relu", "max_pool2d", "avg_pool2d"}
+"""Methods whose results are kept with the tensor, for the next who asks for the same."""
 
 
 class AbstractTensor(ABC):
@@ -200,6 +206,9 @@ class AbstractTensor(ABC):
     view = reshape
 
     def __getitem__(self, item: Any) -> Self:
+        return self._once("_slice", (item,), {}) if _is_slice(item) else self._slice(item)
+
+    def _slice(self, item: Any) -> Self:
         return self.rearrange(lambda values: values[item])
 
     @property
@@ -224,10 +233,29 @@ class AbstractTensor(ABC):
         if method is None:
             cls._refuse(f"torch function `{getattr(func, '__name__', func)}`")
         if isinstance(args[0], AbstractTensor):
-            return getattr(args[0], method)(*args[1:], **kwargs)
+            apply = args[0]._once if method in _SHARED else args[0]._apply
+            return apply(method, args[1:], kwargs)
         if not (method.startswith("__") and isinstance(args[1], AbstractTensor)):
             cls._refuse(f"`{getattr(func, '__name__', func)}` with weights that depend on the image")
         return getattr(args[1], method.replace("__", "__r", 1))(args[0], **kwargs)
+
+    def _apply(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return getattr(self, method)(*args, **kwargs)
+
+    def _once(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operations of a supernet ask for the same thing of the same state again and again."""
+        if kwargs.get("inplace"):
+            self._results = {}  # another dictionary, as copies of what this was go on with theirs
+            return self._apply(method, args, kwargs)
+        key = repr((method, args, kwargs))
+        if key not in self._results:
+            self._results[key] = self._apply(method, args, kwargs)
+            _ = self._results[key]._results  # made now, so that the copies share it
+        return copy(self._results[key])  # as one of them may be changed in place
+
+    @cached_property
+    def _results(self) -> dict[str, Self]:
+        return {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -241,3 +269,7 @@ class AbstractTensor(ABC):
             "ReLU, max and average pooling, means, sums, products with known numbers, concatenation, slices and "
             "zero padding: write the layer with these, or add a rule to dsrna.bounds."
         )
+
+
+def _is_slice(item: Any) -> bool:
+    return isinstance(item, tuple) and all(isinstance(part, slice) for part in item)

@@ -37,8 +37,8 @@ def auto_lirpa() -> Any:
             return importlib.import_module("auto_LiRPA")
     except (PackageNotFoundError, ModuleNotFoundError) as error:
         raise MissingPartError(
-            f"Expected auto_LiRPA for CROWN bounds, got: {error}. Install it with "
-            "`pip install --no-deps auto-lirpa==0.3 appdirs`, or use the engine `IBP`, which needs nothing."
+            f"Expected auto_LiRPA for the engines auto_lirpa_*, got: {error}. Install it with "
+            "`pip install --no-deps auto-lirpa==0.3 appdirs`, or use another engine, which needs nothing."
         ) from error
 
 

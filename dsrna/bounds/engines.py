@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
 
+from dsrna.bounds.alpha_crown import AlphaCrown
+from dsrna.bounds.auto_lirpa import AutoLirpa
 from dsrna.bounds.crown import Crown
 from dsrna.bounds.crown_ibp import CrownIBP
 from dsrna.bounds.engine import BoundEngine
@@ -15,8 +18,16 @@ from dsrna.errors import ConfigError
 from dsrna.spaces.names import unknown_name
 from dsrna.types import Norm
 
-ENGINES: dict[str, type[BoundEngine]] = {"ibp": IBP, "crown_ibp": CrownIBP, "crown": Crown}
+EngineBuilder = Callable[[Norm, int | None], BoundEngine]
+
+ENGINES: dict[str, EngineBuilder] = {"ibp": IBP, "crown_ibp": CrownIBP, "crown": Crown, "alpha_crown": AlphaCrown}
 """Name -> engine, from the cheapest and loosest to the tightest."""
+
+REFERENCE_ENGINES: dict[str, EngineBuilder] = {
+    "auto_lirpa_crown_ibp": partial(AutoLirpa, method="CROWN-IBP"),
+    "auto_lirpa_crown": partial(AutoLirpa, method="CROWN"),
+}
+"""Name -> engine of another library, to compare with."""
 
 
 def bound_engine(
@@ -25,7 +36,7 @@ def bound_engine(
     """The engine of that name, tried out on a tiny network, so that a library that is missing is missed at once.
 
     Args:
-        name: one of :data:`ENGINES`.
+        name: one of :data:`ENGINES` or :data:`REFERENCE_ENGINES`.
         norm: ``"linf"`` or ``"l2"``.
         batch_size: at most so many images are bounded at once; None for all.
         among: the names that may be used where it is called from; None for all.
@@ -34,10 +45,11 @@ def bound_engine(
         ConfigError: there is no engine of that name, or a setting is out of range.
         MissingPartError: the engine needs a package that is not installed; the message names the command.
     """
-    allowed = list(ENGINES) if among is None else among
+    engines = ENGINES | REFERENCE_ENGINES
+    allowed = list(engines) if among is None else among
     if name not in allowed:
         raise ConfigError(f"{unknown_name('engine', name, allowed)}. (conf: engine)")
-    engine = ENGINES[name](norm, batch_size)
+    engine = engines[name](norm, batch_size)
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).requires_grad_(False)
     with torch.no_grad():
         engine(network, torch.full((1, 1, 2, 2), 0.5), 0.1, torch.tensor([0]))

@@ -107,10 +107,18 @@ class Interval(AbstractTensor):
         """
         matrix = margin_matrix(y, self.shape[1], self.centre)
         if self._head is None:
-            return self._linear_map(_rows, matrix, None)
+            return self.functions(matrix)
         inputs, weight, bias = self._head
-        shift = None if bias is None else matrix @ bias
-        return inputs._linear_map(_rows, matrix @ weight, shift)
+        return inputs.functions(matrix @ weight, None if bias is None else matrix @ bias)
+
+    def functions(self, rows: Tensor, shift: Tensor | None = None) -> Interval:
+        """Interval (N, R) of R affine functions of each image's values: rows . values + shift.
+
+        Args:
+            rows: (N, R, ...), other ones for each image.
+            shift: (N, R), or None for 0.
+        """
+        return self.flatten(1)._linear_map(_rows, rows.flatten(2), shift)
 
     def conv2d(
         self,
@@ -235,7 +243,7 @@ class Interval(AbstractTensor):
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:
     """(N, D), (N, R, D) -> (N, R), other rows for each image."""
-    return (rows * values[:, None]).sum(dim=2)
+    return torch.einsum("nd,nrd->nr", values.expand(len(rows), -1), rows)
 
 
 def _per_image(values: Tensor, like: Tensor) -> Tensor:

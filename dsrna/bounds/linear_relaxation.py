@@ -1,111 +1,71 @@
-"""Bounds by linear relaxation through auto_LiRPA."""
+"""What the engines by linear relaxation share."""
 
 from __future__ import annotations
-
-from functools import partial
-from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dsrna.bounds.compat import auto_lirpa, bounded_module
 from dsrna.bounds.engine import BoundEngine, Bounds
 from dsrna.bounds.interval import Interval
-from dsrna.bounds.lowering.lower import lower
-from dsrna.bounds.lowering.lowered_network import LoweredNetwork
 from dsrna.bounds.margin_matrix import margin_matrix
-from dsrna.types import Norm
-
-
-class _Traced(NamedTuple):
-    model: nn.Module
-    kind: tuple[object, ...]  # what else a trace depends on: the images' shape, dtype and device
-    lowered: LoweredNetwork
-    bounded: Any  # auto_LiRPA's BoundedModule
+from dsrna.bounds.relaxation import Relaxation, Tighten
+from dsrna.bounds.substitution import lower_functions
+from dsrna.errors import UnsupportedError
 
 
 class LinearRelaxation(BoundEngine):
-    """Bounds of each layer as linear functions of the image, substituted backwards.
+    """Every ReLU and max pooling between affine functions, substituted backwards from the output to the image.
 
-    The network is lowered first (see :func:`dsrna.bounds.lowering.lower.lower`), since auto_LiRPA is unsound on many
-    operations of search spaces. The lowered network is traced once for a model and image size, and kept for the next
-    call with these; weights, BatchNorm statistics and operation weights are taken anew for every call.
+    Runs on networks as they are, see :class:`~dsrna.bounds.relaxation.Relaxation`; nothing is traced or rewritten, so
+    changed weights, BatchNorm statistics and operation weights count from the next call on. The bounds are intersected
+    with those of interval arithmetic, which come out on the way: no engine is looser than IBP.
 
-    For l_2, every linear function is bounded over the ball and over the box around it that [0, 1] cuts, and the tighter
-    bound taken.
-
-    Differentiable in images, eps, network weights and operation weights.
-
-    Needs auto_LiRPA.
-
-    Attributes:
-        method: auto_LiRPA's name of the method.
+    Differentiable in images, eps, network weights and operation weights, if a subclass says nothing else.
     """
 
-    method: ClassVar[str]
-    _traced: _Traced | None = None
-
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
-        lowered, bounded = self._trace(model, x)
         ball = Interval.ball(x, eps, self.norm)
-        _take_values(bounded, lowered.values(), ball)
-        specification = self._specification(bounded, x, y)
-        perturbed = auto_lirpa().BoundedTensor(x.detach(), _perturbation(ball, x, eps, self.norm))
-        lower_bound, upper_bound = bounded.compute_bounds(x=(perturbed,), C=specification, method=self.method)
-        bounded._clear_and_set_new(None)  # lets go of the graph of this call
-        return Bounds(lower_bound, upper_bound)
+        output = self.relax(model, ball)
+        rows, interval = _rows_over(output, y)
+        lower = self.least(output, rows, ball)
+        upper = -self.least(output, -rows, ball)
+        return Bounds(torch.maximum(lower, interval.lower), torch.minimum(upper, interval.upper))
 
-    def _trace(self, model: nn.Module, x: Tensor) -> tuple[LoweredNetwork, Any]:
-        kind = (x.shape[1:], x.dtype, x.device)
-        if self._traced is None or self._traced.model is not model or self._traced.kind != kind:
-            lowered = lower(model, x)
-            self._traced = _Traced(model, kind, lowered, bounded_module(lowered, x[:1].detach()))
-        return self._traced.lowered, self._traced.bounded
+    def bound_least_margin(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor) -> Tensor:
+        ball = Interval.ball(x, eps, self.norm)
+        output = self.relax(model, ball)
+        rows, interval = _rows_over(output, y)
+        with torch.no_grad():
+            lower = torch.maximum(self.least(output, rows, ball), interval.lower)
+            smallest = lower.argmin(dim=1)
+        if not torch.is_grad_enabled():
+            return lower.amin(dim=1)
+        # Only the smallest margin has a gradient: the others need not be differentiated.
+        row = rows[smallest, torch.arange(len(x), device=x.device)].unsqueeze(0)
+        return torch.maximum(self.least(output, row, ball), interval.lower.gather(1, smallest[:, None]))[:, 0]
 
-    def _specification(self, bounded: Any, x: Tensor, y: Tensor | None) -> Tensor:
-        classes = bounded.final_shape[1]
-        if y is not None:
-            return margin_matrix(y, classes, x)
-        return torch.eye(classes, dtype=x.dtype, device=x.device).expand(len(x), classes, classes)
+    def relax(self, model: nn.Module, ball: Interval) -> Relaxation:
+        """The logits, relaxed."""
+        output = model(Relaxation.ball(ball, self.tightening(ball)))
+        if not isinstance(output, Relaxation) or output.ndim != 2:
+            raise UnsupportedError(f"Expected a network that gives logits (N, K), got {type(output).__name__}.")
+        return output
 
+    def tightening(self, ball: Interval) -> Tighten | None:
+        """How the interval of what goes into a ReLU or max pooling is narrowed; None to leave it."""
+        return None
 
-def _take_values(bounded: Any, values: dict[str, Tensor], ball: Interval) -> None:
-    """Lets the bounded module compute with given values, and its first layers with the ball itself."""
-    operators = auto_lirpa().bound_ops
-    for node in bounded._modules.values():
-        if isinstance(node, operators.BoundParams):
-            # Other strides than usual would make maps of unusual strides, which auto_LiRPA can't view flat.
-            node.forward = partial(_constant, values[node.ori_name].clone(memory_format=torch.contiguous_format))
-    for node in bounded._modules.values():
-        if isinstance(node, operators.BoundConv) and isinstance(node.inputs[0], operators.BoundInput):
-            node.interval_propagate = partial(_first_layer, node, ball)
-
-
-def _constant(value: Tensor) -> Tensor:
-    return value
-
-
-def _first_layer(node: Any, ball: Interval, *_: Any) -> tuple[Tensor, Tensor]:
-    """The interval of a convolution of the image, tighter for l_2 than that of the box around the ball."""
-    weight, *bias = (parameter.forward() for parameter in node.inputs[1:])
-    output = ball.conv2d(weight, bias[0] if bias else None, node.stride, node.padding)
-    return output.lower, output.upper
+    def least(self, output: Relaxation, rows: Tensor, ball: Interval) -> Tensor:
+        """(R, N, K) rows -> (N, R) lower bounds of rows . logits."""
+        affine = lower_functions(output.node, rows)
+        return ball.functions(affine.rows.transpose(0, 1), affine.constant.transpose(0, 1)).lower
 
 
-def _perturbation(ball: Interval, x: Tensor, eps: Tensor, norm: Norm) -> Any:
-    """The ball as a perturbation of auto_LiRPA: a box, whose linear functions are bounded over the l_2 ball as well."""
-    box_perturbation: Any = auto_lirpa().PerturbationLpNorm
-    if norm == "linf":
-        return box_perturbation(norm=float("inf"), x_L=ball.lower, x_U=ball.upper)
-
-    class Ball(box_perturbation):
-        def concretize(self, _x: Tensor, A: Any, sign: int = -1, *arguments: Any, **settings: Any) -> Any:  # noqa: N803
-            box = super().concretize(_x, A, sign, *arguments, **settings)
-            if not isinstance(A, Tensor):  # the identity, or nothing
-                return box
-            rows = A.flatten(2)
-            length = rows.square().sum(dim=2).clamp(min=torch.finfo(rows.dtype).tiny).sqrt()
-            round_bound = (rows @ x.flatten(1).unsqueeze(2)).squeeze(2) + sign * eps[:, None] * length
-            return torch.minimum(box, round_bound) if sign == 1 else torch.maximum(box, round_bound)
-
-    return Ball(norm=float("inf"), x_L=ball.lower, x_U=ball.upper)
+def _rows_over(output: Relaxation, y: Tensor | None) -> tuple[Tensor, Interval]:
+    """Rows (R, N, K) of the logits or margins, and their interval (N, R)."""
+    logits = output.interval
+    count, classes = logits.shape
+    if y is None:
+        identity = torch.eye(classes, dtype=logits.centre.dtype, device=logits.centre.device)
+        return identity.unsqueeze(1).expand(classes, count, classes), logits
+    return margin_matrix(y, classes, logits.centre).transpose(0, 1), logits.margins(y)

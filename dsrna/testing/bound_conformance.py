@@ -57,7 +57,7 @@ def check_linear_network(bound: BoundCall, norm: Norm, dtype: torch.dtype = torc
         assert abs(lower[0, 1].item() - 4.6) < 1e-5, f"logits: expected the lower end 4.6, got {lower[0, 1].item()}"
 
 
-def check_bounds(bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps: float) -> None:
+def check_bounds(bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps: float, agreement: float = 0.0) -> None:
     """Checks the bounds of one network's logits and margins.
 
     Tight at eps 0; containing the network's output at 1,000 points of each ball and wherever gradient attacks on each
@@ -70,6 +70,8 @@ def check_bounds(bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps:
         model: network of the dtype of ``x``.
         x: at least two images in [0, 1].
         eps: radius at which soundness is checked.
+        agreement: how far bounds of the same image in other batches may differ beyond rounding: 0, unless an engine
+            optimises, which amplifies rounding.
 
     Raises:
         AssertionError: the engine breaks a promise; the message says how.
@@ -81,10 +83,12 @@ def check_bounds(bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps:
     y[-1] = (y[-1] + 1) % logits.shape[1]  # one image is misclassified from the start
     for scores in (_Scores("logits", None), _Scores("margins", y)):
         _check_untouched(bound, model, x, eps, scores)
-        _check_values(bound, norm, model, x, eps, scores)
+        _check_values(bound, norm, model, x, eps, scores, agreement)
 
 
-def _check_values(bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps: float, scores: _Scores) -> None:
+def _check_values(
+    bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps: float, scores: _Scores, agreement: float
+) -> None:
     name, y = scores
     with torch.no_grad():
         exact = scores.of(model, x)
@@ -111,7 +115,7 @@ def _check_values(bound: BoundCall, norm: Norm, model: nn.Module, x: Tensor, eps
     assert bool((wide[0] <= narrow[0] + slack).all()), f"{name}: a lower end rises with eps"
     assert bool((wide[1] >= narrow[1] - slack).all()), f"{name}: an upper end falls with eps"
     for end, single in zip(mixed, zip(*alone, strict=True), strict=True):
-        assert bool(((end - torch.cat(single)).abs() <= slack).all()), f"{name}: depends on batch mates"
+        assert bool(((end - torch.cat(single)).abs() <= slack + agreement).all()), f"{name}: depends on batch mates"
 
 
 def _samples(x: Tensor, norm: Norm, eps: float) -> Tensor:

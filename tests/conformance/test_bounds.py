@@ -1,15 +1,14 @@
 """Every bound engine keeps the contract, on every operation, on cells and on random networks."""
 
 import random
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from dsrna.bounds.compat import auto_lirpa
-from dsrna.bounds.crown import Crown
-from dsrna.bounds.crown_ibp import CrownIBP
-from dsrna.bounds.ibp import IBP
+from dsrna.bounds.alpha_crown import AlphaCrown
+from dsrna.bounds.engines import ENGINES, REFERENCE_ENGINES, bound_engine
 from dsrna.errors import MissingPartError
 from dsrna.nn.factorized_reduce import FactorizedReduce
 from dsrna.nn.operations import OPERATIONS, supernet_operation
@@ -21,19 +20,26 @@ from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.bound_conformance import check_bounds, check_linear_network
 
-ENGINES = {"ibp": IBP, "crown_ibp": CrownIBP, "crown": Crown}
 NORMS = {"linf": 0.03, "l2": 0.1}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
-@pytest.fixture(params=["ibp", "crown_ibp", pytest.param("crown", marks=pytest.mark.slow)])
+SLOW = {"auto_lirpa_crown"}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in (*ENGINES, *REFERENCE_ENGINES)
+    ]
+)
 def engine(request):
-    if request.param != "ibp":
-        try:
-            auto_lirpa()
-        except MissingPartError as error:
-            pytest.skip(str(error))
-    return ENGINES[request.param]
+    try:
+        bound_engine(request.param)
+    except MissingPartError as error:
+        pytest.skip(str(error))
+    if request.param == "alpha_crown":
+        return partial(AlphaCrown, steps=5)  # as good for the suite as 20
+    return partial(bound_engine, request.param)
 
 
 def randomise(network):
@@ -55,10 +61,14 @@ def around(operation, classes=3):
     return randomise(nn.Sequential(stem, operation, nn.ReLU(), nn.Flatten(), nn.Linear(size, classes)))
 
 
+def agreement(engine):
+    return 1e-3 if engine.func is AlphaCrown else 0.0
+
+
 def check(engine, network, shape, images=2):
     for (norm, eps), dtype in zip(NORMS.items(), DTYPES.values(), strict=True):
         x = torch.rand(images, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-        check_bounds(engine(norm), norm, network.to(dtype), x, eps)
+        check_bounds(engine(norm), norm, network.to(dtype), x, eps, agreement(engine))
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -121,7 +131,7 @@ def test_random_derived_network(engine, seed):
     )
     norm, dtype = list(NORMS)[seed % 2], list(DTYPES.values())[seed // 2 % 2]
     x = torch.rand(2, 2, 4, 5).to(dtype)
-    check_bounds(engine(norm), norm, network.to(dtype), x, NORMS[norm] / 3)
+    check_bounds(engine(norm), norm, network.to(dtype), x, NORMS[norm] / 3, agreement(engine))
 
 
 @pytest.mark.parametrize("partial_channels", [1, 2])
@@ -131,4 +141,4 @@ def test_relaxed_supernet(engine, partial_channels):
     strategy = Darts(1.0) if partial_channels == 1 else PCDarts(init_scale=1.0)
     supernet = randomise(space.supernet((2, 4, 4), 3, 1, 2, partial_channels, mean=(0.4, 0.5), std=(0.3, 0.2)))
     model = RelaxedSupernet(supernet, strategy.initial(space)).double()
-    check_bounds(engine("linf"), "linf", model, torch.rand(2, 2, 4, 4, dtype=torch.float64), 1e-3)
+    check_bounds(engine("linf"), "linf", model, torch.rand(2, 2, 4, 4, dtype=torch.float64), 1e-3, agreement(engine))

@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from dsrna.bounds.auto_lirpa import AutoLirpa
 from dsrna.bounds.compat import auto_lirpa, bounded_module
-from dsrna.bounds.crown import Crown
-from dsrna.bounds.crown_ibp import CrownIBP
 from dsrna.bounds.engine import BoundEngine, Bounds
 from dsrna.bounds.ibp import IBP
 from dsrna.bounds.margin_matrix import margin_matrix
@@ -139,8 +138,8 @@ def test_unlowered_bounds_are_silently_wrong(name):
     x = images(torch.float32, (8, 8))
     with pytest.raises(AssertionError, match=message):
         check_bounds(Unlowered("CROWN", conv_mode), "linf", around(build()), x, 0.01)
-    check_bounds(Crown("linf"), "linf", around(build()), x, 0.01)
-    check_bounds(CrownIBP("linf"), "linf", around(build()), x, 0.01)
+    check_bounds(AutoLirpa("linf", method="CROWN"), "linf", around(build()), x, 0.01)
+    check_bounds(AutoLirpa("linf"), "linf", around(build()), x, 0.01)
 
 
 REFUSED = {

@@ -1,16 +1,17 @@
-"""CROWN bounds: what surrounds auto_LiRPA. Soundness itself is in tests/conformance/test_bounds.py."""
+"""CROWN-IBP, CROWN, alpha-CROWN against textbook versions, another library and finite differences.
 
-import builtins
-import importlib
-import logging
-import sys
-import warnings
+Soundness itself is in tests/conformance/test_bounds.py.
+"""
+
+import itertools
 
 import pytest
 import torch
 from torch import nn
 
-from dsrna.bounds import compat, linear_relaxation
+from dsrna.bounds.alpha_crown import AlphaCrown
+from dsrna.bounds.auto_lirpa import AutoLirpa
+from dsrna.bounds.compat import auto_lirpa
 from dsrna.bounds.crown import Crown
 from dsrna.bounds.crown_ibp import CrownIBP
 from dsrna.bounds.ibp import IBP
@@ -19,26 +20,27 @@ from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 
-
-@pytest.fixture(autouse=True)
-def _auto_lirpa(request):
-    if request.node.name.startswith("test_absence"):
-        return
-    try:
-        compat.auto_lirpa()
-    except MissingPartError as error:
-        pytest.skip(str(error))
+EPS = 0.05
 
 
-def model():
+def supernet():
     torch.manual_seed(0)
     space = DartsSpace(nodes=1)
-    supernet = space.supernet((2, 4, 4), 3, 1, 2, mean=(0.4, 0.5), std=(0.3, 0.2))
-    for module in supernet.modules():
+    network = space.supernet((2, 4, 4), 3, 1, 2, mean=(0.4, 0.5), std=(0.3, 0.2))
+    for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(std=0.3)
             module.running_var.uniform_(0.5, 1.5)
-    return RelaxedSupernet(supernet, Darts(1.0).initial(space)).double()
+    return RelaxedSupernet(network, Darts(1.0).initial(space)).double()
+
+
+def perceptron():
+    torch.manual_seed(0)
+    sizes = (32, 12, 10, 3)
+    layers = [nn.Flatten()]
+    for size_in, size_out in itertools.pairwise(sizes):
+        layers += [nn.Linear(size_in, size_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1]).double()
 
 
 def batch():
@@ -46,10 +48,75 @@ def batch():
     return x, torch.tensor([0, 1, 2])
 
 
+def textbook_crown(network, x, eps):
+    """CROWN's upper and lower bounds of one image's logits, layer by layer with dense matrices."""
+    low, high = (x - eps).clamp(min=0).flatten(), (x + eps).clamp(max=1).flatten()
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    ends = []  # of what goes into each ReLU
+
+    def substitute(last, sign):
+        rows, constant = sign * layers[last].weight, sign * layers[last].bias
+        for index in range(last - 1, -1, -1):
+            lower, upper = ends[index]
+            new_rows, new_constant = torch.zeros_like(rows), constant.clone()
+            for row in range(len(rows)):
+                for place in range(rows.shape[1]):
+                    a, low_end, high_end = rows[row, place], lower[place], upper[place]
+                    if low_end >= 0:
+                        new_rows[row, place] = a
+                    elif high_end > 0 and a < 0:
+                        new_rows[row, place] = a * high_end / (high_end - low_end)
+                        new_constant[row] += -a * high_end * low_end / (high_end - low_end)
+                    elif high_end > 0 and high_end >= -low_end:
+                        new_rows[row, place] = a
+            constant = new_constant + new_rows @ layers[index].bias
+            rows = new_rows @ layers[index].weight
+        return constant + rows.clamp(min=0) @ low + rows.clamp(max=0) @ high
+
+    for last in range(len(layers)):
+        ends.append((substitute(last, 1.0), -substitute(last, -1.0)))
+    return ends[-1]
+
+
+@torch.no_grad()
+def test_crown_equals_the_textbook():
+    network = perceptron()
+    x, _ = batch()
+    lower, upper = Crown("linf")(network, x, EPS)
+    for image in range(len(x)):
+        expected_lower, expected_upper = textbook_crown(network, x[image], EPS)
+        torch.testing.assert_close(lower[image], expected_lower)
+        torch.testing.assert_close(upper[image], expected_upper)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(("ours", "method"), [(CrownIBP, "CROWN-IBP"), (Crown, "CROWN")])
+@torch.no_grad()
+def test_equals_auto_lirpa_where_it_relaxes_alike(ours, method, norm):
+    try:
+        auto_lirpa()
+    except MissingPartError as error:
+        pytest.skip(str(error))
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(4, 3)
+    ).double()
+    x, y = batch()
+    theirs = AutoLirpa(norm, method=method)(network, x, EPS, y)
+    interval = IBP(norm)(network, x, EPS, y)
+    lower, upper = ours(norm)(network, x, EPS, y)
+    if norm == "linf" or method == "CROWN-IBP":
+        torch.testing.assert_close(lower, torch.maximum(theirs.lower, interval.lower))
+        torch.testing.assert_close(upper, torch.minimum(theirs.upper, interval.upper))
+    else:  # ours also bounds the layers' functions over the box that cuts the ball
+        assert bool((lower >= theirs.lower - 1e-9).all())
+        assert bool((upper <= theirs.upper + 1e-9).all())
+
+
 @pytest.mark.parametrize("engine", [CrownIBP, Crown])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_gradients_to_alphas_and_weights_agree_with_finite_differences(engine, norm):
-    network = model()
+    network = supernet()
     x, y = batch()
     bound = engine(norm)
     parameters = [network.architecture.alphas["reduce"], network.supernet.classifier.weight]
@@ -70,49 +137,100 @@ def test_gradients_to_alphas_and_weights_agree_with_finite_differences(engine, n
         torch.testing.assert_close((gradient * direction).sum(), (above - below) / 2e-6, rtol=1e-4, atol=1e-7)
 
 
-def test_gradient_to_eps_agrees_with_finite_differences():
-    network = model()
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_gradient_to_eps_agrees_with_finite_differences(norm):
+    network = supernet()
     x, y = batch()
     eps = torch.full((3,), 1e-3, dtype=torch.float64, requires_grad=True)
-    for norm in ("linf", "l2"):
-        bound = CrownIBP(norm)
-        (gradient,) = torch.autograd.grad(bound(network, x, eps, y).lower.sum(), eps)
-        with torch.no_grad():
-            above, below = (bound(network, x, eps + step, y).lower.sum(dim=1) for step in (1e-8, -1e-8))
-        torch.testing.assert_close(gradient, (above - below) / 2e-8, rtol=1e-3, atol=1e-4)
-
-
-def test_values_are_taken_anew_without_tracing_anew(monkeypatch):
-    network = model()
-    x, _ = batch()
-    bound = CrownIBP("linf")
-    bound(network, x, 1e-3)
+    bound = CrownIBP(norm)
+    (gradient,) = torch.autograd.grad(bound(network, x, eps, y).lower.sum(), eps)
     with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        network.train()(x)
-    monkeypatch.setattr(linear_relaxation, "bounded_module", None)
-    moved = bound(network, x[:2], 1e-3)  # another batch size needs no trace either
-    monkeypatch.undo()
-    torch.testing.assert_close(moved, CrownIBP("linf")(network, x[:2], 1e-3))
-    other = model()
-    torch.testing.assert_close(bound(other, x, 1e-3), CrownIBP("linf")(other, x, 1e-3))
+        above, below = (bound(network, x, eps + step, y).lower.sum(dim=1) for step in (1e-8, -1e-8))
+    torch.testing.assert_close(gradient, (above - below) / 2e-8, rtol=1e-3, atol=1e-4)
 
 
-def test_crown_is_tighter_than_crown_ibp_and_that_than_ibp_here():
-    network = model()
+@pytest.mark.parametrize("engine", [IBP, CrownIBP, Crown])
+def test_least_margin_and_its_gradient_are_those_of_the_smallest_margin(engine):
+    network = supernet()
     x, y = batch()
-    widths = [
-        (b.upper - b.lower).mean() for b in (engine("linf")(network, x, 1e-3, y) for engine in (Crown, CrownIBP, IBP))
-    ]
-    assert widths[0] < 0.9 * widths[1] < 0.8 * widths[2]
+    bound = engine("linf")
+    alphas = [network.architecture.alphas["reduce"]]
+    expected = bound(network, x, 1e-3, y).lower.amin(dim=1)
+    least = bound.least_margin(network, x, 1e-3, y)
+    torch.testing.assert_close(least, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(least.sum(), alphas), torch.autograd.grad(expected.sum(), alphas), rtol=1e-7, atol=1e-9
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(bound.least_margin(network, x, 1e-3, y), expected.detach())
+
+
+def test_tighter_engines_are_tighter():
+    network, (x, y) = perceptron(), batch()
+    engines = (AlphaCrown, Crown, CrownIBP, IBP)
+    bounds = [engine("linf")(network, x, EPS, y) for engine in engines]
+    for tight, loose in itertools.pairwise(bounds):
+        assert bool((tight.lower >= loose.lower - 1e-12).all())
+        assert bool((tight.upper <= loose.upper + 1e-12).all())
+    widths = [(bound.upper - bound.lower).mean().item() for bound in bounds]
+    assert widths[0] < 0.99 * widths[1]
+    assert widths[1] < 0.9 * widths[2]
+    assert widths[2] < 0.9 * widths[3]
+
+
+def test_alpha_crown_leaves_no_gradients():
+    network, (x, y) = perceptron(), batch()
+    bounds = AlphaCrown("linf")(network, x, EPS, y)
+    assert not bounds.lower.requires_grad
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_chunks_of_rows_give_the_same(monkeypatch):
+    network, (x, y) = supernet(), batch()
+    whole = Crown("linf")(network, x, 1e-2, y)
+    monkeypatch.setattr("dsrna.bounds.crown._ROWS_AT_ONCE", 1000)
+    torch.testing.assert_close(Crown("linf")(network, x, 1e-2, y), whole)
 
 
 def test_sub_batches_give_the_same():
-    network = model()
-    x, y = batch()
+    network, (x, y) = supernet(), batch()
     eps = torch.tensor([0.0, 1e-3, 2e-3], dtype=torch.float64)
     torch.testing.assert_close(Crown("l2", batch_size=2)(network, x, eps, y), Crown("l2")(network, x, eps, y))
+
+
+def test_changes_of_the_network_count_at_once():
+    network, (x, y) = supernet(), batch()
+    bound = CrownIBP("linf")
+    before = bound(network, x, 1e-3, y)
+    with torch.no_grad():
+        network.train()(x)
+        network.architecture.alphas["reduce"].add_(torch.randn_like(network.architecture.alphas["reduce"]))
+    after = bound(network, x, 1e-3, y)
+    torch.testing.assert_close(after, CrownIBP("linf")(network, x, 1e-3, y), rtol=0, atol=0)
+    assert not torch.allclose(after.lower, before.lower)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_in_place_relu_changes_its_operand(norm):
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(3)
+            self.first, self.last = nn.Linear(32, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            hidden = self.first(x.flatten(1))
+            earlier = nn.functional.relu(hidden)
+            nn.functional.relu(hidden, inplace=True)
+            return self.last(hidden + nn.functional.relu(hidden) - earlier)
+
+    network, (x, y) = InPlace().double(), batch()
+    plain = nn.Sequential(nn.Flatten(), network.first, nn.ReLU(), network.last)
+    for engine in (IBP, CrownIBP, Crown):
+        bound = engine(norm)
+        loose, tight = bound(network, x, EPS, y), bound(plain, x, EPS, y)
+        assert bool((loose.lower <= tight.lower + 1e-9).all())
+        torch.testing.assert_close(bound(network, x, 0.0, y).lower, bound(plain, x, 0.0, y).lower)
 
 
 def test_unsupported_operation_is_named():
@@ -121,36 +239,11 @@ def test_unsupported_operation_is_named():
         Crown("linf")(network, torch.rand(1, 2, 4, 4), 0.1)
 
 
-def test_use_leaves_no_trace_in_torch_numpy_logging_and_warnings():
-    settings = compat._exporter_settings()
-    state = dict(vars(settings)), list(logging.root.handlers), logging.root.level, list(warnings.filters)
-    CrownIBP("linf")(model(), batch()[0], 1e-3)
-    assert (dict(vars(settings)), list(logging.root.handlers), logging.root.level, list(warnings.filters)) == state
-    assert "numpy.lib.arraysetops" not in sys.modules
-    assert not hasattr(torch._C.Node, "__getitem__")
-    assert not hasattr(importlib.import_module("torch.onnx.symbolic_helper"), "_set_opset_version")
+class MixesImages(nn.Module):
+    def forward(self, x):
+        return torch.cat([x, x]).flatten(1)
 
 
-def test_absence_names_the_command(monkeypatch):
-    def missing(name):
-        raise compat.PackageNotFoundError(name)
-
-    monkeypatch.setattr(compat, "version", missing)
-    with pytest.raises(MissingPartError, match=r"pip install --no-deps auto-lirpa==0\.3"):
-        Crown("linf")(model(), batch()[0], 1e-3)
-
-
-def test_absence_of_what_it_imports_names_the_command_too(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] in ("auto_LiRPA", "appdirs")]:
-        monkeypatch.delitem(sys.modules, name)
-    found = builtins.__import__
-
-    def without_appdirs(name, *arguments):
-        if name == "appdirs":
-            raise ModuleNotFoundError("No module named 'appdirs'")
-        return found(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without_appdirs)
-    monkeypatch.setattr(compat, "version", lambda name: "0.3")
-    with pytest.raises(MissingPartError, match="appdirs"):
-        compat.auto_lirpa()
+def test_operation_that_mixes_images_is_refused():
+    with pytest.raises(UnsupportedError, match="mixes the images"):
+        Crown("linf")(MixesImages(), torch.rand(2, 1, 2, 2), 0.1)

@@ -1,0 +1,209 @@
+"""Linear relaxation on networks as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dsrna.bounds.abstract_tensor import AbstractTensor
+from dsrna.bounds.convolution import transposed_conv2d
+from dsrna.bounds.interval import Interval
+from dsrna.bounds.maximum_node import MaximumNode
+from dsrna.bounds.relu_node import ReluNode
+from dsrna.bounds.substitution import Node, Pulled
+
+Tighten = Callable[[Node, Interval, Tensor], Interval]
+"""(node, its interval, (N, ...) bool: which entries are worth it) -> a narrower interval of the same value."""
+
+
+class Relaxation(AbstractTensor):
+    """A value of the network, known by an interval and as a node of the graph that is substituted backwards.
+
+    ``network(Relaxation.ball(...))`` runs the network's own forward. Every operation keeps an interval of its result,
+    from which ReLU and max pooling take the lines between which they lie, and a node that tells how rows over the
+    result become rows over its operands; see :func:`dsrna.bounds.substitution.lower_functions`.
+
+    A ReLU of one and the same value is relaxed once, however many operations ask for it: rows add up before they are
+    split by their signs, which is cheaper and tighter.
+
+    Args:
+        interval: of the value.
+        node: of the value.
+        tighten: narrows the interval of what goes into a ReLU or max pooling; None to leave it.
+
+    Raises:
+        UnsupportedError: by any operation for which there's no rule.
+    """
+
+    def __init__(self, interval: Interval, node: Node, tighten: Tighten | None = None) -> None:
+        if node.inputs and interval.shape[0] != node.inputs[0].shape[0]:
+            self._refuse("an operation that mixes the images of a batch")
+        self.interval = interval
+        self.node = node
+        self._tighten = tighten
+
+    @classmethod
+    def ball(cls, ball: Interval, tighten: Tighten | None = None) -> Self:
+        """The image itself, in a ball by :meth:`Interval.ball`."""
+        return cls(ball, Node(ball.shape), tighten)
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.interval.shape
+
+    def conv2d(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Self:
+        height, width = self.shape[2:]
+
+        def pull(rows: Tensor) -> Pulled:
+            pulled = transposed_conv2d(rows, weight, (height, width), stride, padding, dilation, groups)
+            return Pulled((pulled,), None if bias is None else rows.sum(dim=(3, 4)) @ bias)
+
+        return self._next(self.interval.conv2d(weight, bias, stride, padding, dilation, groups), pull)
+
+    def linear(self, weight: Tensor, bias: Tensor | None = None) -> Self:
+        def pull(rows: Tensor) -> Pulled:
+            return Pulled((rows @ weight,), None if bias is None else (rows * bias).flatten(2).sum(dim=2))
+
+        return self._next(self.interval.linear(weight, bias), pull)
+
+    def normalise(
+        self, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, smallest: float
+    ) -> Self:
+        scale = (variance + smallest).rsqrt() if weight is None else (variance + smallest).rsqrt() * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        channels = (-1, *[1] * (self.ndim - 2))
+
+        def pull(rows: Tensor) -> Pulled:
+            return Pulled((rows * scale.view(channels),), rows.flatten(2).unflatten(2, (len(shift), -1)).sum(3) @ shift)
+
+        return self._next(self.interval.normalise(mean, variance, weight, bias, smallest), pull)
+
+    def relu(self, inplace: bool = False) -> Self:
+        if self._tighten is not None:
+            self._narrow((self.interval.lower < 0) & (self.interval.upper > 0))
+        output = type(self)(self.interval.relu(), ReluNode(self.node, self.interval), self._tighten)
+        if inplace:  # whoever else holds this value must see the change, as with a tensor
+            self.interval, self.node = output.interval, output.node
+        return output
+
+    def max_pool2d(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Self:
+        if self._tighten is not None:
+            self._narrow(torch.ones(self.shape, dtype=torch.bool, device=self.interval.centre.device))
+        pooled = self.interval.max_pool2d(kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        node = MaximumNode(
+            self.node,
+            self.interval,
+            _pair(kernel_size),
+            _pair(stride or kernel_size),
+            _pair(padding),
+            _pair(dilation),
+            ceil_mode,
+        )
+        return type(self)(pooled, node, self._tighten)
+
+    def avg_pool2d(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Self:
+        def pool(values: Tensor) -> Tensor:
+            return F.avg_pool2d(values, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+        pooled = self.interval.avg_pool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return self._linear(pooled, pool)
+
+    def adaptive_avg_pool2d(self, output_size: Any) -> Self:
+        return self._linear(
+            self.interval.adaptive_avg_pool2d(output_size), lambda values: F.adaptive_avg_pool2d(values, output_size)
+        )
+
+    def mean(self, dim: Any, keepdim: bool = False) -> Self:
+        return self._linear(self.interval.mean(dim, keepdim), lambda values: values.mean(dim=dim, keepdim=keepdim))
+
+    def rearrange(self, move: Callable[[Tensor], Tensor]) -> Self:
+        return self._linear(self.interval.rearrange(move), move)
+
+    @classmethod
+    def cat(cls, tensors: Sequence[Self], dim: int = 0) -> Self:
+        along = dim % tensors[0].ndim
+        sizes = [tensor.shape[along] for tensor in tensors]
+        if along == 0:
+            cls._refuse("an operation that mixes the images of a batch")
+        node = Node(
+            Interval.cat([tensor.interval for tensor in tensors], along).shape,
+            tuple(tensor.node for tensor in tensors),
+            lambda rows: Pulled(rows.split(sizes, dim=along + 1)),
+        )
+        return cls(Interval.cat([tensor.interval for tensor in tensors], along), node, tensors[0]._tighten)
+
+    def __add__(self, other: Any) -> Self:
+        if isinstance(other, Relaxation):
+            mine, others = self.shape, other.shape
+            summed = self.interval + other.interval
+            node = Node(
+                summed.shape, (self.node, other.node), lambda rows: Pulled((_fit(rows, mine), _fit(rows, others)))
+            )
+            return type(self)(summed, node, self._tighten)
+        shape = self.shape
+        return self._next(
+            self.interval + other, lambda rows: Pulled((_fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
+        )
+
+    def __mul__(self, factor: Any) -> Self:
+        if isinstance(factor, AbstractTensor):
+            self._refuse("a product of two things that depend on the image")
+        shape = self.shape
+        return self._next(self.interval * factor, lambda rows: Pulled((_fit(rows * factor, shape),)))
+
+    def _next(self, interval: Interval, pull: Callable[[Tensor], Pulled]) -> Self:
+        return type(self)(interval, Node(interval.shape, (self.node,), pull), self._tighten)
+
+    def _linear(self, interval: Interval, function: Callable[[Tensor], Tensor]) -> Self:
+        """A linear function without constants, pulled back by automatic differentiation."""
+        like, shape = self.interval.centre, self.shape
+
+        def pull(rows: Tensor) -> Pulled:
+            graph = torch.is_grad_enabled() and rows.requires_grad
+            with torch.enable_grad():
+                zeros = like.new_zeros(shape, requires_grad=True)
+                value = function(zeros)
+            return Pulled(torch.autograd.grad(value, zeros, rows, create_graph=graph, is_grads_batched=True))
+
+        return self._next(interval, pull)
+
+    def _narrow(self, wanted: Tensor) -> None:
+        if self._tighten is not None:
+            self.interval = self._tighten(self.node, self.interval, wanted)
+
+
+def _fit(rows: Tensor, shape: torch.Size) -> Tensor:
+    """Rows over a value that was broadcast from a shape -> rows over it."""
+    return rows if rows.shape[1:] == shape else rows.sum_to_size((len(rows), *shape))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)

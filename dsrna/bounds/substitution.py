@@ -1,0 +1,91 @@
+"""Backward substitution: from rows over an output to an affine function of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Pulled(NamedTuple):
+    """Rows over the inputs of a node, and what they leave over.
+
+    Attributes:
+        rows: (R, N, ...) over each input.
+        constant: (R, N), or None for 0.
+    """
+
+    rows: tuple[Tensor, ...]
+    constant: Tensor | None = None
+
+
+class Node:
+    """A value inside a network, as an affine function of other values or between affine functions of them.
+
+    Args:
+        shape: (N, ...) of the value.
+        inputs: what it is a function of; none for the image.
+        pull: rows (R, N, ...) over the value -> rows over each input, and a constant. For a nonlinear function these
+            make a lower bound: rows . value >= sum of pulled rows . inputs + constant.
+
+    Attributes:
+        depth: larger than that of every input, so that rows can be added up in this order.
+        widest: entries an image has in the largest value on the way to the image.
+    """
+
+    def __init__(
+        self, shape: torch.Size, inputs: tuple[Node, ...] = (), pull: Callable[[Tensor], Pulled] | None = None
+    ) -> None:
+        self.shape = shape
+        self.inputs = inputs
+        self.depth: int = 1 + max((node.depth for node in inputs), default=0)
+        self.widest: int = max(shape[1:].numel(), *(node.widest for node in inputs), 0)
+        self._pull = pull
+
+    def pull(self, rows: Tensor) -> Pulled:
+        """Rows over the value -> rows over each input, and a constant."""
+        assert self._pull is not None
+        return self._pull(rows)
+
+
+class Affine(NamedTuple):
+    """rows . image + constant, for R functions of each of N images.
+
+    Attributes:
+        rows: (R, N, ...).
+        constant: (R, N).
+    """
+
+    rows: Tensor
+    constant: Tensor
+
+
+def lower_functions(output: Node, rows: Tensor) -> Affine:
+    """Affine functions of the image that are at most rows . output, for every image of the ball.
+
+    Args:
+        output: the node.
+        rows: (R, N, ...) over it.
+
+    Returns:
+        The R functions of each image. Differentiable in the rows and in all that the nodes' functions close over.
+    """
+    waiting = {output: rows}
+    total = rows.new_zeros(rows.shape[:2])
+    while True:
+        node = max(waiting, key=lambda candidate: candidate.depth)
+        rows = waiting.pop(node)
+        if not node.inputs:  # the image, as nothing is less deep
+            return Affine(rows, total)
+        pulled, constant = node.pull(rows)
+        if constant is not None:
+            total = total + constant
+        for source, part in zip(node.inputs, pulled, strict=True):
+            waiting[source] = waiting[source] + part if source in waiting else part
+
+
+def dot(rows: Tensor, values: Tensor) -> Tensor:
+    """(R, N, ...) . (N, ...) -> (R, N)."""
+    return torch.einsum("rnd,nd->rn", rows.flatten(2), values.flatten(1))
