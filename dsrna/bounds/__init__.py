@@ -7,7 +7,7 @@ Engines, from the cheapest and loosest to the tightest: :class:`~dsrna.bounds.ib
 called as ``engine(model, x, eps, y) -> Bounds(lower, upper)``; :func:`~dsrna.bounds.engines.bound_engine` makes them by
 name.
 
-Intervals, relaxation and lowering share one idea: the network's own forward is run on something that stands for a tensor
-(:class:`~dsrna.bounds.abstract_tensor.AbstractTensor`), so that no second description of a network exists that could
+Intervals, relaxation and lowering share one idea: the network's own forward is run on something that stands for a
+tensor (:class:`~dsrna.bounds.abstract_tensor.AbstractTensor`), so that no second description of a network could
 differ from what it computes.
 """

@@ -26,7 +26,7 @@ PACKAGES = {
     "matplotlib": "pictures and report",
     "wandb": "logger=wandb",
     "tensorboard": "logger=tensorboard",
-    "auto-lirpa": "CROWN and CROWN-IBP bounds (dsrna.bounds; IBP needs nothing)",
+    "auto-lirpa": "the bound engines auto_lirpa_*, to compare ours with",
 }
 INSTALL = {
     "tensorboard": "pip install 'dsrna[tensorboard]'",
