@@ -58,6 +58,13 @@ class MaximumNode(Node):
         self._intercept = low.new_zeros(self._open.shape).index_put((image, channel, window), intercept)
         self._targets = (image[:, None] * low.shape[1] + channel[:, None]) * windows.map_size + places.clamp(min=0)
 
+    @property
+    def at_stake(self) -> Tensor:
+        """(N, C, H, W) bool: entries in a window where more than one entry can be the maximum."""
+        (source,) = self.inputs
+        flags = torch.zeros(source.shape.numel(), dtype=torch.bool, device=self._targets.device)
+        return flags.index_fill(0, self._targets.flatten(), True).view(source.shape)
+
     def pull(self, rows: Tensor) -> Pulled:
         flat = rows.flatten(3)
         negative = -(-flat).relu()

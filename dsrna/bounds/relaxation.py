@@ -107,18 +107,12 @@ class Relaxation(AbstractTensor):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Self:
+        pairs = (_pair(kernel_size), _pair(stride or kernel_size), _pair(padding), _pair(dilation))
+        node = MaximumNode(self.node, self.interval, *pairs, ceil_mode)
         if self._tighten is not None:
-            self._narrow(torch.ones(self.shape, dtype=torch.bool, device=self.interval.centre.device))
+            self._narrow(node.at_stake)
+            node = MaximumNode(self.node, self.interval, *pairs, ceil_mode)
         pooled = self.interval.max_pool2d(kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-        node = MaximumNode(
-            self.node,
-            self.interval,
-            _pair(kernel_size),
-            _pair(stride or kernel_size),
-            _pair(padding),
-            _pair(dilation),
-            ceil_mode,
-        )
         return type(self)(pooled, node, self._tighten)
 
     def avg_pool2d(
