@@ -31,3 +31,7 @@ class MissingPartError(DsrnaError):
 
 class UnsupportedError(DsrnaError):
     """A part can't do what was asked of it; the message names the parts that can."""
+
+
+class SoundnessError(DsrnaError):
+    """A bound that was meant as a proof is wrong: a counterexample was found."""

@@ -47,9 +47,10 @@ class Procedure:
 class EvaluationAttack(ABC):
     """An attack by which robust accuracy is measured.
 
-    A subclass names the library call in :meth:`search` and describes it in :meth:`procedure`. :meth:`run` is final: it
-    holds the network still, keeps torch's global generator for the caller, and decides by itself which images the
-    network still gets right, on examples that it moved into the ball and into [0, 1]. No library's word is taken.
+    A subclass names the library call in :meth:`search` and describes it in :meth:`procedure`. :meth:`run` and
+    :meth:`examples` are final: they hold the network still, keep torch's global generator for the caller, and decide by
+    themselves which images the network still gets right, on examples that they moved into the ball and into [0, 1]. No
+    library's word is taken.
 
     Args:
         key: short name, which file names and records carry; no two attacks of an evaluation may share one.
@@ -94,9 +95,18 @@ class EvaluationAttack(ABC):
         Raises:
             DataError: the images or classes are unusable.
         """
+        return self.examples(model, x, y, threat, seed)[1]
+
+    @final
+    def examples(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> tuple[Tensor, Tensor]:
+        """What the attack found, and which images stay correctly classified; arguments and errors as of :meth:`run`.
+
+        Returns:
+            Images (N, C, H, W) in the ball and in [0, 1], and (N,) bool as :meth:`run` returns it.
+        """
         check_batch(x, y)
         if len(x) == 0:
-            return torch.ones_like(y, dtype=torch.bool)
+            return x, torch.ones_like(y, dtype=torch.bool)
         with frozen(model), _seeded(seed):
             # The libraries reshape by `view`, and autograd refuses a caller's inference tensors.
             x, y = x.detach().clone(memory_format=torch.contiguous_format), y.clone()
@@ -104,7 +114,7 @@ class EvaluationAttack(ABC):
             # A search that ran into NaN found nothing; NaN logits would pass for a misclassification.
             found = project(torch.where(found.isfinite(), found, x), x, threat.norm, threat.eps)
             with torch.no_grad():
-                return model(found).argmax(dim=1) == y
+                return found, model(found).argmax(dim=1) == y
 
     @abstractmethod
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:

@@ -12,10 +12,9 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 import dsrna
-from dsrna.attacks import frozen
-from dsrna.attacks.base import check_batch
-from dsrna.errors import ConfigError, DataError, NonFiniteError
+from dsrna.errors import ConfigError, DataError
 from dsrna.evaluation.base import EvaluationAttack
+from dsrna.evaluation.clean_logits import clean_logits
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.evaluation.identity import batch_checksum, network_checksum
 from dsrna.evaluation.masking import Measurement, gradient_masking_warnings
@@ -203,19 +202,7 @@ class _Bench:
             self.progress(label, file.done, file.images, file.outcomes.float().mean().item())
 
     def _classify(self, number: int, place: slice, x: Tensor, y: Tensor) -> Tensor:
-        check_batch(x, y)
-        with frozen(self.model), torch.no_grad():
-            logits = self.model(x)
-        if logits.shape != (len(x), self.dataset.classes):
-            raise DataError(
-                f"Expected logits of shape ({len(x)}, {self.dataset.classes}) for {self.dataset.classes} classes, got "
-                f"{tuple(logits.shape)}: the network was trained for other data. (conf: data)"
-            )
-        if not bool(logits.isfinite().all()):
-            raise NonFiniteError(
-                f"The network's logits on the clean images {place.start} to {place.stop - 1} are not finite, so it "
-                "can't be evaluated; its weights diverged in training."
-            )
+        logits = clean_logits(self.model, x, y, self.dataset.classes, place)
         return (logits.argmax(dim=1) == y).cpu()
 
     def _record(self, label: str, threat: Threat, settings: dict[str, Any], file: OutcomeFile) -> Record:
