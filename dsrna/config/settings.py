@@ -76,6 +76,7 @@ class EvaluateSettings:
     attacks: dict[str, Any]
     eps_curve: Any  # "auto", or a list of numbers and fractions
     batch_size: int
+    verify: Any  # a part, or null for no verification
 
 
 @dataclass

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsrna.config.parts import build_part, check_part, nearest, number, target_of
+from dsrna.config.parts import build_part, check_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import out_of_range
 from dsrna.config.settings import STAGES, Settings
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
+
+if TYPE_CHECKING:  # importing it takes a second, which only those wait for who verify
+    from dsrna.verification.settings import Verification
 
 METRIC_COMMON = ("weight", "warmup_epochs", "weight_schedule")
 
@@ -32,6 +35,26 @@ def eps_curve(settings: Settings) -> list[float]:
         return [Threat(threat.norm, eps).eps for eps in radii]
     except ConfigError as error:
         raise ConfigError(str(error).replace("threat.eps", "evaluate.eps_curve")) from error
+
+
+def verification(settings: Settings) -> Verification | None:
+    """What ``evaluate.verify`` asks for, None where it is switched off; ``auto`` stands for what the attacks get."""
+    where, node, threat = "evaluate.verify", settings.evaluate.verify, threat_of(settings)
+    if node is None:
+        return None
+    target_of(node, where)
+    given = {key: with_fractions(value) for key, value in node.items()}
+    if given.get("norm", "auto") == "auto":
+        given["norm"] = threat.norm
+    if given.get("eps", "auto") == "auto":
+        if given["norm"] != threat.norm:
+            raise ConfigError(
+                f"Expected a list of radii for the norm {given['norm']}, got `auto`, which takes those of the threat "
+                f"model, and that is {threat.norm}. (conf: {where}.eps)"
+            )
+        given["eps"] = [eps for eps in (*eps_curve(settings), threat.eps) if eps > 0]
+    built: Verification = build_part(given, where)
+    return built
 
 
 def metric_node(settings: Settings) -> dict[str, Any]:
@@ -84,6 +107,7 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     threat = threat_of(settings)
     attempt(lambda: build_part(settings.objective, "objective", threat=threat))
     attempt(lambda: eps_curve(settings))
+    attempt(lambda: verification(settings))
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]

@@ -1,12 +1,14 @@
-"""Stage 3: evaluate the trained networks under attack, on the test split."""
+"""Stage 3: evaluate the trained networks under attack, and verify them, on the test split."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from torch import nn
+
 from dsrna.config.parts import build_part
-from dsrna.config.validate import eps_curve
+from dsrna.config.validate import eps_curve, verification
 from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.evaluator import evaluate as evaluate_network
@@ -14,6 +16,8 @@ from dsrna.files import write_json
 from dsrna.pipeline.job import Job
 from dsrna.pipeline.trained_network import load_network
 from dsrna.progress import Progress
+from dsrna.report.results import certified_point
+from dsrna.verification import Verification, verify
 
 log = logging.getLogger("dsrna")
 
@@ -47,6 +51,9 @@ def evaluate(job: Job) -> None:
     for stage, entry in networks.items():
         numbers = {f"{stage}/test/acc": entry["result"]["clean"]["accuracy"]}
         numbers |= {f"{stage}/test/acc_{r['attack']}_{r['norm']}": r["accuracy"] for r in entry["result"]["records"]}
+        certified = certified_point(document, stage)
+        if certified is not None:
+            numbers[f"{stage}/test/certified_{job.threat.norm}"] = certified["certified"]
         job.dashboard.log_summary(numbers)
         job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"])
         for warning in entry["result"]["warnings"]:
@@ -87,9 +94,37 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
         100 * result["clean"]["accuracy"],
         ", ".join(f"{record['label']} {100 * record['accuracy']:.2f} %" for record in result["records"]),
     )
+    verified = verification(settings)
     return {
         "title": about["title"],
         "checkpoint": str(checkpoint.relative_to(job.folder.path)),
         "parameters": sum(p.numel() for p in network.parameters()),
         "result": result,
+        "verification": None if verified is None else _verify_one(job, stage, network, verified),
     }
+
+
+def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification) -> dict[str, Any]:
+    test, settings = job.splits.test, job.settings
+    images = len(test) if verified.images is None else min(verified.images, len(test))
+    with Progress(f"verify {stage}", images, mode=settings.trainer.progress) as bar:
+        before = 0
+
+        def progress(done: int, images: int, numbers: dict[str, float | str]) -> None:
+            nonlocal before
+            bar.advance(done - before, numbers)
+            before = done
+
+        result = verify(
+            network,
+            test,
+            verified,
+            seed=settings.seed,
+            folder=job.folder.evaluation_dir / stage,
+            device=job.device,
+            progress=progress,
+        )
+    certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:.4g}" for point in result["curve"]]
+    radius = [f"mean radius {result['radius']['mean']:.4g}"] if result["radius"] else []
+    log.info("%s: certified in %s: %s", stage, result["norm"], ", ".join(certified + radius))
+    return result

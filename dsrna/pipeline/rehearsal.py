@@ -11,7 +11,7 @@ from torch import nn
 
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import Settings
-from dsrna.config.validate import threat_of
+from dsrna.config.validate import threat_of, verification
 from dsrna.data.splits import Splits, search_halves
 from dsrna.errors import ConfigError
 from dsrna.pipeline.job import at_most
@@ -37,6 +37,7 @@ def rehearse(settings: Settings, splits: Splits, stages: Collection[str], genoty
     Raises:
         ConfigError: sizes, optimisers or schedules don't fit the data or one another.
         DataError: there are too few images for the search's two halves.
+        MissingPartError: a bound engine lacks its library.
     """
     _check_images(settings, splits)
     space: SearchSpace = build_part(settings.space, "space")
@@ -44,6 +45,9 @@ def rehearse(settings: Settings, splits: Splits, stages: Collection[str], genoty
         _rehearse_search(settings, splits, space)
     if "retrain" in stages:
         _rehearse_retraining(settings, splits, genotype or _any_genotype(space))
+    if "evaluate" in stages and (verified := verification(settings)) is not None:
+        with located("evaluate.verify"):
+            verified.check_engines()
 
 
 def _check_images(settings: Settings, splits: Splits) -> None:

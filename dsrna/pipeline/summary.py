@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dsrna.report.results import certified_point
 from dsrna.run_folder import RunFolder, read_json
 
 
@@ -30,14 +31,19 @@ def show_result(folder: RunFolder) -> None:
     console = Console()
     rows = result_rows(folder)
     if rows:
-        networks = read_json(folder.evaluation_json)["networks"]
-        threat = read_json(folder.evaluation_json)["threat"]
+        evaluation = read_json(folder.evaluation_json)
+        networks, threat = evaluation["networks"], evaluation["threat"]
         table = Table(title=f"Accuracy on the test split, {threat['norm']} eps {threat['eps']:.4g}")
         table.add_column("")
         for entry in networks.values():
             table.add_column(entry["title"], justify="right")
         for row in rows:
             table.add_row(row["label"], *(f"{100 * row[stage]:.2f} %" for stage in networks))
+        points = [certified_point(evaluation, stage) for stage in networks]
+        if any(points):
+            images = max(point["images"] for point in points if point)
+            cells = (f"{100 * point['certified']:.2f} %" if point else "" for point in points)
+            table.add_row(f"Certified, of the first {images}", *cells)
         console.print(table)
     page = folder.report_html
     console.print(f"report: {page}" if page.exists() else f"run folder: {folder.path}", soft_wrap=True)

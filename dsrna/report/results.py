@@ -82,6 +82,14 @@ def same_attack(evaluation: dict[str, Any], network: str, record: Record) -> Rec
     return next((other for other in records if _row_key(other) == _row_key(record)), None)
 
 
+def certified_point(evaluation: dict[str, Any], network: str) -> dict[str, Any] | None:
+    """The verification's numbers in the report's threat model; None where it wasn't verified in it."""
+    verification, threat = evaluation["networks"][network].get("verification"), evaluation["threat"]
+    if verification is None or verification["norm"] != threat["norm"]:
+        return None
+    return next((point for point in verification["curve"] if point["eps"] == threat["eps"]), None)
+
+
 def percent(fraction: float) -> str:
     """A fraction as per cent with one decimal.
 

@@ -28,6 +28,12 @@ SMALL = [
     "retrain.baseline=false",
     "evaluate.batch_size=10",
     "evaluate.eps_curve=[0.05,0.1]",
+    "evaluate=certified",
+    "evaluate.verify.engines=[ibp]",
+    "evaluate.verify.batch_size=10",
+    "evaluate.verify.attack_steps=3",
+    "evaluate.verify.attack_restarts=1",
+    "evaluate.verify.bisection_steps=4",
     "stages=[search,retrain,evaluate]",
 ]
 """The whole way but the report, in a few seconds; three epochs of four batches, a checkpoint after every batch."""
@@ -88,11 +94,17 @@ def images_evaluated(files: int):
     return lambda folder: len(list(folder.evaluation_dir.rglob("*.json"))) >= files
 
 
+def verified(folder: RunFolder) -> bool:
+    """Whether the first images have their verdicts."""
+    return any(folder.evaluation_dir.rglob("verification_*.json"))
+
+
 MOMENTS = {
     "in the first epoch of the search": ("search", steps_taken("search", 1)),
     "in a later epoch of the search": ("search", steps_taken("search", 6)),
     "in the retrain stage": ("retrain", steps_taken("retrain", 2)),
     "in the evaluation": ("evaluate", images_evaluated(2)),
+    "in the verification": ("evaluate", verified),
 }
 
 

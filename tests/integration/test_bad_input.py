@@ -139,6 +139,42 @@ ROWS = {
     "curve that is no list": ("search", "evaluate.eps_curve=all", "conf: evaluate.eps_curve|`auto`"),
     "step size in 0-255 units": ("search", "objective.step_size=2", "conf: objective.step_size|did you mean 2/255"),
     "no attack steps": ("search", "evaluate.attacks.pgd20.steps=0", "conf: evaluate.attacks.pgd20.steps|>= 1"),
+    # verification
+    "unknown engine": (
+        "evaluate",
+        "from={best} evaluate=certified evaluate.verify.engines=[crwon]",
+        "nearest: crown|conf: evaluate.verify.engines",
+    ),
+    "engines that are no list": (
+        "search",
+        "evaluate=certified evaluate.verify.engines=ibp",
+        "list of engines|conf: evaluate.verify.engines",
+    ),
+    "certified radii in 0-255 units": (
+        "search",
+        "evaluate=certified evaluate.verify.eps=[8]",
+        "did you mean 8/255|conf: evaluate.verify.eps",
+    ),
+    "radii of another norm": (
+        "search",
+        "evaluate=certified evaluate.verify.norm=l2",
+        "list of radii|conf: evaluate.verify.eps",
+    ),
+    "nothing to verify": (
+        "search",
+        "evaluate=certified evaluate.verify.eps=[] evaluate.verify.radius=false",
+        "nothing to verify|conf: evaluate.verify.eps",
+    ),
+    "unknown setting of the verification": (
+        "search",
+        "evaluate=certified +evaluate.verify.step=3",
+        "evaluate.verify.step|bisection_steps",
+    ),
+    "no time to verify": (
+        "search",
+        "evaluate=certified evaluate.verify.seconds_per_image=0",
+        "above 0|conf: evaluate.verify.seconds_per_image",
+    ),
     # what doesn't go together
     "warm-up without end": ("search", "search.warmup_epochs=8", "conf: search.warmup_epochs|architecture steps"),
     "projection for l_inf": ("search", "metric.norm=linf metric.estimator=projection", "metric.estimator|classes"),

@@ -6,7 +6,7 @@ import pytest
 
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.ranges import RANGES, out_of_range
-from dsrna.config.validate import eps_curve, metric_node, threat_of, validate
+from dsrna.config.validate import eps_curve, metric_node, threat_of, validate, verification
 from dsrna.errors import ConfigError
 
 
@@ -95,6 +95,31 @@ def test_the_curve_is_spread_over_the_threat():
     assert eps_curve(settings_of("threat.eps=0.5"))[-1] == 1.0, "l_inf ends where every image is in the ball"
     assert eps_curve(settings_of("threat=l2", "threat.eps=0.5"))[-1] == 1.5
     assert eps_curve(settings_of("evaluate.eps_curve=[0,8/255]")) == [0, 8 / 255]
+
+
+def test_verification_takes_norm_and_radii_of_the_threat_unless_given_others():
+    assert verification(settings_of()) is None
+    auto = verification(settings_of("evaluate=certified", "threat=l2", "threat.eps=0.5", "evaluate.eps_curve=[0,1]"))
+    assert (auto.norm, auto.eps) == ("l2", (0.5, 1.0))
+    given = verification(settings_of("evaluate=certified", "evaluate.verify.norm=l2", "evaluate.verify.eps=[128/255]"))
+    assert (given.norm, given.eps) == ("l2", (128 / 255,))
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("engines=[crwon]", "nearest: crown"),
+        ("norm=l2", "threat model"),
+        ("eps=[0.1,8]", "did you mean 8/255"),
+        ("batch_size=0", ">= 1"),
+        ("seconds_per_image=-1", "above 0"),
+    ],
+)
+def test_wrong_settings_of_the_verification_are_named(override, says):
+    text = problems("evaluate=certified", f"evaluate.verify.{override}")
+    assert says in text
+    key = "eps" if override == "norm=l2" else override.partition("=")[0]
+    assert f"(conf: evaluate.verify.{key})" in text
 
 
 def test_the_threat_is_read_once_for_all():
