@@ -16,7 +16,7 @@ from dsrna.files import write_json
 from dsrna.pipeline.job import Job
 from dsrna.pipeline.trained_network import load_network
 from dsrna.progress import Progress
-from dsrna.report.results import certified_point
+from dsrna.report.certified import certified_point
 from dsrna.verification import Verification, verify
 
 log = logging.getLogger("dsrna")

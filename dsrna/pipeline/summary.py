@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dsrna.report.results import certified_point
+from dsrna.report.certified import certified_point
 from dsrna.run_folder import RunFolder, read_json
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsrna.report.certified import certified_sentence
 from dsrna.report.results import eps_text, percent, same_attack, strongest
 from dsrna.report.run_data import RunData
 
@@ -40,11 +41,14 @@ def _evaluated(evaluation: dict[str, Any]) -> list[str]:
         f"{percent(clean['accuracy'])} of {clean['images']:,} {evaluation['split']} images correctly."
     ]
     worst = strongest(evaluation, name)
+    proved = certified_sentence(evaluation, name)
     if worst is None:
-        return sentences
+        return [*sentences, proved] if proved else sentences
     tried = len(networks[name]["result"]["records"])
     which = f"the strongest of {tried} attacks, {worst['label']}" if tried > 1 else worst["label"]
     sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")
+    if proved:
+        sentences.append(proved)
     for other in networks:
         record = same_attack(evaluation, other, worst) if other != name else None
         if record is not None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dsrna.files import write_atomically, write_text
+from dsrna.report.certified import certified_point, certified_row, radius_rows
 from dsrna.report.headline import headline
 from dsrna.report.pictures import Picture, draw_pictures
-from dsrna.report.results import genotype_text, percent, result_rows, same_attack, strongest, threat_text
+from dsrna.report.results import Row, genotype_text, percent, result_rows, same_attack, strongest, threat_text
 from dsrna.report.run_data import RunData
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder, writing_to
@@ -55,7 +56,8 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "unfinished": _unfinished(data.run["stages"]),
         "tiles": _tiles(evaluation) if evaluation else [],
         "networks": list(networks.values()),
-        "rows": result_rows(evaluation) if evaluation else [],
+        "rows": _rows(evaluation) if evaluation else [],
+        "radii": radius_rows(evaluation) if evaluation else [],
         "threat": _threat(data),
         "warnings": [
             (network["title"], warning) for network in networks.values() for warning in network["result"]["warnings"]
@@ -74,6 +76,11 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
     }
 
 
+def _rows(evaluation: dict[str, Any]) -> list[Row]:
+    proved = certified_row(evaluation)
+    return [*result_rows(evaluation), *([proved] if proved else [])]
+
+
 def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
     name, network = next(iter(evaluation["networks"].items()))
     tiles = [Tile(percent(network["result"]["clean"]["accuracy"]), "clean accuracy")]
@@ -85,6 +92,9 @@ def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
             record = same_attack(evaluation, other, worst) if other != name else None
             if record is not None:
                 tiles.append(Tile(percent(record["accuracy"]), f"the same, {evaluation['networks'][other]['title']}"))
+    proved = certified_point(evaluation, name)
+    if proved is not None:
+        tiles.append(Tile(percent(proved["certified"]), f"certified ({threat_text(**evaluation['threat'])})"))
     tiles.append(Tile(f"{network['parameters']:,}", "parameters"))
     return tiles
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,12 @@ class Value:
 
     accuracy: str
     interval: str
+
+    @classmethod
+    def of(cls, accuracy: float, interval: Sequence[float]) -> Value:
+        """The texts for a share in [0, 1] and the two ends of its interval."""
+        low, high = interval
+        return cls(percent(accuracy), f"{100 * low:.1f}\u2013{percent(high)}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ def result_rows(evaluation: dict[str, Any]) -> list[Row]:
                 label="No attack (clean)" if is_clean else known[0]["label"],
                 threat="" if is_clean or threat == usual else threat,
                 details=_details(titles, records),
-                values=[_value(record) if record else None for record in records],
+                values=[Value.of(record["accuracy"], record["interval"]) if record else None for record in records],
             )
         )
     return rows
@@ -80,14 +87,6 @@ def same_attack(evaluation: dict[str, Any], network: str, record: Record) -> Rec
     """The record of ``network`` for the attack and threat model of another network's ``record``."""
     records = evaluation["networks"][network]["result"]["records"]
     return next((other for other in records if _row_key(other) == _row_key(record)), None)
-
-
-def certified_point(evaluation: dict[str, Any], network: str) -> dict[str, Any] | None:
-    """The verification's numbers in the report's threat model; None where it wasn't verified in it."""
-    verification, threat = evaluation["networks"][network].get("verification"), evaluation["threat"]
-    if verification is None or verification["norm"] != threat["norm"]:
-        return None
-    return next((point for point in verification["curve"] if point["eps"] == threat["eps"]), None)
 
 
 def percent(fraction: float) -> str:
@@ -123,11 +122,6 @@ def genotype_text(genotype: dict[str, Any]) -> str:
 
 def _row_key(record: Record) -> tuple[str, str, float]:
     return (record["attack"], record["norm"], record["eps"])
-
-
-def _value(record: Record) -> Value:
-    low, high = record["interval"]
-    return Value(percent(record["accuracy"]), f"{100 * low:.1f}\u2013{percent(high)}")
 
 
 def _details(titles: list[str], records: list[Record | None]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dsrna.report.style import INK, MUTED, NETWORK_COLOURS, OTHER_COLOURS, add_legend, new_figure, percent_axis, tidy
+from dsrna.report.eps_axis import EpsAxis
+from dsrna.report.style import MUTED, NETWORK_COLOURS, OTHER_COLOURS, add_legend, new_figure, percent_axis, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,8 +21,7 @@ def draw_robustness(evaluation: dict[str, Any]) -> Figure | None:
         return None
     threat = evaluation["threat"]
     every_eps = [record["eps"] for network in networks.values() for record in network["result"]["curve"]]
-    scale = 255 if threat["norm"] == "linf" and _is_whole([*every_eps, threat["eps"]], 255) else 1
-    unit = "/255" if scale == 255 else ""
+    eps_axis = EpsAxis.of(threat["norm"], [*every_eps, threat["eps"]])
 
     figure = new_figure(7.2, 4.0)
     axes = figure.subplots()
@@ -29,28 +29,18 @@ def draw_robustness(evaluation: dict[str, Any]) -> Figure | None:
         result = network["result"]
         points = {record["eps"]: record for record in (_at_zero(result["clean"]), *result["curve"])}
         records = [points[eps] for eps in sorted(points)]
-        eps = [record["eps"] * scale for record in records]
+        eps = [record["eps"] * eps_axis.scale for record in records]
         colour = NETWORK_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
         lower, upper = zip(*(record["interval"] for record in records), strict=True)
         axes.fill_between(eps, lower, upper, color=colour, alpha=0.16, linewidth=0, gid=f"band:{name}")
         accuracy = [record["accuracy"] for record in records]
         axes.plot(eps, accuracy, color=colour, linewidth=2, marker="o", markersize=4, label=network["title"], gid=name)
-    axes.axvline(threat["eps"] * scale, color=INK, linewidth=1.1, linestyle="--", gid="threat")
-    axes.annotate(
-        f" eps = {threat['eps'] * scale:.4g}{unit}",
-        (threat["eps"] * scale, 1.0),
-        xycoords=("data", "axes fraction"),
-        fontsize=8.5,
-        color=INK,
-        va="top",
-    )
+    eps_axis.mark(axes, threat["eps"])
     classes = next(iter(networks.values()))["result"].get("classes")
     if classes:
         axes.axhline(1 / classes, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label=f"guessing (1 of {classes})")
     label = next(iter(networks.values()))["result"]["curve"][0]["label"]
-    norm = {"linf": "$\\ell_\\infty$", "l2": "$\\ell_2$"}.get(threat["norm"], threat["norm"])
-    units = "in 1/255 of the pixel range" if scale == 255 else "pixels in [0, 1]"
-    tidy(axes, x=f"eps of the {norm} ball ({units})", y=f"accuracy under {label}")
+    tidy(axes, x=eps_axis.label, y=f"accuracy under {label}")
     percent_axis(axes)
     axes.set_xlim(left=0)
     add_legend(axes)
@@ -59,7 +49,3 @@ def draw_robustness(evaluation: dict[str, Any]) -> Figure | None:
 
 def _at_zero(clean: dict[str, Any]) -> dict[str, Any]:
     return {**clean, "eps": 0.0}
-
-
-def _is_whole(values: list[float], factor: int) -> bool:
-    return all(abs(value * factor - round(value * factor)) < 1e-6 for value in values)

@@ -12,6 +12,7 @@ import pytest
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.report import write_report
+from dsrna.report.certified import certified_row, radius_rows
 from dsrna.report.headline import headline
 from dsrna.report.results import genotype_text, result_rows, strongest, threat_text
 from dsrna.report.run_data import RunData
@@ -93,6 +94,42 @@ def test_every_number_says_how_it_was_got(page: Page) -> None:
     assert "step" not in page.row("No attack (clean)")[0]
 
 
+def test_what_is_proved_stands_below_the_attacks_and_in_a_table_of_radii(page: Page, folder: RunFolder) -> None:
+    networks = read_json(folder.evaluation_json)["networks"].values()
+    row = page.row("Certified: proved for every point of the ball")
+    assert "IBP, CROWN · the first 200 images" in row[0]
+    for network, cell in zip(networks, row[1:], strict=True):
+        (point,) = [point for point in network["verification"]["curve"] if point["eps"] == 0.1]
+        share, low, high = (float(number) for number in re.findall(r"\d+\.\d", cell))
+        assert share == pytest.approx(100 * point["certified"], abs=0.051)
+        assert [low, high] == pytest.approx([100 * bound for bound in point["certified_interval"]], abs=0.051)
+    rows = [row for row in page.rows if row and "CROWN proved 150 · 3 stopped: time limit" in row[0]]
+    assert [[float(re.findall(r"\d\.\d+", cell)[0]) for cell in row[1:]] for row in rows] == [
+        pytest.approx([network["verification"]["radius"][key] for key in ("mean", "attacked_mean")], rel=1e-3)
+        for network in networks
+    ]
+
+
+def test_a_verification_in_another_norm_is_no_result_in_the_threat_model() -> None:
+    evaluation = example_evaluation()
+    for network in evaluation["networks"].values():
+        network["verification"]["norm"] = "l2"
+    assert certified_row(evaluation) is None
+    assert [row.norm for row in radius_rows(evaluation)] == ["\u21132", "\u21132"]
+
+
+def test_without_verification_the_page_does_not_speak_of_it(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    evaluation = example_evaluation()
+    for network in evaluation["networks"].values():
+        network["verification"] = None
+    del evaluation["networks"]["baseline"]["verification"]  # as older runs have it
+    write_json(folder.evaluation_json, evaluation)
+    page = Page(write_report(folder.path))
+    assert "roved" not in page.text
+    assert "ertified" not in page.text
+
+
 def test_details_that_differ_are_told_apart() -> None:
     evaluation = example_evaluation()
     evaluation["networks"]["baseline"]["result"]["records"][1]["seed"] = 5
@@ -132,16 +169,17 @@ def test_nothing_comes_from_outside(page: Page) -> None:
 def test_the_pictures_in_the_page_are_those_in_plots(page: Page, folder: RunFolder) -> None:
     embedded = {base64.b64decode(address.partition(",")[2]) for address in page.addresses}
     written = {path.read_bytes() for path in folder.plots_dir.glob("*.png")}
-    assert len(written) == 8
+    assert len(written) == 9
     assert embedded == written
 
 
 def test_headline_gives_the_result_in_words(folder: RunFolder) -> None:
-    searched, clean, robust, baseline = headline(RunData.read(folder))
+    searched, clean, robust, proved, baseline = headline(RunData.read(folder))
     assert searched == "Cells of the darts space were searched by pcdarts with the metric jacobian, in 3 epochs."
     assert "97.2\u202f% of 360 test images" in clean
     assert robust.startswith("67.2\u202f% stay correct when an adversary may change every pixel value by up to 0.1")
     assert "the strongest of 5 attacks, AutoAttack" in robust
+    assert proved.startswith("Of the first 200 images, 1.3\u202f% are proved to stay correct")
     assert baseline == "The same network with standard training keeps 16.8\u202f%."
 
 

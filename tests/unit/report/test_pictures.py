@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dsrna.report.architecture_plots import draw_architecture, draw_edges
+from dsrna.report.certified_plot import draw_certified
 from dsrna.report.learning_curves import best_epoch, draw_search_curves, draw_training_curves
 from dsrna.report.pictures import draw_pictures
 from dsrna.report.robustness_plot import draw_robustness
@@ -133,6 +134,33 @@ def test_robust_accuracy_against_eps_starts_at_the_clean_accuracy() -> None:
     assert heights.min() == min(low for low, _ in intervals)
 
 
+def test_what_is_undecided_lies_between_what_is_certified_and_what_is_attacked() -> None:
+    evaluation = example_evaluation()
+    figure = draw_certified(evaluation)
+    assert figure is not None
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [n["title"] for n in evaluation["networks"].values()]
+    for axes, (name, network) in zip(figure.axes, evaluation["networks"].items(), strict=True):
+        verification = network["verification"]
+        correct = verification["correct"] / verification["images"]
+        drawn = {line.get_gid(): line for line in axes.get_lines()}
+        for key, kind in (("certified", "certified"), ("standing", "attacked")):
+            line = drawn[f"{kind}:{name}"]
+            assert list(line.get_xdata()) == [0.0, *(point["eps"] for point in verification["curve"])]
+            assert list(line.get_ydata()) == [correct, *(point[key] for point in verification["curve"])]
+        (band,) = [band for band in axes.collections if band.get_gid() == f"undecided:{name}"]
+        corners = {(round(x, 9), round(y, 9)) for x, y in band.get_paths()[0].vertices}
+        for point in verification["curve"]:
+            assert {(point["eps"], round(point[key], 9)) for key in ("certified", "standing")} <= corners
+        assert list(drawn["threat"].get_xdata()) == [0.1, 0.1]
+
+
+def test_radii_without_a_curve_make_no_picture() -> None:
+    evaluation = example_evaluation()
+    for network in evaluation["networks"].values():
+        network["verification"]["curve"] = []
+    assert draw_certified(evaluation) is None
+
+
 def test_eps_is_shown_in_255ths_where_it_is_one() -> None:
     evaluation = example_evaluation()
     evaluation["threat"]["eps"] = 8 / 255
@@ -154,6 +182,7 @@ def test_pictures_are_png_files_with_something_on_them(data: RunData) -> None:
     pictures = draw_pictures(data)
     assert [picture.name for picture in pictures] == [
         "robustness",
+        "certified",
         "cell_normal",
         "cell_reduce",
         "search",
