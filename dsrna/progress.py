@@ -76,6 +76,12 @@ class Progress:
             self._last_line = time.monotonic()
             log.info("%s: %d of %d  %s", self._title, self._done, self._total, text)
 
+    def reach(self, done: int, total: int, numbers: Mapping[str, float | str]) -> None:
+        """Moves on until ``done`` of ``total`` steps are done, for work that only finds out how many there are."""
+        self._total = total
+        self._rich.update(self._task, total=total)
+        self.advance(done - self._done, numbers)
+
 
 def _short(value: float | str) -> str:
     return f"{value:.4g}" if isinstance(value, float) else value

@@ -106,15 +106,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
 
 def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification) -> dict[str, Any]:
     test, settings = job.splits.test, job.settings
-    images = len(test) if verified.images is None else min(verified.images, len(test))
-    with Progress(f"verify {stage}", images, mode=settings.trainer.progress) as bar:
-        before = 0
-
-        def progress(done: int, images: int, numbers: dict[str, float | str]) -> None:
-            nonlocal before
-            bar.advance(done - before, numbers)
-            before = done
-
+    with Progress(f"verify {stage}", len(test), mode=settings.trainer.progress) as bar:
         result = verify(
             network,
             test,
@@ -122,7 +114,7 @@ def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification
             seed=settings.seed,
             folder=job.folder.evaluation_dir / stage,
             device=job.device,
-            progress=progress,
+            progress=bar.reach,
         )
     certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:.4g}" for point in result["curve"]]
     radius = [f"mean radius {result['radius']['mean']:.4g}"] if result["radius"] else []

@@ -14,13 +14,14 @@ from dsrna.verification.verdict import Verdict
 
 
 def summarise(verdicts: Sequence[Verdict], settings: Verification) -> dict[str, Any]:
-    """``curve``, ``radius``, ``proved_by``, ``stopped`` and ``correct``, see :func:`dsrna.verification.verify`."""
+    """The part of :func:`dsrna.verification.verify`'s result that comes from the verdicts."""
     return {
         "correct": sum(verdict.correct for verdict in verdicts),
         "curve": [_at(verdicts, eps) for eps in settings.eps],
         "radius": _radius(verdicts) if settings.radius else None,
         "proved_by": _count(verdict.engine for verdict in verdicts),
         "stopped": _count(verdict.stopped for verdict in verdicts),
+        "bound_seconds": sum(verdict.seconds for verdict in verdicts),
     }
 
 

@@ -72,12 +72,12 @@ def verify(
 
     Returns:
         Plain values: ``norm``, ``engines``, ``version`` (dsrna's), ``attack`` (label, engine, version, steps,
-        restarts), ``seed``, ``images``, ``correct`` (how many are classified correctly), ``seconds``; ``curve``, for
-        each eps ``certified`` and ``standing`` (not attacked successfully), shares of all images with Wilson's 95 %
-        intervals, and ``undecided``, the share between them; ``radius``, over the correctly classified images, as
-        CNN-Cert averages: ``mean`` and ``median`` of the certified radii, and of the distances of the misclassified
-        points that were found; ``proved_by``, engine -> how many images' radii it proved; ``stopped``, reason -> how
-        many images.
+        restarts), ``seed``, ``images``, ``correct`` (how many are classified correctly), ``seconds``, ``bound_seconds``
+        of them without attacks; ``curve``, for each eps ``certified`` and ``standing`` (not attacked successfully),
+        shares of all images with Wilson's 95 % intervals, and ``undecided``, the share between them; ``radius``, over
+        the correctly classified images, as CNN-Cert averages: ``mean`` and ``median`` of the certified radii, and of
+        the distances of the misclassified points that were found; ``proved_by``, engine -> how many images' radii it
+        proved; ``stopped``, reason -> how many images.
 
     Raises:
         DataError: there are no images, or they don't fit the network.

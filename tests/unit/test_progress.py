@@ -43,6 +43,15 @@ def test_a_terminal_shows_title_count_numbers_and_time_left(console):
         assert part in text
 
 
+def test_work_that_finds_out_how_much_it_is_shows_that(console):
+    shown = console(True)
+    with Progress("verify", 400) as bar:
+        bar.reach(20, 50, {})
+        bar.reach(50, 50, {"radius": 0.5})
+    assert "50/50" in shown.getvalue()
+    assert "radius 0.5" in shown.getvalue()
+
+
 def test_off_is_off_on_a_terminal_too_and_on_is_on_elsewhere(console):
     shown = console(True)
     walk(mode="off")
