@@ -20,6 +20,7 @@ from dsrna.evaluation.clean_logits import clean_logits
 from dsrna.evaluation.evaluator import EvaluationData
 from dsrna.evaluation.identity import batch_checksum, network_checksum
 from dsrna.files import write_atomically
+from dsrna.functional.precision import full_precision
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
 from dsrna.verification.certificates import Certificates
@@ -101,15 +102,16 @@ def verify(
         began = time.perf_counter()
         place = slice(file.done, min(file.done + settings.batch_size, images))
         x, y = (part.to(device) for part in dataset.batch(torch.arange(place.start, place.stop)))
-        correct = (clean_logits(model, x, y, dataset.classes, place).argmax(dim=1) == y).cpu()
-        right = correct.nonzero()[:, 0].to(x.device)
-        x, y = x[right], y[right]
-        certificates = certifier.certify(x, y)
-        number = place.start // settings.batch_size
-        examples = nearest_examples(model, x, y, settings, derive_seed(seed, "verification", number))
-        for image in (certificates.low >= examples.distance).nonzero()[:, 0].tolist():
-            index = place.start + int(right[image])
-            raise _contradiction(certifier, certificates, examples, x, y, image, index, folder)
+        with full_precision():
+            correct = (clean_logits(model, x, y, dataset.classes, place).argmax(dim=1) == y).cpu()
+            right = correct.nonzero()[:, 0].to(x.device)
+            x, y = x[right], y[right]
+            certificates = certifier.certify(x, y)
+            batch_seed = derive_seed(seed, "verification", place.start // settings.batch_size)
+            examples = nearest_examples(model, x, y, settings, batch_seed)
+            for image in (certificates.low >= examples.distance).nonzero()[:, 0].tolist():
+                index = place.start + int(right[image])
+                raise _contradiction(certifier, certificates, examples, x, y, image, index, folder)
         verdicts = iter(_verdicts(certificates, examples))
         file.append([next(verdicts) if one else MISCLASSIFIED for one in correct], time.perf_counter() - began)
         _show(progress, file, settings)

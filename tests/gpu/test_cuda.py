@@ -1,6 +1,7 @@
 """The same calls on a GPU give values close to the CPU's. Skipped where there is none."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from dsrna.training.fit import TrainerOptions, fit
 from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.search_module import SearchModule
 from dsrna.types import Threat
+from dsrna.verification import Verification, verify
 
 pytestmark = [
     pytest.mark.gpu,
@@ -158,3 +160,19 @@ def test_evaluation(tmp_path):
     assert on_gpu["clean"]["accuracy"] == pytest.approx(on_cpu["clean"]["accuracy"], abs=1 / 40)
     for found, expected in zip(on_gpu["records"], on_cpu["records"], strict=True):
         assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=2 / 40)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_verification(norm, tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(196, CLASSES)).eval()
+    x = images(8, 2).batch(torch.arange(8))[0]
+    data = x, model(x).argmax(1)
+    settings = Verification(norm=norm, engines=["ibp", "crown"], attack_steps=3, attack_restarts=1)
+    found = []
+    for device in ("cpu", "cuda"):
+        verify(model, data, settings, seed=0, folder=tmp_path / device, device=device)
+        document = json.loads((tmp_path / device / f"verification_{norm}.json").read_text())
+        found.append([verdict["certified"] for verdict in document["verdicts"]])
+    assert min(found[0]) > 0
+    assert found[1] == pytest.approx(found[0], rel=1e-3)

@@ -113,6 +113,21 @@ def test_evaluating_a_run_again(finished, run):
         assert accuracies[0] == accuracies[1]
 
 
+def test_verifying_a_run_that_was_not(finished, run):
+    """Every network of it, with a report that shows what is proved."""
+    verify = [f"evaluate.verify.{setting}" for setting in ("engines=[ibp]", "attack_steps=2", "attack_restarts=1")]
+    folder = run("evaluate", f"from={finished.path}", "evaluate=certified", *verify)
+    networks = read_json(folder.evaluation_json)["networks"]
+    assert set(networks) == {"retrain", "baseline"}
+    for entry in networks.values():
+        verification = entry["verification"]
+        assert (verification["norm"], verification["images"]) == ("linf", 6)
+        assert [point["eps"] for point in verification["curve"]] == [0.1, 0.2]
+        assert all(0 <= point["certified"] <= point["standing"] <= 1 for point in verification["curve"])
+    assert "What is proved" in folder.report_html.read_text()
+    assert (folder.plots_dir / "certified.png").is_file()
+
+
 def test_evaluating_one_checkpoint_under_another_threat(finished, run):
     checkpoint = finished.best_checkpoint("baseline")
     folder = run("evaluate", f"from={checkpoint}", "threat=l2", "threat.eps=1.5")

@@ -5,11 +5,13 @@ import time
 import pytest
 import torch
 
+from dsrna.bounds.engines import ENGINES
+from dsrna.bounds.ibp import IBP
 from dsrna.config.compose import compose, settings_from
 from dsrna.data.images import ArrayImages
 from dsrna.data.source import Source
 from dsrna.data.splits import split
-from dsrna.errors import ConfigError, DataError, GenotypeError
+from dsrna.errors import ConfigError, DataError, GenotypeError, MissingPartError
 from dsrna.pipeline.rehearsal import rehearse
 from dsrna.spaces.darts.published import published
 from dsrna.spaces.genotype import Genotype
@@ -66,6 +68,18 @@ def test_an_l2_ball_larger_than_the_image_cube_is_refused(eps, good):
         return
     with pytest.raises(ConfigError, match=rf"at most 8, .* did you mean {eps:g}/255\? \(conf: threat\.eps\)"):
         rehearsed("threat=l2", f"threat.eps={eps}")
+
+
+def test_an_engine_that_lacks_its_library_is_missed_before_the_first_stage(monkeypatch):
+    class Missing(IBP):
+        def bound(self, model, x, eps, y):
+            raise MissingPartError("Expected a library, found none: install it.")
+
+    monkeypatch.setitem(ENGINES, "crown", Missing)
+    rehearsed("evaluate=certified", "evaluate.verify.engines=[ibp]")
+    rehearsed("evaluate=certified", stages=["search", "retrain"])
+    with pytest.raises(MissingPartError, match=r"install it\. \(conf: evaluate\.verify\)"):
+        rehearsed("evaluate=certified")
 
 
 def test_a_search_needs_two_halves_of_images():
