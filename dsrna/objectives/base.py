@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, final
 
 import torch
@@ -26,11 +27,13 @@ class Result(NamedTuple):
         logits: (N, K) logits on ``inputs``.
         inputs: (N, ...) images that the network was trained to classify: the adversarial examples, or the clean images
             where there are none. So ``logits.argmax(1) == y`` gives the training accuracy under the training attack.
+        numbers: what else is worth a curve, by name.
     """
 
     loss: Tensor
     logits: Tensor
     inputs: Tensor
+    numbers: Mapping[str, float | Tensor] = MappingProxyType({})
 
 
 class Objective(ABC):
@@ -61,6 +64,20 @@ class Objective(ABC):
     @abstractmethod
     def title(self) -> str:
         """What tables call a network trained on it, e.g. ``"adversarial training (PGD-7)"``."""
+
+    def initialise(self, model: nn.Module) -> None:  # noqa: B027
+        """Gives a fresh network the weights that training on this loss starts from; by default those that it has."""
+
+    def advance(self, progress: float) -> None:  # noqa: B027
+        """Says how far the training is, before each step; by default the loss is the same all along.
+
+        Args:
+            progress: share of the training's steps that lie behind, in [0, 1).
+        """
+
+    def certified(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor | None:
+        """Which images are proved to keep their class in the ball, (N,) bool; None where the loss aims at no proof."""
+        return None
 
     @final
     def __call__(

@@ -1,4 +1,4 @@
-"""Retraining a derived network from scratch, standard or adversarially, with the checkpoint chosen on validation."""
+"""Retraining a derived network from scratch, on any objective, with the checkpoint chosen on validation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class RetrainModule(StageModule):
     """Trains the network on an objective, and keeps the weights that do best on the validation split.
 
     "Best" is lexicographic: (robust accuracy, clean accuracy) under PGD for an adversarial objective, clean accuracy
-    first for the standard baseline, whose robust accuracy is near 0 all along. The test split is never seen.
+    first for the standard baseline, whose robust accuracy is near 0 all along. An objective that aims at proofs puts
+    certified accuracy before both. The test split is never seen.
 
     Args:
         network: the derived network.
@@ -85,6 +86,7 @@ class RetrainModule(StageModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
+        self.objective.advance(self.global_step / (self.epochs * int(self.trainer.num_training_batches)))
         noise = generator(self.seed, self.stage, "attack", self.current_epoch, batch_idx)
         result = self.objective(self.network, x, y, noise, self.network.forward_with_auxiliary)
         loss = self.finite(result.loss, "The training loss")
@@ -94,6 +96,8 @@ class RetrainModule(StageModule):
         self.averages.add("train/loss", loss.detach(), len(y))
         name = "train/acc" if result.inputs is x else "train/acc_adv"
         self.averages.add(name, accuracy(result.logits, y), len(y))
+        for name, value in result.numbers.items():
+            self.averages.add(f"train/{name}", value, len(y))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
@@ -104,15 +108,17 @@ class RetrainModule(StageModule):
         with torch.no_grad(), evaluation_mode(model):
             self.averages.add("val/acc", accuracy(self.finite(model(x), "The mean logit in validation"), y), len(y))
             self.averages.add("val/acc_adv", accuracy(model(x_adv), y), len(y))
+        certified = self.objective.certified(model, x, y)
+        if certified is not None:
+            self.averages.add("val/acc_certified", certified.float().mean(), len(y))
 
     def on_train_epoch_end(self) -> None:
-        clean, robust = self.averages.mean("val/acc"), self.averages.mean("val/acc_adv")
-        standing = [robust, clean] if self.robust_first else [clean, robust]
+        numbers = {name: value for name, value in self.averages.means().items() if name.startswith("val/acc")}
+        order = ["val/acc_adv", "val/acc"] if self.robust_first else ["val/acc", "val/acc_adv"]
+        standing = [numbers[name] for name in ["val/acc_certified", *order] if name in numbers]
         if standing >= self.best:  # on a tie the later, longer-trained one
             self.best = standing
-            self._on_best(
-                self.judged.state_dict(), {"epoch": self.current_epoch, "val/acc": clean, "val/acc_adv": robust}
-            )
+            self._on_best(self.judged.state_dict(), {"epoch": self.current_epoch, **numbers})
         self.finish_epoch({})
 
     def extra_state(self) -> dict[str, Any]:

@@ -1,0 +1,183 @@
+"""Certified training losses against a textbook computation, and what they do over a training."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dsrna.bounds.crown_ibp import CrownIBP
+from dsrna.bounds.ibp import IBP
+from dsrna.errors import ConfigError
+from dsrna.functional.margins import all_margins
+from dsrna.objectives import Certified
+from dsrna.objectives.certified import worst_logits
+from dsrna.types import Threat
+
+THREAT = Threat("linf", 0.05)
+EPS, KAPPA = 0.04, 0.7
+
+
+def network():
+    """Convolution, BatchNorm, ReLU, linear; in training mode, with running statistics far from the batch's."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4)
+    ).double()
+    nn.init.uniform_(model[1].weight, -1, 1)
+    nn.init.constant_(model[1].running_mean, 7.0)
+    return model
+
+
+def batch():
+    draw = torch.Generator().manual_seed(0)
+    return torch.rand(5, 2, 6, 6, generator=draw).double(), torch.tensor([0, 3, 1, 2, 3])
+
+
+def textbook(model, x, y):
+    """Interval arithmetic through the four layers, by their formulas, with the batch's own statistics."""
+    conv, norm, _, _, linear = model
+    before = conv(x)
+    mean, variance = before.mean((0, 2, 3)), before.var((0, 2, 3), unbiased=False)
+    scale = norm.weight / (variance + norm.eps).sqrt()
+    shift = norm.bias - mean * scale
+    clean = linear(F.relu(before * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)).flatten(1))
+    low, high = (x - EPS).clamp(min=0), (x + EPS).clamp(max=1)
+    centre = F.conv2d((low + high) / 2, conv.weight, conv.bias, padding=1) * scale.view(-1, 1, 1)
+    centre = centre + shift.view(-1, 1, 1)
+    radius = F.conv2d((high - low) / 2, conv.weight.abs(), padding=1) * scale.abs().view(-1, 1, 1)
+    low, high = F.relu(centre - radius).flatten(1), F.relu(centre + radius).flatten(1)
+    loss = 0.0
+    for index, label in enumerate(y):
+        logits = []
+        for other in range(4):
+            row, offset = linear.weight[other] - linear.weight[label], linear.bias[other] - linear.bias[label]
+            logits.append(row.clamp(min=0) @ high[index] + row.clamp(max=0) @ low[index] + offset)
+        worst = torch.stack(logits)
+        loss = loss - (worst[label] - torch.logsumexp(worst, 0))
+    return (1 - KAPPA) * F.cross_entropy(clean, y) + KAPPA * loss / len(y)
+
+
+def at_the_end(engine="ibp", **settings):
+    """With constant eps and kappa."""
+    objective = Certified(
+        THREAT, engine, eps_factor=EPS / THREAT.eps, ramp_begin=0, ramp_end=0, kappa_end=KAPPA, **settings
+    )
+    objective.advance(0.5)
+    return objective
+
+
+def test_ibp_training_is_the_textbook_loss_with_the_statistics_of_the_batch():
+    (x, y), model = batch(), network()
+    reference = copy.deepcopy(model)
+    result = at_the_end()(model, x, y)
+    expected = textbook(reference, x, y)
+    torch.testing.assert_close(result.loss, expected)
+    found = torch.autograd.grad(result.loss, list(model.parameters()))
+    torch.testing.assert_close(found, torch.autograd.grad(expected, list(reference.parameters())))
+    assert all(gradient.abs().sum() > 0 for gradient in found[1:])  # BatchNorm takes the convolution's bias out
+
+
+def test_the_network_stays_as_it_was_but_for_one_update_of_the_running_statistics():
+    (x, y), model = batch(), network()
+    model[0].eval()
+    reference = copy.deepcopy(model)
+    modes = [module.training for module in model.modules()]
+    at_the_end()(model, x, y)
+    reference(x)
+    assert modes == [module.training for module in model.modules()]
+    assert model.state_dict().keys() == reference.state_dict().keys()
+    for name, value in reference.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_loss_bounds_that_of_every_image_in_the_ball(norm):
+    (x, y), model = batch(), network().eval()
+    objective = Certified(Threat(norm, 0.05), ramp_begin=0, ramp_end=0, kappa_end=1.0)
+    loss = objective(model, x, y).loss
+    for draw in range(50):
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(draw)).double()
+        step = noise.sign() if norm == "linf" else noise / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        assert F.cross_entropy(model((x + 0.05 * step).clamp(0, 1)), y) <= loss
+
+
+def test_worst_logits_of_exact_margins_are_the_logits():
+    logits, y = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 0, 2])
+    worst = worst_logits(all_margins(logits, y), y)
+    torch.testing.assert_close(worst.softmax(1), logits.softmax(1))
+    assert (worst[torch.arange(6), y] == 0).all()
+
+
+def test_crown_ibp_training_mixes_the_bounds_of_both_engines():
+    (x, y), model = batch(), network().eval()  # BatchNorm in evaluation mode normalises by its own statistics
+    objective = Certified(THREAT, "crown_ibp", ramp_begin=0, ramp_end=1, kappa_start=1, kappa_end=1, eps_start=0.05)
+    for progress in (0.0, 0.25, 1.0):
+        objective.advance(progress)
+        margins = (1 - progress) * CrownIBP()(model, x, 0.05, y).lower + progress * IBP()(model, x, 0.05, y).lower
+        expected = F.cross_entropy(worst_logits(margins, y), y)
+        torch.testing.assert_close(objective(model, x, y).loss, expected)
+
+
+def test_eps_and_kappa_grow_and_are_logged():
+    (x, y), model = batch(), network()
+    objective = Certified(THREAT, ramp_begin=0.2, ramp_end=0.6, ramp_shape="linear", kappa_end=0.5)
+    found = []
+    for progress in (0.0, 0.2, 0.4, 0.6, 1.0):
+        objective.advance(progress)
+        numbers = objective(model, x, y).numbers
+        found.append((numbers["eps"], numbers["kappa"]))
+    assert found == [(0.0, 0.0), (0.0, 0.0), pytest.approx((0.025, 0.25)), (0.05, 0.5), (0.05, 0.5)]
+    assert 0 <= numbers["acc_certified"] <= 1
+    assert numbers["loss_certified"] > 0
+
+
+def test_certified_images_are_those_whose_margins_are_proved_in_evaluation_mode():
+    (x, y), model = batch(), network()
+    objective = Certified(Threat("linf", 1e-3), eps_factor=5.0)
+    model.train()
+    y = copy.deepcopy(model).eval()(x).argmax(1)
+    y[0] = (y[0] + 1) % 4
+    certified = objective.certified(model, x, y)
+    assert torch.equal(certified, IBP()(model, x, 1e-3, y).lower.amin(1) > 0)
+    assert not certified[0]
+    assert certified.any()
+
+
+def test_the_start_copies_channels_each_as_often():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1, groups=4))
+    before = copy.deepcopy(model)
+    Certified(THREAT, start_noise=0.0).initialise(model)
+    assert torch.equal(model[0].weight, before[0].weight), "it widens"
+    x = torch.randn(2, 8, 5, 5)
+    copies = (model[1](x)[:, :, None] == x[:, None]).all(dim=(0, 3, 4))
+    assert copies.sum(dim=1).tolist() == [1, 1, 1, 1]
+    assert copies.sum(dim=0).max() == 1
+    x = torch.randn(2, 4, 5, 5)
+    assert torch.equal(model[2](x), x)
+    assert Certified(THREAT, start_noise=None).initialise(before) is None
+    assert torch.equal(before[0].weight, model[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "crown"}, "engine"),
+        ({"kappa_end": 1.5}, "kappa_end"),
+        ({"beta_start": -0.1}, "beta_start"),
+        ({"eps_start": -0.1}, "eps_start"),
+        ({"eps_factor": float("nan")}, "eps_factor"),
+        ({"eps_factor": 30.0}, "eps"),
+        ({"start_noise": -1.0}, "start_noise"),
+        ({"ramp_begin": 0.7}, "ramp_begin"),
+        ({"ramp_end": 1.2}, "ramp_end"),
+        ({"ramp_shape": "steep"}, "shape"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Certified(THREAT, **settings)
