@@ -28,7 +28,7 @@ class RunFolder:
     """One run's folder, the only hand-over between stages.
 
     ``RunFolder(path)`` only names files; use :meth:`create` to start a run and :meth:`open` to read one.
-    A stage (``"search"``, ``"retrain"``, ``"baseline"``) keeps its checkpoints in the sub-folder of its name.
+    A stage (``"search"``, ``"retrain"``, ``"certified"``, ``"baseline"``) keeps its checkpoints in the sub-folder of its name.
     """
 
     path: Path
@@ -82,7 +82,7 @@ class RunFolder:
         return self.path / stage / "last.ckpt"
 
     def best_checkpoint(self, stage: str) -> Path:
-        """Where ``stage`` keeps the weights with the highest robust accuracy on the validation split."""
+        """Where ``stage`` keeps the weights that did best on the validation split."""
         return self.path / stage / "best.ckpt"
 
     @classmethod

@@ -15,6 +15,7 @@ from dsrna.config.catalog import conf_folder
 from dsrna.config.explain import explained, misfit
 from dsrna.config.parts import nearest, with_fractions
 from dsrna.config.settings import (
+    CertifiedSettings,
     DataSettings,
     EvaluateSettings,
     RetrainSettings,
@@ -30,6 +31,7 @@ NODES = {
     "threat": ThreatSettings,
     "search": SearchSettings,
     "retrain": RetrainSettings,
+    "certified": CertifiedSettings,
     "evaluate": EvaluateSettings,
     "trainer": TrainerSettings,
 }
@@ -88,6 +90,7 @@ def settings_from(config: DictConfig) -> Settings:
             raise ConfigError(misfit(error, key, schema)) from error
     for key in plain.keys() - set(NODES):
         plain[key] = with_fractions(plain[key])
+    plain["certified"].objective = with_fractions(plain["certified"].objective)
     plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)
     return Settings(**plain)
 

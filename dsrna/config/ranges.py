@@ -41,6 +41,8 @@ RANGES: dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]] = {
         "retrain.cells",
         "retrain.channels",
         "retrain.selection_steps",
+        "certified.epochs",
+        "certified.batch_size",
         "evaluate.batch_size",
     ): ("at least 1", lambda value: value >= 1),
     (
@@ -58,6 +60,7 @@ RANGES: dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]] = {
         "search.warmup_epochs",
         "search.gradient_clip",
         "retrain.gradient_clip",
+        "certified.gradient_clip",
         "retrain.cutout",
         "data.augmentation.crop_padding",
         "trainer.checkpoint_minutes",

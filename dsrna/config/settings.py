@@ -69,6 +69,19 @@ class RetrainSettings:
     schedule: Any
     selection_steps: int
     baseline: bool
+    certified: bool
+
+
+@dataclass
+class CertifiedSettings:
+    """Certified training of the retrained network; all else is as for its adversarial training, without drop-path."""
+
+    objective: Any
+    epochs: int
+    batch_size: int
+    gradient_clip: float
+    optimizer: Any
+    schedule: Any
 
 
 @dataclass
@@ -122,6 +135,7 @@ class Settings:
     objective: Any
     search: SearchSettings
     retrain: RetrainSettings
+    certified: CertifiedSettings
     evaluate: EvaluateSettings
     logger: Any
     trainer: TrainerSettings

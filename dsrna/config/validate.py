@@ -81,6 +81,7 @@ def validate(settings: Settings) -> None:
     for where, optimizer, schedule in (
         ("search.weights", settings.search.weights_optimizer, settings.search.weights_schedule),
         ("retrain", settings.retrain.optimizer, settings.retrain.schedule),
+        ("certified", settings.certified.optimizer, settings.certified.schedule),
     ):
         joint = "_" if where == "search.weights" else "."
         attempt(lambda o=optimizer, w=where, j=joint: check_part(o, f"{w}{j}optimizer", "params"))  # type: ignore[misc]
@@ -106,6 +107,8 @@ def check_schedule(node: Any, where: str) -> None:
 def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], object]], None]) -> None:
     threat = threat_of(settings)
     attempt(lambda: build_part(settings.objective, "objective", threat=threat))
+    if settings.retrain.certified:  # it may need a package
+        attempt(lambda: build_part(settings.certified.objective, "certified.objective", threat=threat))
     attempt(lambda: eps_curve(settings))
     attempt(lambda: verification(settings))
     for name, node in settings.evaluate.attacks.items():

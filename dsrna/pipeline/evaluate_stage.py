@@ -21,7 +21,7 @@ from dsrna.verification import Verification, verify
 
 log = logging.getLogger("dsrna")
 
-NETWORKS = ("retrain", "baseline")
+NETWORKS = ("retrain", "certified", "baseline")
 
 
 def evaluate(job: Job) -> None:

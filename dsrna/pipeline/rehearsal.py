@@ -86,13 +86,15 @@ def _rehearse_retraining(settings: Settings, splits: Splits, genotype: Genotype)
     retrain, limits = settings.retrain, settings.trainer.limits
     with located("retrain"), torch.device("meta"):
         build_network(describe(settings, splits, genotype))
-    build_schedule(
-        retrain.schedule,
-        "retrain.schedule",
-        _rehearse_optimizer(retrain.optimizer, "retrain.optimizer"),
-        epochs=at_most(retrain.epochs, limits.epochs),
-        steps_per_epoch=max(1, len(splits.train) // at_most(retrain.batch_size, limits.batch_size)),
-    )
+    for where, training in {"retrain": retrain, "certified": settings.certified}.items():
+        if where == "retrain" or retrain.certified:
+            build_schedule(
+                training.schedule,
+                f"{where}.schedule",
+                _rehearse_optimizer(training.optimizer, f"{where}.optimizer"),
+                epochs=at_most(training.epochs, limits.epochs),
+                steps_per_epoch=max(1, len(splits.train) // at_most(training.batch_size, limits.batch_size)),
+            )
 
 
 def _rehearse_optimizer(node: dict[str, Any], where: str) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""Stage 2: retrain the derived network from scratch; and, to compare with, the same network without adversary."""
+"""Stage 2: retrain the derived network from scratch; and, to compare with, on certified bounds or without adversary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from dsrna.attacks.pgd import PGD
 from dsrna.config.parts import build_part
-from dsrna.config.settings import Settings
+from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.data.loader import BatchLoader
 from dsrna.data.splits import Splits
 from dsrna.functional.seeding import derive_seed
@@ -31,12 +31,19 @@ log = logging.getLogger("dsrna")
 def retrain(job: Job) -> None:
     """Trains the genotype on the chosen objective and writes ``retrain/best.ckpt``."""
     objective = build_part(job.settings.objective, "objective", threat=job.threat)
-    _train(job, "retrain", objective, robust_first=not isinstance(objective, Standard))
+    _train(job, "retrain", objective, job.settings.retrain, job.settings.retrain.drop_path)
+
+
+def certified(job: Job) -> None:
+    """Trains the same network, sizes and batches on certified bounds and writes ``certified/best.ckpt``."""
+    settings = job.settings.certified
+    objective = build_part(settings.objective, "certified.objective", threat=job.threat)
+    _train(job, "certified", objective, settings, drop_path=0.0)
 
 
 def baseline(job: Job) -> None:
     """Trains the same network from the same start without adversary and writes ``baseline/best.ckpt``."""
-    _train(job, "baseline", Standard(), robust_first=False)
+    _train(job, "baseline", Standard(), job.settings.retrain, job.settings.retrain.drop_path)
 
 
 def describe(settings: Settings, splits: Splits, genotype: Genotype) -> NetworkDescription:
@@ -57,10 +64,13 @@ def describe(settings: Settings, splits: Splits, genotype: Genotype) -> NetworkD
     )
 
 
-def _train(job: Job, stage: str, objective: Objective, robust_first: bool) -> None:
+def _train(
+    job: Job, stage: str, objective: Objective, training: RetrainSettings | CertifiedSettings, drop_path: float
+) -> None:
     settings, retrain, limits = job.settings, job.settings.retrain, job.settings.trainer.limits
+    where = "certified" if stage == "certified" else "retrain"
     splits = job.splits
-    epochs, batch_size = at_most(retrain.epochs, limits.epochs), at_most(retrain.batch_size, limits.batch_size)
+    epochs, batch_size = at_most(training.epochs, limits.epochs), at_most(training.batch_size, limits.batch_size)
     train = BatchLoader(
         splits.train,
         min(batch_size, len(splits.train)),
@@ -71,15 +81,16 @@ def _train(job: Job, stage: str, objective: Objective, robust_first: bool) -> No
         drop_last=True,
     )
     validation = BatchLoader(splits.validation, batch_size, seed=settings.seed, purpose="selection", shuffle=False)
-    # The same seed for both: the baseline starts from the same weights and sees the same batches.
+    # The same seed for all: the baseline starts from the same weights and sees the same batches.
     seed_all(derive_seed(settings.seed, "retrain"))
     description = describe(settings, splits, genotype_codec.load(job.folder.genotype_json))
     network = build_network(description)
+    objective.initialise(network)
 
     def optimizer(weights: list[nn.Parameter]) -> tuple[Any, Any]:
-        made = build_optimizer(retrain.optimizer, "retrain.optimizer", weights)
-        schedule = build_schedule(retrain.schedule, "retrain.schedule", made, epochs=epochs, steps_per_epoch=len(train))
-        return made, schedule
+        made = build_optimizer(training.optimizer, f"{where}.optimizer", weights)
+        steps = len(train)
+        return made, build_schedule(training.schedule, f"{where}.schedule", made, epochs=epochs, steps_per_epoch=steps)
 
     def keep(weights: dict[str, torch.Tensor], numbers: dict[str, float]) -> None:
         save_network(job.folder.best_checkpoint(stage), description, weights, objective.title, numbers)
@@ -88,17 +99,17 @@ def _train(job: Job, stage: str, objective: Objective, robust_first: bool) -> No
         network,
         objective=objective,
         selection_attack=PGD(job.threat.norm, job.threat.eps, steps=retrain.selection_steps),
-        robust_first=robust_first,
-        drop_path=retrain.drop_path,
+        robust_first=not isinstance(objective, Standard),
+        drop_path=drop_path,
         ema_decay=retrain.ema_decay,
-        gradient_clip=retrain.gradient_clip,
+        gradient_clip=training.gradient_clip,
         make_optimizer=optimizer,
         on_best=keep,
         stage=stage,
         seed=settings.seed,
         fingerprint=job.fingerprint,
         epochs=epochs,
-        schedule_interval=interval_of(retrain.schedule),
+        schedule_interval=interval_of(training.schedule),
     )
     log.info(
         "%s: %s, %s, %d epochs, %.3f M parameters",

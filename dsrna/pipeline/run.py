@@ -21,7 +21,7 @@ from dsrna.pipeline.inputs import Inputs, read_inputs
 from dsrna.pipeline.job import Job, load_splits
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.rehearsal import rehearse
-from dsrna.pipeline.retrain_stage import baseline, retrain
+from dsrna.pipeline.retrain_stage import baseline, certified, retrain
 from dsrna.pipeline.search_stage import search
 from dsrna.pipeline.summary import result_rows, show_result
 from dsrna.report import write_report
@@ -85,10 +85,11 @@ def run(request: Request) -> float | None:
 
 
 def plan(request: Request) -> dict[str, Callable[[Job], Any]]:
-    """The stages in order; the baseline goes with the retrain stage."""
+    """The stages in order; the baseline and the certified training go with the retrain stage."""
     known: dict[str, Callable[[Job], Any]] = {
         "search": search,
         "retrain": retrain,
+        "certified": certified,
         "baseline": baseline,
         "evaluate": evaluate,
         "report": report,
@@ -96,6 +97,8 @@ def plan(request: Request) -> dict[str, Callable[[Job], Any]]:
     wanted = set(request.settings.stages)
     if "retrain" in wanted and request.settings.retrain.baseline and not _is_standard(request):
         wanted.add("baseline")
+    if "retrain" in wanted and request.settings.retrain.certified:
+        wanted.add("certified")
     return {name: stage for name, stage in known.items() if name in wanted}
 
 

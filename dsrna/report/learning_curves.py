@@ -6,13 +6,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dsrna.report.run_data import RunData
-from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, add_legend, new_figure, percent_axis, tidy, whole_epochs
+from dsrna.report.style import (
+    ADVERSARIAL,
+    CERTIFIED,
+    CLEAN,
+    INK,
+    MUTED,
+    add_legend,
+    new_figure,
+    percent_axis,
+    tidy,
+    whole_epochs,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAINED = {"retrain": "retrained network", "baseline": "standard training"}
+TRAINED = {"retrain": "retrained network", "certified": "certified training", "baseline": "standard training"}
 
 
 def draw_search_curves(data: RunData) -> Figure | None:
@@ -57,6 +68,7 @@ def draw_training_curves(data: RunData) -> Figure | None:
             ("val/acc", CLEAN, "clean, validation"),
             ("train/acc_adv", ADVERSARIAL, "adversarial, training"),
             ("val/acc_adv", ADVERSARIAL, "adversarial, validation"),
+            ("val/acc_certified", CERTIFIED, "certified, validation"),
         ):
             _plot(accuracy, data.curve(f"{stage}/{key}"), colour, dashed=key.startswith("train"), label=label)
         tidy(accuracy, title=f"{title}: accuracy", x="epoch")
@@ -77,14 +89,17 @@ def draw_training_curves(data: RunData) -> Figure | None:
 def best_epoch(data: RunData, stage: str) -> int | None:
     """The epoch whose weights are kept; None where validation accuracy was not logged.
 
-    The one with the highest robust accuracy on the validation split, for a network trained without adversary the one
-    with the highest clean accuracy; the other accuracy, then the later epoch, decide between equals.
+    The one with the highest certified accuracy on the validation split where that was logged, else robust accuracy, for
+    a network trained without adversary clean accuracy; the other accuracies, then the later epoch, decide between equals.
     """
-    clean = dict(zip(*data.curve(f"{stage}/val/acc"), strict=True))
-    robust = dict(zip(*data.curve(f"{stage}/val/acc_adv"), strict=True))
-    trained_adversarially = bool(data.curve(f"{stage}/train/acc_adv")[0])
-    first, second = (robust, clean) if trained_adversarially and robust else (clean, robust)
-    return max(first, key=lambda epoch: (first[epoch], second.get(epoch, 0.0), epoch), default=None)
+    order = ["val/acc_adv", "val/acc"] if data.curve(f"{stage}/train/acc_adv")[0] else ["val/acc", "val/acc_adv"]
+    if data.curve(f"{stage}/val/acc_certified")[0]:
+        order = ["val/acc_certified", "val/acc_adv", "val/acc"]
+    curves = [dict(zip(*data.curve(f"{stage}/{name}"), strict=True)) for name in order]
+    curves = [curve for curve in curves if curve]
+    if not curves:
+        return None
+    return max(curves[0], key=lambda epoch: (*(curve.get(epoch, 0.0) for curve in curves), epoch))
 
 
 def _plot(axes: Axes, curve: tuple[Sequence[int], Sequence[float]], colour: str, *, dashed: bool, label: str) -> None:

@@ -17,7 +17,7 @@ RULE = "#d9dee3"
 CLEAN = "#0072b2"
 ADVERSARIAL = "#d1495b"
 CERTIFIED = "#00795c"
-NETWORK_COLOURS = {"retrain": "#0072b2", "baseline": "#d55e00"}
+NETWORK_COLOURS = {"retrain": "#0072b2", "certified": "#009e73", "baseline": "#d55e00"}
 
 # Distinguishable with the common colour blindnesses; convolutions of one family share a hue.
 OPERATION_COLOURS = {

@@ -26,6 +26,8 @@ SMALL = [
     "retrain.drop_path=0.2",
     "retrain.ema_decay=0.9",
     "retrain.baseline=false",
+    "retrain.certified=true",
+    "certified.batch_size=16",
     "evaluate.batch_size=10",
     "evaluate.eps_curve=[0.05,0.1]",
     "evaluate=certified",
@@ -103,6 +105,7 @@ MOMENTS = {
     "in the first epoch of the search": ("search", steps_taken("search", 1)),
     "in a later epoch of the search": ("search", steps_taken("search", 6)),
     "in the retrain stage": ("retrain", steps_taken("retrain", 2)),
+    "in the certified training": ("certified", steps_taken("certified", 6)),
     "in the evaluation": ("evaluate", images_evaluated(2)),
     "in the verification": ("evaluate", verified),
 }

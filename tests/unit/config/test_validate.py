@@ -41,6 +41,8 @@ EDGES = {
     "trainer.limits.epochs": ([None, 1], [0]),
     "data.validation_fraction": ([0.01, 0.99], [0.0, 1.0, float("nan")]),
     "retrain.ema_decay": ([0.0, 0.999], [1.0, -0.1]),
+    "certified.epochs": ([1], [0]),
+    "certified.gradient_clip": ([0.0], [-1.0]),
     "search.gradient_clip": ([0.0], [-1.0]),
     "search.entropy_weight": ([-1.0, 0.0], [float("nan"), float("inf")]),
     "metric.weight": ([0, 0.01], [-1, "a", None, float("inf"), True]),

@@ -153,6 +153,51 @@ def test_which_weights_are_kept(retrain_stage, tmp_path, robust_first, clean, ro
     assert all(torch.equal(last["state"][name], value) for name, value in weights[kept[-1]].items())
 
 
+class Provable(Standard):
+    """Says how far it was told the training is; certifies all images in the second epoch and none in the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def advance(self, progress):
+        self.told.append(progress)
+
+    def result(self, *arguments):
+        return super().result(*arguments)._replace(numbers={"progress": self.told[-1]})
+
+    def certified(self, model, x, y):
+        return torch.full(y.shape, 1 / 3 <= self.told[-1] < 2 / 3)
+
+
+def test_certified_accuracy_decides_where_there_is_one(retrain_stage, tmp_path):
+    stage = retrain_stage(tmp_path, objective=Provable(), robust_first=False)
+    stage.run()
+    assert stage.best[-1]["numbers"]["epoch"] == 1
+    assert stage.best[-1]["numbers"]["val/acc_certified"] == 1
+    records = stage.folder.read_metrics()
+    assert [record["retrain/val/acc_certified"] for record in records] == [0, 1, 0]
+    assert records[0]["retrain/train/progress"] == pytest.approx((0 + 1 + 2) / 9 / 3)
+
+
+def test_progress_goes_on_when_resumed(retrain_stage, tmp_path):
+    objective = Provable()
+    stage = retrain_stage(tmp_path, objective=objective)
+    step = stage.module.training_step
+
+    def training_step(batch, batch_idx):
+        if stage.module.global_step == 4:
+            raise RuntimeError
+        step(batch, batch_idx)
+
+    stage.module.training_step = training_step
+    with pytest.raises(RuntimeError):
+        stage.run(minutes=1e-9)
+    again = retrain_stage(tmp_path, objective=objective)
+    again.run()
+    assert objective.told == pytest.approx([step / 9 for step in range(9)])
+
+
 def test_a_resumed_stage_remembers_the_best_so_far(retrain_stage, tmp_path):
     def build():
         stage = retrain_stage(tmp_path)
