@@ -28,7 +28,8 @@ class RunFolder:
     """One run's folder, the only hand-over between stages.
 
     ``RunFolder(path)`` only names files; use :meth:`create` to start a run and :meth:`open` to read one.
-    A stage (``"search"``, ``"retrain"``, ``"certified"``, ``"baseline"``) keeps its checkpoints in the sub-folder of its name.
+    A stage (``"search"``, ``"retrain"``, ``"certified"``, ``"baseline"``) keeps its checkpoints in the sub-folder of
+    its name.
     """
 
     path: Path

@@ -74,7 +74,7 @@ class Certified(Objective):
         ramp_end: float = 0.6,
         ramp_shape: Shape = "smooth",
         kappa_start: float = 0.0,
-        kappa_end: float = 0.5,
+        kappa_end: float = 0.9,
         beta_start: float = 1.0,
         beta_end: float = 0.0,
         start_noise: float | None = 0.03,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dsrna.config.parts import build_part, located
-from dsrna.config.settings import Settings
+from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.config.validate import threat_of, verification
 from dsrna.data.splits import Splits, search_halves
 from dsrna.errors import ConfigError
@@ -86,15 +86,17 @@ def _rehearse_retraining(settings: Settings, splits: Splits, genotype: Genotype)
     retrain, limits = settings.retrain, settings.trainer.limits
     with located("retrain"), torch.device("meta"):
         build_network(describe(settings, splits, genotype))
-    for where, training in {"retrain": retrain, "certified": settings.certified}.items():
-        if where == "retrain" or retrain.certified:
-            build_schedule(
-                training.schedule,
-                f"{where}.schedule",
-                _rehearse_optimizer(training.optimizer, f"{where}.optimizer"),
-                epochs=at_most(training.epochs, limits.epochs),
-                steps_per_epoch=max(1, len(splits.train) // at_most(training.batch_size, limits.batch_size)),
-            )
+    trainings: dict[str, RetrainSettings | CertifiedSettings] = {"retrain": retrain}
+    if retrain.certified:
+        trainings["certified"] = settings.certified
+    for where, training in trainings.items():
+        build_schedule(
+            training.schedule,
+            f"{where}.schedule",
+            _rehearse_optimizer(training.optimizer, f"{where}.optimizer"),
+            epochs=at_most(training.epochs, limits.epochs),
+            steps_per_epoch=max(1, len(splits.train) // at_most(training.batch_size, limits.batch_size)),
+        )
 
 
 def _rehearse_optimizer(node: dict[str, Any], where: str) -> torch.optim.Optimizer:

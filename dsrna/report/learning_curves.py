@@ -89,8 +89,8 @@ def draw_training_curves(data: RunData) -> Figure | None:
 def best_epoch(data: RunData, stage: str) -> int | None:
     """The epoch whose weights are kept; None where validation accuracy was not logged.
 
-    The one with the highest certified accuracy on the validation split where that was logged, else robust accuracy, for
-    a network trained without adversary clean accuracy; the other accuracies, then the later epoch, decide between equals.
+    The one with the highest certified accuracy on the validation split where that was logged, else robust accuracy,
+    and for a network trained without adversary clean accuracy; the others, then the later epoch, decide between equals.
     """
     order = ["val/acc_adv", "val/acc"] if data.curve(f"{stage}/train/acc_adv")[0] else ["val/acc", "val/acc_adv"]
     if data.curve(f"{stage}/val/acc_certified")[0]:

@@ -44,6 +44,7 @@ def test_a_full_size_job_is_rehearsed_without_memory_and_without_a_draw():
         (["search.weights_optimizer.lr=-1"], ["search"], r"learning rate.*\(conf: search\.weights_optimizer\)"),
         (["search.alphas_optimizer.lr=-1"], ["search"], r"learning rate.*\(conf: search\.alphas_optimizer\)"),
         (["retrain.schedule.total_steps=3"], ["retrain"], r"write `auto`.*\(conf: retrain\.schedule\.total_steps\)"),
+        (["retrain.certified=true", "certified.optimizer.lr=-1"], ["retrain"], r"\(conf: certified\.optimizer\)"),
     ],
 )
 def test_a_stage_is_rehearsed_only_where_it_will_run(overrides, stages, says):
