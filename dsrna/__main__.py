@@ -1,4 +1,4 @@
-"""Small commands: ``python -m dsrna doctor | list [GROUP] | show [OVERRIDES] | report RUN_FOLDER``."""
+"""Small commands: ``python -m dsrna doctor | list [GROUP] | show [OVERRIDES] | report FOLDER | export from=FOLDER``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     showing.add_argument("overrides", nargs="*", help="as for dsrna.search, e.g. +experiment=cifar10_jacobian")
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
     reporting.add_argument("folder", type=Path)
+    exporting = commands.add_parser("export", help="a trained network as ONNX and a VNN-LIB property an image")
+    exporting.add_argument("overrides", nargs="+", help="as for dsrna.evaluate: from=RUN_FOLDER or from=best.ckpt, …")
+    exporting.add_argument("--network", help="retrain, certified or baseline; the first there is when left out")
+    exporting.add_argument("--images", type=int, default=10, help="the first ones of the test split (default: 10)")
+    exporting.add_argument("--timeout", type=float, default=300, help="seconds an image, for instances.csv")
+    exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
+    exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "doctor":
@@ -32,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
             show_list(chosen.group)
         elif chosen.command == "show":
             show_config(chosen.overrides)
+        elif chosen.command == "export":
+            export_network(chosen)
         else:
             draw_report(chosen.folder)
     except DsrnaError as error:
@@ -95,6 +104,16 @@ def draw_report(folder: Path) -> None:
 
     write_report(folder)
     show_result(RunFolder.open(folder))
+
+
+def export_network(chosen: argparse.Namespace) -> None:
+    """Writes the files of :func:`dsrna.pipeline.export.export` and says where they are."""
+    from dsrna.pipeline.export import export
+
+    folder, what = export(
+        chosen.overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, lowered=not chosen.as_is
+    )
+    Console().print(f"{what}: {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

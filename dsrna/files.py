@@ -29,9 +29,14 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         part.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, payload: bytes) -> None:
+    """Writes ``payload``, atomically."""
+    write_atomically(path, lambda file: _write_all(file, payload))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes ``text`` as UTF-8, atomically."""
-    write_atomically(path, lambda file: _write_all(file, text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

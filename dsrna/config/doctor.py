@@ -26,10 +26,12 @@ PACKAGES = {
     "matplotlib": "pictures and report",
     "wandb": "logger=wandb",
     "tensorboard": "logger=tensorboard",
+    "onnxruntime": "python -m dsrna export (with onnx and onnxscript)",
     "auto-lirpa": "the bound engines auto_lirpa_*, to compare ours with",
 }
 INSTALL = {
     "tensorboard": "pip install 'dsrna[tensorboard]'",
+    "onnxruntime": "pip install 'dsrna[export]'",
     "auto-lirpa": "pip install --no-deps auto-lirpa==0.3 appdirs",
 }
 MODULES = {

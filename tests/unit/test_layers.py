@@ -13,7 +13,7 @@ LEVELS = {
     1: ("nn",),
     2: ("spaces",),
     3: ("metrics", "attacks", "data", "bounds", "benchmarks"),
-    4: ("strategies", "objectives", "evaluation", "verification"),
+    4: ("strategies", "objectives", "evaluation", "verification", "export"),
     5: ("training", "report"),
     6: ("config", "pipeline", "search", "retrain", "evaluate", "__main__"),
 }
@@ -28,6 +28,7 @@ ONLY_IN = {
     "foolbox": {"evaluation"},
     "pyautoattack": {"evaluation"},
     "auto_LiRPA": {"bounds"},
+    "onnxruntime": {"export"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

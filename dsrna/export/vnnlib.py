@@ -1,0 +1,114 @@
+"""Robustness properties as VNN-LIB 1.0 text, written and read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from dsrna.errors import DataError
+from dsrna.export.robustness_property import RobustnessProperty
+
+Expression = str | list[Any]
+
+
+def to_vnnlib(claim: RobustnessProperty, comment: str = "") -> str:
+    """The property in VNN-LIB 1.0, as VNN-COMP uses it: satisfiable exactly where the image isn't robust.
+
+    Inputs are X_0, X_1, …, outputs (logits) Y_0, Y_1, …
+
+    Args:
+        claim: the property.
+        comment: first lines of the file.
+    """
+    inputs, outputs, label = range(len(claim.lower)), range(claim.classes), claim.label
+    lines = [f"; {line}" for line in comment.splitlines()]
+    lines += [f"(declare-const X_{index} Real)" for index in inputs]
+    lines += [f"(declare-const Y_{index} Real)" for index in outputs]
+    for index, lower, upper in zip(inputs, claim.lower, claim.upper, strict=True):
+        lines += [f"(assert (>= X_{index} {lower:f}))", f"(assert (<= X_{index} {upper:f}))"]
+    others = " ".join(f"(and (>= Y_{other} Y_{label}))" for other in outputs if other != label)
+    return "\n".join([*lines, f"(assert (or {others}))", ""])
+
+
+def from_vnnlib(text: str) -> RobustnessProperty:
+    """The property in a text, which may be written in other ways than :func:`to_vnnlib` does.
+
+    Args:
+        text: VNN-LIB with one lower and one upper bound for every input, and one assertion about the outputs, that
+            some Y_j >= Y_y or Y_y <= Y_j.
+
+    Raises:
+        DataError: it isn't such a text; the message names the place.
+    """
+    declared: set[str] = set()
+    ends: dict[str, dict[str, Decimal]] = {">=": {}, "<=": {}}
+    rivals: list[tuple[str, str]] = []
+    for statement in _statements(text):
+        match statement:
+            case ["declare-const", str(name), "Real"] if name not in declared:
+                declared.add(name)
+            case ["assert", [">=" | "<=" as sign, str(name), str(number)]] if name.startswith("X_"):
+                if name in ends[sign]:
+                    raise DataError(f"Expected one bound {sign} of {name}, got a second one: {_written(statement)}.")
+                ends[sign][name] = _number(number)
+            case ["assert", ["or", *choices]] if not rivals:
+                rivals = [_rival(choice) for choice in choices]
+            case ["assert", condition] if not rivals:
+                rivals = [_rival(condition)]
+            case _:
+                raise DataError(f"Expected a robustness property in VNN-LIB, got {_written(statement)}.")
+    inputs = [f"X_{index}" for index in range(sum(name.startswith("X_") for name in declared))]
+    outputs = [f"Y_{index}" for index in range(len(declared) - len(inputs))]
+    labels = {label for _, label in rivals}
+    if declared != {*inputs, *outputs} or any(bounds.keys() != set(inputs) for bounds in ends.values()):
+        raise DataError("Expected inputs X_0, X_1, …, each with both bounds, and outputs Y_0, Y_1, … in VNN-LIB.")
+    if len(labels) != 1 or sorted(other for other, _ in rivals) != sorted(set(outputs) - labels) or not outputs:
+        raise DataError(
+            "Expected the rivals of one class, all others, each once, in VNN-LIB's assertion about outputs."
+        )
+    lower, upper = (tuple(ends[sign][name] for name in inputs) for sign in (">=", "<="))
+    return RobustnessProperty(lower, upper, int(labels.pop()[2:]), len(outputs))
+
+
+def _rival(condition: Expression) -> tuple[str, str]:
+    """(Y_j, Y_y) of the condition Y_j >= Y_y."""
+    match condition:
+        case ["and", inner]:
+            return _rival(inner)
+        case [">=", str(rival), str(label)] | ["<=", str(label), str(rival)] if rival[:2] == label[:2] == "Y_":
+            return rival, label
+    raise DataError(f"Expected (>= Y_j Y_y) in VNN-LIB, got {_written(condition)}.")
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise DataError(f"Expected a number in VNN-LIB, got {text}.") from None
+
+
+def _statements(text: str) -> Iterator[Expression]:
+    """The s-expressions of a text without comments."""
+    open_lists: list[list[Any]] = []
+    for token in re.findall(r"[()]|[^\s()]+", re.sub(r";[^\n]*", "", text)):
+        if token == "(":
+            open_lists.append([])
+            continue
+        if token == ")" and open_lists:
+            done: Expression = open_lists.pop()
+        elif token != ")" and open_lists:
+            done = token
+        else:
+            raise DataError(f"Expected a statement in parentheses in VNN-LIB, got {token!r}.")
+        if open_lists:
+            open_lists[-1].append(done)
+        else:
+            yield done
+    if open_lists:
+        raise DataError(f"Expected VNN-LIB that is whole, got a text that ends inside {_written(open_lists[0])}.")
+
+
+def _written(expression: Expression) -> str:
+    return expression if isinstance(expression, str) else f"({' '.join(map(_written, expression))})"
