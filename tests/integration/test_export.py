@@ -1,0 +1,72 @@
+"""``python -m dsrna export``: what it writes is the network and the property that were asked for."""
+
+from decimal import Decimal
+
+import pytest
+import torch
+
+from dsrna.__main__ import main
+from dsrna.config.compose import compose, settings_from
+from dsrna.export import onnx_file
+from dsrna.export.vnnlib import from_vnnlib
+from dsrna.pipeline.job import load_splits
+from dsrna.pipeline.retrain_stage import describe
+from dsrna.pipeline.trained_network import build_network, save_network
+from dsrna.spaces.darts.published import published
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+SETTINGS = ["retrain.cells=1", "retrain.channels=2", "data.test_limit=40"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network for digits, with running statistics of its own, as a checkpoint."""
+    settings = settings_from(compose("evaluate", SETTINGS))
+    splits = load_splits(settings)
+    torch.manual_seed(0)
+    description = describe(settings, splits, published("DARTS_V1"))
+    network = build_network(description)
+    network(splits.train.batch(torch.arange(64))[0])
+    path = tmp_path_factory.mktemp("trained") / "best.ckpt"
+    save_network(path, description, network.state_dict(), "standard training", {})
+    return path, network.eval(), splits.test.batch(torch.arange(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [[], ["--as-is"]], ids=["lowered", "as it is"])
+def test_network_and_properties(checkpoint, form, tmp_path, capsys):
+    path, network, (x, y) = checkpoint
+    arguments = [f"from={path}", *SETTINGS, "threat.eps=0.25", "--images", "3", "--timeout", "60"]
+    assert main(["export", *arguments, "--out", str(tmp_path / "out"), *form]) == 0
+    assert "3 images of scikit-learn digits" in capsys.readouterr().out
+    folder = tmp_path / "out"
+    names = [f"image_0000{index}.vnnlib" for index in range(3)]
+    assert sorted(file.name for file in folder.iterdir()) == [*names, "instances.csv", "network.onnx"]
+    assert (folder / "instances.csv").read_text() == "".join(f"network.onnx,{name},60\n" for name in names)
+    torch.testing.assert_close(onnx_file.onnx_logits(folder / "network.onnx", x), network(x).detach())
+    for image, label, name in zip(x, y.tolist(), names, strict=True):
+        claim = from_vnnlib((folder / name).read_text())
+        assert (claim.label, claim.classes) == (label, 10)
+        pixels = [Decimal(value) for value in image.flatten().tolist()]
+        for pixel, lower, upper in zip(pixels, claim.lower, claim.upper, strict=True):
+            assert 0 <= max(pixel - Decimal("0.25"), Decimal(0)) - lower < Decimal("1e-18")
+            assert 0 <= upper - min(pixel + Decimal("0.25"), Decimal(1)) < Decimal("1e-18")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["threat=l2"], "l_inf"),
+        (["--images", "0"], "--images"),
+        (["--network", "certfied"], "retrain"),
+        (["threat.eps=2"], "threat.eps"),
+        (["from=nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_message_and_status_2(checkpoint, arguments, says, tmp_path, capsys):
+    source = [] if "from=nowhere" in arguments else [f"from={checkpoint[0]}"]
+    assert main(["export", *source, *SETTINGS, *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

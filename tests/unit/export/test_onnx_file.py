@@ -1,0 +1,55 @@
+"""ONNX files compute what the network computes, or aren't written."""
+
+import pytest
+import torch
+from torch import nn
+
+from dsrna.errors import MissingPartError, UnsupportedError
+from dsrna.export import onnx_file
+from dsrna.export.onnx_file import onnx_logits, require_onnx, write_onnx
+from dsrna.nn.operations import OPERATIONS
+
+needs_onnx = pytest.mark.skipif(
+    any(onnx_file.util.find_spec(name) is None for name in onnx_file.PACKAGES), reason="needs dsrna[export]"
+)
+
+
+def network(*operations):
+    """In training mode, with running statistics of its own; dropout would change the logits if it were on."""
+    torch.manual_seed(0)
+    parts = [OPERATIONS[name](4, 4, 1, True) for name in operations]
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), *parts, nn.Dropout(), nn.Flatten(), nn.Linear(64, 3))
+    for _ in range(3):
+        model(torch.rand(8, 1, 6, 6))
+    return model
+
+
+def images():
+    return torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_onnxruntime_gives_the_networks_logits_in_evaluation_mode(tmp_path):
+    model = network("avg_pool_3x3", "max_pool_3x3", "sep_conv_3x3", "dil_conv_5x5")
+    write_onnx(tmp_path / "a.onnx", model, images())
+    assert all(module.training for module in model.modules())
+    other = torch.rand(5, 1, 6, 6)
+    torch.testing.assert_close(onnx_logits(tmp_path / "a.onnx", other), model.eval()(other).detach())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"], "weights are inside"
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
+    right = onnx_file._run
+    monkeypatch.setattr(onnx_file, "_run", lambda model, x: right(model, x) + 0.01)
+    with pytest.raises(UnsupportedError, match=r"difference of 0\.01"):
+        write_onnx(tmp_path / "a.onnx", network(), images())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_packages_are_named_with_the_command(monkeypatch):
+    monkeypatch.setattr(onnx_file.util, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    with pytest.raises(MissingPartError, match=r"needs onnxruntime, .*pip install 'dsrna\[export\]'"):
+        require_onnx()
