@@ -56,10 +56,11 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
 def key_of(override: str) -> str:
     """The key that an override sets.
 
-    >>> key_of("+experiment=digits_pcdarts")
-    'experiment'
+    >>> key_of("+experiment=digits_pcdarts"), key_of("objective@certified.objective=crown_ibp")
+    ('experiment', 'certified.objective')
     """
-    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+    group, _, package = override.partition("=")[0].lstrip("+~").partition("@")
+    return package if package and not package.startswith("_") else group
 
 
 def settings_from(config: DictConfig) -> Settings:

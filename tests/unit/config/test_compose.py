@@ -46,7 +46,7 @@ def test_composing_leaves_hydra_as_it_was():
 
 @pytest.mark.parametrize(
     ("override", "key"),
-    [("seed=1", "seed"), ("+a.b=1", "a.b"), ("++a=b=c", "a"), ("~metric", "metric"), ("data@other=x", "data")],
+    [("seed=1", "seed"), ("+a.b=1", "a.b"), ("++a=b=c", "a"), ("~metric", "metric"), ("data@other=x", "other")],
 )
 def test_key_of_an_override(override, key):
     assert key_of(override) == key

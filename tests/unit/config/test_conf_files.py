@@ -50,6 +50,13 @@ def test_a_part_chosen_on_the_command_line_wins_over_the_experiment(experiment, 
     assert {name: config[group][name] for name in own} == own
 
 
+def test_the_two_objectives_are_chosen_apart():
+    chosen = ["objective=trades", "objective@certified.objective=crown_ibp", "retrain.certified=true"]
+    settings = settings_of("search", "+experiment=digits_certified", *chosen)
+    assert settings.objective["_target_"].endswith("Trades")
+    assert (settings.certified.objective["engine"], settings.certified.objective["beta_end"]) == ("crown_ibp", 0.0)
+
+
 def test_the_headline_experiment_is_the_papers():
     """Hosseini et al., CVPR 2021, section 4.1, as far as the paper says; PC-DARTS's warm-up."""
     settings = settings_of("search", "+experiment=cifar10_jacobian")

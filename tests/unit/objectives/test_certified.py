@@ -121,6 +121,17 @@ def test_crown_ibp_training_mixes_the_bounds_of_both_engines():
         torch.testing.assert_close(objective(model, x, y).loss, expected)
 
 
+def test_crown_ibp_bounds_follow_the_statistics_of_every_batch():
+    def fresh():
+        return Certified(THREAT, "crown_ibp", ramp_begin=0, ramp_end=1, kappa_start=1, kappa_end=1, eps_start=0.05)
+
+    (x, y), model, objective = batch(), network(), fresh()
+    for share in (1.0, 0.5, 0.2):
+        losses = [each(model, share * x, y).loss for each in (objective, fresh())]
+        torch.testing.assert_close(*losses)
+        torch.testing.assert_close(*(torch.autograd.grad(loss, list(model.parameters())[1:]) for loss in losses))
+
+
 def test_eps_and_kappa_grow_and_are_logged():
     (x, y), model = batch(), network()
     objective = Certified(THREAT, ramp_begin=0.2, ramp_end=0.6, ramp_shape="linear", kappa_end=0.5)
