@@ -12,6 +12,7 @@ Run: ``python experiments/known_certified/measure.py certified --data FOLDER --n
 from __future__ import annotations
 
 import argparse
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the result to this JSON file")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     images = test_images(given.data, given.images)
     if given.what == "certified":
         work = given.work / f"{given.images}_images"
