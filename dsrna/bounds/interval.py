@@ -42,7 +42,8 @@ class Interval(AbstractTensor):
 
     - linear and convolution: centre W c + b, radius |W| r; at the first such layer of an l_2 ball also eps * ||w||_2
       for each row w, whichever is tighter; BatchNorm with running statistics: c * s + t, r * |s|;
-    - ReLU, max and average pooling are monotone: applied to both ends;
+    - ReLU, max and average pooling are monotone: applied to both ends. The radius never comes out of the difference of
+      two ends, so that it keeps its digits where it is far smaller than the rounding of the centre;
     - sums, concatenation, zero padding, slices: to centre and radius. A product with operation weights w has the
       radius |w| r, whose derivative at w = 0 is taken from the right, as operation weights are never negative.
 
@@ -77,7 +78,8 @@ class Interval(AbstractTensor):
         """
         radii = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
         reach = _per_image(radii, x)
-        box = cls._between((x - reach).clamp(min=0), (x + reach).clamp(max=1))
+        below, above = torch.minimum(reach, x), torch.minimum(reach, 1 - x)
+        box = cls(x + (above - below) / 2, (above + below) / 2)
         if norm == "l2":
             box._ellipsoid = _Ellipsoid(x, torch.ones_like(x[:1]), radii)
         return box
@@ -148,7 +150,9 @@ class Interval(AbstractTensor):
         return self * scale.view(channels) + shift.view(channels)
 
     def relu(self, inplace: bool = False) -> Self:
-        output = self._monotone(F.relu)
+        lower = self.lower
+        half, positive = F.relu(self.upper) / 2, lower >= 0
+        output = type(self)(half + F.relu(lower) / 2, torch.where(positive, self.radius, half))
         if inplace:  # whoever else holds this interval must see the change, as with a tensor
             self.centre, self.radius, self._ellipsoid, self._head = output.centre, output.radius, None, None
         return output
@@ -164,9 +168,21 @@ class Interval(AbstractTensor):
     ) -> Self:
         if return_indices:
             self._refuse("the indices of a max pooling")
-        return self._monotone(
-            lambda values: F.max_pool2d(values, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
-        )
+
+        def places(values: Tensor) -> tuple[torch.Size, Tensor]:
+            pooled, indices = F.max_pool2d(
+                values, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode, return_indices=True
+            )
+            return pooled.shape, indices.flatten(2)
+
+        shape, above = places(self.upper)
+        _, below = places(self.lower)
+        centre, radius = self.centre.flatten(2), self.radius.flatten(2)
+        high, low = centre.gather(2, above), centre.gather(2, below)
+        reach_high, reach_low = radius.gather(2, above), radius.gather(2, below)
+        # The radius is no smaller than that of the place with the greatest lower end, whatever rounding says.
+        pooled = torch.maximum((high - low + reach_high + reach_low) / 2, reach_low)
+        return type(self)(((high + low + reach_high - reach_low) / 2).view(shape), pooled.view(shape))
 
     def avg_pool2d(
         self,
@@ -215,13 +231,6 @@ class Interval(AbstractTensor):
         )
         return type(self)(self.centre * factor, self.radius * magnitude, ellipsoid)
 
-    @classmethod
-    def _between(cls, lower: Tensor, upper: Tensor) -> Self:
-        return cls((lower + upper) / 2, (upper - lower) / 2)
-
-    def _monotone(self, function: Callable[[Tensor], Tensor]) -> Self:
-        return self._between(function(self.lower), function(self.upper))
-
     def _positive_linear(self, function: Callable[[Tensor], Tensor]) -> Self:
         return type(self)(function(self.centre), function(self.radius))
 
@@ -236,9 +245,10 @@ class Interval(AbstractTensor):
         length = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
         image = apply(centre, coefficients) + shift
         reach = _per_image(eps, image) * length
-        lower = torch.maximum(box.lower, image - reach)
-        # The two intervals overlap; only rounding can make it look otherwise.
-        return self._between(lower, torch.maximum(lower, torch.minimum(box.upper, image + reach)))
+        offset = apply(self.centre - centre, coefficients)  # of the box's middle from the image, exactly 0 where uncut
+        below = torch.minimum(reach, (box.radius - offset).clamp(min=0))
+        above = torch.minimum(reach, (box.radius + offset).clamp(min=0))
+        return type(self)(image + (above - below) / 2, (above + below) / 2)
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:

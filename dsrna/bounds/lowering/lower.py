@@ -14,7 +14,7 @@ from dsrna.bounds.lowering.lowered_network import LoweredNetwork
 from dsrna.bounds.lowering.operation_weight import symbolic_weights
 from dsrna.bounds.lowering.symbol import Sources, Symbol
 from dsrna.bounds.place import naming_the_module
-from dsrna.errors import UnsupportedError
+from dsrna.errors import NonFiniteError, UnsupportedError
 from dsrna.nn.modes import evaluation_mode
 from dsrna.types import OperationWeights
 
@@ -45,6 +45,7 @@ def lower(
     Raises:
         UnsupportedError: an operation can't be lowered (the message names its place in the network), or the networks
             differ on ``x``.
+        NonFiniteError: a logit on ``x`` is NaN or infinite.
     """
     with evaluation_mode(network), naming_the_module(network):
         if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "architecture"):
@@ -71,6 +72,8 @@ def _check_equal(
 ) -> None:
     """Guards against a forward that does something else with symbols than with numbers."""
     expected = network(x) if operation_weights is None else network(x, operation_weights())
+    if not bool(expected.isfinite().all()):
+        raise NonFiniteError("The network that is to be bounded gives logits that are NaN or infinite.")
     difference = (lowered(x) - expected).abs().max().item()
     if not difference <= 1e4 * torch.finfo(x.dtype).eps * (1 + expected.abs().max().item()):
         raise UnsupportedError(

@@ -290,3 +290,26 @@ def test_bad_input_is_refused():
         IBP("l1")
     with pytest.raises(ConfigError, match="batch_size"):
         IBP(batch_size=0)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_radius_below_the_last_digit_of_the_centre_is_kept(norm):
+    """Through every rule, in single precision: the radii at eps 1e-12 are 1/1000 of those at 1e-9 in double."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 1, padding=1),
+            nn.AvgPool2d(2),
+            nn.Conv2d(4, 4, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(4, 3),
+        ).eval()
+        x = torch.rand(4, 2, 6, 6)
+        x[0, 0, 0, 0], x[1, 1, 1, 1] = 0.0, 1.0  # where the box cuts
+    exact = model.double()(Interval.ball(x.double(), 1e-9, norm)).radius * 1e-3
+    found = model.float()(Interval.ball(x, 1e-12, norm)).radius
+    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=0)
