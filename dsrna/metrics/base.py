@@ -90,6 +90,26 @@ class RobustnessMetric(ABC):
         differentiated in the images is computed under ``torch.enable_grad`` in either case.
         """
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What the metric noted at its last call, to be logged beside its score, and what it carries from call to call.
+
+        A search keeps it in every checkpoint and gives it back to :meth:`restore`.
+        """
+        return {}
+
+    def restore(self, numbers: dict[str, float]) -> None:  # noqa: B027 - most metrics have nothing to restore
+        """Takes back :attr:`numbers` of an interrupted search, to go on as if there had been no interruption."""
+
+    def advance(self, progress: float) -> None:  # noqa: B027 - most metrics stay the same
+        """Called by a search before each architecture step that uses the metric: lets it change with time.
+
+        Between two of these calls the same arguments give the same scores.
+
+        Args:
+            progress: share of the search's steps that lie behind, in [0, 1).
+        """
+
     @contextmanager
     def _scoring(self, model: nn.Module) -> Iterator[None]:
         flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -21,7 +22,10 @@ class Metric(Protocol):
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor: ...
 
 
-def check_metric(metric: Metric) -> None:
+Network = Callable[[], TinyMixedNetwork]
+
+
+def check_metric(metric: Metric, network: Network = TinyMixedNetwork) -> None:
     """Runs a metric on tiny networks and checks what the contract says of it.
 
     One score an image; the same generator seed gives the same scores and torch's global random numbers aren't touched;
@@ -34,22 +38,23 @@ def check_metric(metric: Metric) -> None:
 
     Args:
         metric: the metric.
+        network: builds the network, the same one every time.
 
     Raises:
         AssertionError: the metric breaks the contract; the message says how.
     """
-    _check_scores(metric)
+    _check_scores(metric, network)
     if metric.batch_norm == "running":
-        _check_independence(metric)
-    _check_gradient(metric)
-    _check_without_graph(metric)
-    _check_untouched(metric)
-    _check_not_finite(metric)
+        _check_independence(metric, network)
+    _check_gradient(metric, network)
+    _check_without_graph(metric, network)
+    _check_untouched(metric, network)
+    _check_not_finite(metric, network)
     _check_order(metric)
 
 
-def _check_scores(metric: Metric) -> None:
-    model, x, y = _setting()
+def _check_scores(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
     before = torch.random.get_rng_state()
     scores = metric(model, x, y, _generator())
     assert torch.equal(torch.random.get_rng_state(), before), "the metric draws from torch's global random numbers"
@@ -59,8 +64,8 @@ def _check_scores(metric: Metric) -> None:
     assert scores.unique().numel() > 1, "every image has the same score"
 
 
-def _check_independence(metric: Metric) -> None:
-    model, x, y = _setting()
+def _check_independence(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
     scores = metric(model, x, y, _generator())
     mates = torch.cat([x[:1], 1 - x[1:]])
     moved = metric(model, mates, y, _generator())
@@ -68,15 +73,15 @@ def _check_independence(metric: Metric) -> None:
     assert not torch.allclose(moved[1:], scores[1:]), "scores don't depend on their images"
 
 
-def _check_gradient(metric: Metric) -> None:
-    model, x, y = _setting()
+def _check_gradient(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
     (gradient,) = torch.autograd.grad(metric(model, x, y, _generator()).mean(), model.alphas)
     assert bool(gradient.isfinite().all()), "the gradient to the alphas isn't finite"
     assert bool((gradient != 0).all()), "the gradient doesn't reach every alpha"
 
 
-def _check_without_graph(metric: Metric) -> None:
-    model, x, y = _setting()
+def _check_without_graph(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
     scores = metric(model, x, y, _generator())
     assert scores.requires_grad, "the scores have no graph although gradients are enabled"
     for context in (torch.no_grad, torch.inference_mode):
@@ -86,14 +91,12 @@ def _check_without_graph(metric: Metric) -> None:
         assert torch.allclose(plain, scores.detach(), rtol=1e-9), f"the scores differ under {context.__name__}"
 
 
-def _check_untouched(metric: Metric) -> None:
-    model, x, y = _setting()
-    model.stem.eval()  # a mixed state, which `train()` afterwards would not bring back
-    model.classifier.bias.requires_grad_(False)
-    model.classifier.weight.grad = torch.ones_like(model.classifier.weight)
+def _check_untouched(metric: Metric, network: Network) -> None:
+    model, x, y = _prepared(network)
     flags, tensors = _flags(model), _tensors(model)
     metric(model, x, y, _generator()).sum()
     _check_same(model, flags, tensors)
+    model, x, y = _prepared(network)  # another one, as a metric may remember how to run the one that it knows
     model.dropout.register_forward_hook(_fail)
     try:
         metric(model, x, y, _generator())
@@ -103,6 +106,15 @@ def _check_untouched(metric: Metric) -> None:
         raise AssertionError("the metric swallows an error of the network, or doesn't run it")
     assert not x.requires_grad, "the images were changed to require gradients"
     assert x.grad is None, "the images were given a .grad"
+
+
+def _prepared(network: Network) -> tuple[TinyMixedNetwork, Tensor, Tensor]:
+    """With flags and a gradient that a careless metric would change."""
+    model, x, y = _setting(network)
+    model.stem.eval()  # a mixed state, which `train()` afterwards would not bring back
+    model.classifier.bias.requires_grad_(False)
+    model.classifier.weight.grad = torch.ones_like(model.classifier.weight)
+    return model, x, y
 
 
 def _check_same(model: nn.Module, flags: list[object], tensors: dict[str, Tensor | None]) -> None:
@@ -125,8 +137,8 @@ def _tensors(model: nn.Module) -> dict[str, Tensor | None]:
     return {name: None if tensor is None else tensor.clone() for name, tensor in everything.items()}
 
 
-def _check_not_finite(metric: Metric) -> None:
-    model, x, y = _setting()
+def _check_not_finite(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
     with torch.no_grad():
         model.classifier.weight.fill_(float("nan"))
     try:
@@ -149,8 +161,8 @@ def _fail(*_: object) -> None:
     raise ZeroDivisionError("a made-up error of the network")
 
 
-def _setting() -> tuple[TinyMixedNetwork, Tensor, Tensor]:
-    return TinyMixedNetwork(), tiny_images(), torch.tensor([0, 1, 2, 0])
+def _setting(network: Network) -> tuple[TinyMixedNetwork, Tensor, Tensor]:
+    return network(), tiny_images(), torch.tensor([0, 1, 2, 0])
 
 
 def _generator() -> torch.Generator:

@@ -39,13 +39,22 @@ class TinyMixedNetwork(nn.Module):
         classes: K.
         seed: of weights, running statistics and alphas.
         activation: builds the activation; a smooth one makes the network smooth.
+        readout: applied to the last features before they are averaged; squares make every alpha's derivative depend on
+            the images, but no bound is known for them.
 
     Attributes:
         alphas: (2, 3) logits.
     """
 
-    def __init__(self, classes: int = 3, seed: int = 0, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
+    def __init__(
+        self,
+        classes: int = 3,
+        seed: int = 0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        readout: Callable[[Tensor], Tensor] = torch.square,
+    ) -> None:
         super().__init__()
+        self.readout = readout
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.alphas = nn.Parameter(torch.randn(2, 3))
@@ -67,7 +76,7 @@ class TinyMixedNetwork(nn.Module):
             self.alphas.softmax(dim=1), self.convolutions, self.poolings, strict=True
         ):
             state = weights[0] * convolution(state) + weights[1] * pooling(state) + weights[2] * state
-        return self.classifier(self.dropout(state.square().mean(dim=(2, 3))))
+        return self.classifier(self.dropout(self.readout(state).mean(dim=(2, 3))))
 
 
 def robust_and_fragile(x: Tensor, classes: int = 3, seed: int = 0) -> tuple[nn.Sequential, nn.Sequential]:

@@ -107,12 +107,16 @@ class SearchModule(StageModule):
         yield self.finite(F.cross_entropy(self.model(x), y), "The loss of the architecture step")
         gamma = self.metric_weight.at(self.current_epoch)
         if self.metric is not None and gamma > 0:
+            steps = self.epochs * int(self.trainer.num_training_batches)
+            self.metric.advance(self.global_step / steps)
             noise = generator(self.seed, "metric", self.current_epoch, batch_idx)
             try:
                 score = self.metric(self.model, x, y, noise).mean()
             except NonFiniteError as error:
                 raise NonFiniteError(f"In {self.place}: {error}") from error
             self.averages.add("val/score", score.detach(), len(y))
+            for name, number in self.metric.numbers.items():
+                self.averages.add(f"val/{name}", number, len(y))
             yield -gamma * score
         if self.entropy_weight > 0:
             yield self.entropy_weight * self.model.architecture.entropy()
@@ -131,7 +135,9 @@ class SearchModule(StageModule):
         self.finish_epoch(numbers)
 
     def extra_state(self) -> dict[str, Any]:
-        return {"history": self.history.epochs}
+        return {"history": self.history.epochs, "metric": self.metric.numbers if self.metric is not None else {}}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.history.epochs = state["history"]
+        if self.metric is not None:
+            self.metric.restore(state["metric"])

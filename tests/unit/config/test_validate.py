@@ -135,6 +135,33 @@ def test_the_metrics_own_node_has_no_common_keys():
     assert not {"weight", "warmup_epochs", "weight_schedule"} & set(node)
 
 
+@pytest.mark.parametrize("metric", ["certified", "combined"])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "metric.engine=crown",
+            "unknown engine 'crown'; choose from ibp, crown_ibp; nearest: crown_ibp. (conf: metric.engine)",
+        ),
+        ("metric.eps=8", "Expected `eps` to be `auto` or a radius in (0, 1], got 8. (conf: metric.eps)"),
+        ("metric.eps=null", "Expected `eps` to be `auto` or a radius in (0, 1], got None. (conf: metric.eps)"),
+        ("metric.bisection_steps=0", "Expected `bisection_steps` >= 1, got 0. (conf: metric.bisection_steps)"),
+        ("metric.bisection_steps=many", "(conf: metric.bisection_steps)"),
+        ("metric.batch_norm=batch", "`batch_norm: running`. (conf: metric.batch_norm)"),
+        ("metric.form=radii", "got 'radii'. (conf: metric.form)"),
+        ("+metric.epsilon=1", "has no setting `epsilon`. Did you mean `eps`?"),
+    ],
+)
+def test_bad_values_of_a_bounds_metric(metric, override, message):
+    assert message in problems(f"metric={metric}", override)
+
+
+def test_the_certified_metric_takes_the_norm_of_the_threat_and_fractions():
+    node = metric_node(settings_of("metric=certified", "threat=l2", "metric.eps=1/255"))
+    assert node["norm"] == "l2"
+    assert node["eps"] == 1 / 255
+
+
 def test_warm_up_only_matters_where_there_is_a_search():
     assert "search.warmup_epochs" in problems("search.warmup_epochs=8")
     validate(settings_of("search.warmup_epochs=8", "stages=[retrain]"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dsrna.errors import CheckpointError
+from dsrna.metrics.certified import Certified
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.unrolled import Unrolled
 from dsrna.testing.run_comparison import differences
@@ -25,6 +26,7 @@ SETTINGS = {
         "search",
         {"schedule": "step", "strategy": Darts(), "hypergradient": Unrolled("finite_difference"), "metric": False},
     ),
+    "search, certified": ("search", {"metric": Certified}),
     "retrain, schedule per step": ("retrain", {"schedule": "step"}),
     "retrain, schedule per epoch": ("retrain", {"schedule": "epoch", "ema_decay": 0.0}),
 }
@@ -38,6 +40,8 @@ def build(search_stage, retrain_stage):
 
     def build(setting, path, **changes):
         kind, arguments = SETTINGS[setting]
+        if isinstance(arguments.get("metric"), type):  # one that changes in the search: every process has its own
+            arguments = arguments | {"metric": arguments["metric"]()}
         stage = {"search": search_stage, "retrain": retrain_stage}[kind](path, **(arguments | changes))
         if kind == "retrain":
             stage.module._on_best = lambda state, numbers: torch.save(

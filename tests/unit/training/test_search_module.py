@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import ClassVar
 
 import pytest
 import pytorch_lightning as pl
@@ -9,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
+from dsrna.metrics.base import RobustnessMetric
+from dsrna.metrics.certified import Certified
 from dsrna.metrics.jacobian import JacobianNorm
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
@@ -231,6 +234,35 @@ def test_the_metric_draws_anew_in_every_step_and_the_same_in_every_run(search_st
     first, second = draws(tmp_path / "1"), draws(tmp_path / "2")
     assert first == second
     assert len(set(first)) == 2 * 3
+
+
+def test_what_a_metric_notes_is_logged_and_it_advances_before_every_step_that_uses_it(search_stage, tmp_path):
+    class Advancing(RobustnessMetric):
+        needs_input_gradient = needs_double_backward = False
+        numbers: ClassVar = {}
+
+        def advance(self, progress):
+            self.numbers = {"progress": progress, "calls": self.numbers.get("calls", 0) + 1}
+
+        def score(self, model, x, y, generator):
+            return model(x).sum(1)
+
+    stage = search_stage(tmp_path, metric=Advancing())
+    stage.run()
+    records = stage.folder.read_metrics()
+    assert "search/val/progress" not in records[0], "warm-up"
+    assert [record["search/val/progress"] for record in records[1:]] == pytest.approx([4 / 9, 7 / 9])
+    assert [record["search/val/calls"] for record in records[1:]] == pytest.approx([2, 5])
+
+
+def test_the_certified_metrics_eps_follows_the_search(search_stage, tmp_path):
+    stage = search_stage(tmp_path, metric=Certified())
+    stage.run()
+    second, third = stage.folder.read_metrics()[1:]
+    for record in (second, third):
+        assert record["search/val/bound_width"] == pytest.approx(record["search/val/logit_spread"], rel=0.5)
+    assert second["search/val/eps"] != third["search/val/eps"]
+    assert stage.state()["dsrna"]["extra"]["metric"] == stage.module.metric.numbers
 
 
 @pytest.mark.parametrize("schedule", ["epoch", "step", None])
