@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeGuard, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.bounds.engines import bound_engine
+from dsrna.bounds.eps_schedule import EpsSchedule
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.functional.margins import margin
 from dsrna.functional.norms import image_norm
@@ -56,11 +57,12 @@ class Certified(RobustnessMetric):
         last bracket; its derivative is that of the implicit function, dr/dalpha = -(dm/dalpha) / (dm/dr) with
         m = min_j L_j. Images that are misclassified have no radius: they take the margin form, at eps.
 
-    eps is a number, or ``"auto"``: where the mean width of the bounds U_j - L_j equals the mean of s, so that the bound
-    says something about a network whatever its depth (at the eps of a threat the bounds of a supernet are vacuous). The
-    first call looks for that eps by bisection on its images; from then on each :meth:`advance` multiplies eps by the
-    square root of spread / width of the call before, at most by 2. So eps is the same for all images and within a
-    call, and it is in :attr:`numbers`, which travel in the checkpoint.
+    eps is a number, or moves with the search's progress to a number, or is ``"auto"``: where the mean width of the
+    bounds U_j - L_j equals the mean of s, so that the bound says something about a network whatever its depth (at the
+    eps of a threat the bounds of a supernet are vacuous). The first call looks for that eps by bisection on its images;
+    from then on each :meth:`advance` multiplies eps by the square root of spread / width of the call before, at most by
+    2. So eps is the same for all images and within a call, and it is in :attr:`numbers`, which travel in the
+    checkpoint.
 
     The score is a function of a sound bound, of the network with BatchNorm's running statistics: the bound of a network
     whose statistics are those of its batch would have to bound these as well. eps at ``auto`` is far below what an
@@ -75,6 +77,9 @@ class Certified(RobustnessMetric):
         form: see above.
         reduction: ``"min"`` or ``"mean"`` over the wrong classes; ``radius`` knows the minimum alone.
         eps: ``"auto"``, or a radius in [0, 1] pixel units, > 0.
+        eps_start: None, or a radius > 0 from which eps moves linearly to ``eps``, which must be a number then.
+        eps_begin, eps_stop: shares of the search's steps, 0 <= eps_begin <= eps_stop <= 1: when eps starts to move,
+            and when it has arrived.
         bisection_steps: of ``radius``, >= 1; each halves ln(1000).
         batch_norm: ``"running"``; see above.
 
@@ -94,6 +99,9 @@ class Certified(RobustnessMetric):
         form: Form = "margin",
         reduction: Reduction = "min",
         eps: float | Literal["auto"] = "auto",
+        eps_start: float | None = None,
+        eps_begin: float = 0.0,
+        eps_stop: float = 1.0,
         bisection_steps: int = 6,
         batch_norm: BatchNormMode = "running",
     ) -> None:
@@ -118,7 +126,10 @@ class Certified(RobustnessMetric):
         self._engine = bound_engine(engine, norm, among=get_args(EngineName))
         self.form = form
         self.reduction = reduction
-        self.eps = _checked_eps(eps, norm)
+        self._schedule = (
+            None if eps == "auto" and eps_start is None else _schedule(eps, eps_start, eps_begin, eps_stop, norm)
+        )
+        self._given_eps = None if self._schedule is None else self._schedule.at(0.0)
         self.bisection_steps = bisection_steps
         self.needs_input_gradient = form == "radius"
         self._numbers: dict[str, float] = {}
@@ -134,7 +145,10 @@ class Certified(RobustnessMetric):
 
     def advance(self, progress: float) -> None:
         """See :meth:`RobustnessMetric.advance`; ``auto`` moves eps to where bound width and logit spread agree."""
-        if self.eps != "auto" or not self._numbers:
+        if self._schedule is not None:
+            self._given_eps = self._schedule.at(progress)
+            return
+        if not self._numbers:
             return
         eps, width, spread = (self._numbers[name] for name in ("eps", "bound_width", "logit_spread"))
         # At most a factor of 2: one odd batch mustn't throw eps off.
@@ -151,8 +165,8 @@ class Certified(RobustnessMetric):
         return torch.asinh(margins.lower / margins.spread)
 
     def _eps_for(self, model: nn.Module, x: Tensor, y: Tensor) -> float:
-        if self.eps != "auto":
-            return self.eps
+        if self._given_eps is not None:
+            return self._given_eps
         if "eps" in self._numbers:
             return min(self._numbers["eps"], self._largest_eps(x))
 
@@ -218,10 +232,22 @@ class Certified(RobustnessMetric):
         return score if torch.is_grad_enabled() else score.detach()
 
 
-def _checked_eps(eps: float | str, norm: Norm) -> float | Literal["auto"]:
+def _schedule(eps: float | str, start: float | None, begin: float, stop: float, norm: Norm) -> EpsSchedule:
+    """The checked schedule; a constant one without ``start``."""
     if eps == "auto":
-        return "auto"
-    largest, text = (1, "in (0, 1]") if norm == "linf" else (sys.float_info.max, "> 0")
-    if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps <= largest:
-        raise ConfigError(f"Expected `eps` to be `auto` or a radius {text}, got {eps!r}. (conf: eps)")
-    return float(eps)
+        raise ConfigError(
+            f"`eps: auto` finds its own radius, got `eps_start: {start}` as well; give `eps` as a number, or leave "
+            "`eps_start` out. (conf: eps_start)"
+        )
+    largest, text = (1.0, "in (0, 1]") if norm == "linf" else (sys.float_info.max, "> 0")
+    for name, kind, radius in (("eps", "`auto` or a radius", eps), ("eps_start", "null or a radius", start)):
+        missing = name == "eps_start" and radius is None
+        if not (missing or (_is_number(radius) and 0 < radius <= largest)):
+            raise ConfigError(f"Expected `{name}` to be {kind} {text}, got {radius!r}. (conf: {name})")
+    if not (_is_number(begin) and _is_number(stop) and 0 <= begin <= stop <= 1):
+        raise ConfigError(f"Expected 0 <= `eps_begin` <= `eps_stop` <= 1, got {begin!r} and {stop!r}. (conf: eps_stop)")
+    return EpsSchedule(float(eps if start is None else start), float(eps), begin, stop)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

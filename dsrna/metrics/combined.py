@@ -29,7 +29,7 @@ class Combined(RobustnessMetric):
         certified_weight: >= 0; 0 leaves the part out.
         jacobian_norm: ``norm`` of the Jacobian norm.
         estimator, projections, derivative, difference_step: of the Jacobian norm.
-        norm, engine, form, reduction, eps, bisection_steps: of the certified part.
+        norm, engine, form, reduction, eps, eps_start, eps_begin, eps_stop, bisection_steps: of the certified part.
         batch_norm: of both: ``"running"``.
 
     Raises:
@@ -52,6 +52,9 @@ class Combined(RobustnessMetric):
         form: Form = "margin",
         reduction: Reduction = "min",
         eps: float | Literal["auto"] = "auto",
+        eps_start: float | None = None,
+        eps_begin: float = 0.0,
+        eps_stop: float = 1.0,
         bisection_steps: int = 6,
         batch_norm: BatchNormMode = "running",
     ) -> None:
@@ -69,7 +72,9 @@ class Combined(RobustnessMetric):
         self._jacobian = JacobianNorm(
             jacobian_norm, estimator, projections, derivative, difference_step, batch_norm=batch_norm
         )
-        self._certified = Certified(norm, engine, form, reduction, eps, bisection_steps, batch_norm)
+        self._certified = Certified(
+            norm, engine, form, reduction, eps, eps_start, eps_begin, eps_stop, bisection_steps, batch_norm
+        )
         parts = [part for part, weight in self._parts() if weight > 0]
         self.needs_input_gradient = any(part.needs_input_gradient for part in parts)
         self.needs_double_backward = any(part.needs_double_backward for part in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -102,7 +103,7 @@ def calibrate(model: nn.Module, splits: Splits) -> None:
             model(splits.train.batch(torch.arange(start, start + BATCH) % len(splits.train))[0])
 
 
-def train(model: nn.Module, objective: Objective, splits: Splits, seed: int):  # noqa: ANN201
+def train(model: nn.Module, objective: Objective, splits: Splits, seed: int) -> Iterator[int]:
     """Trains, the same way for every cell, and yields after each epoch."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     batches = len(splits.train) // BATCH

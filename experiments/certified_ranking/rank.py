@@ -1,7 +1,7 @@
 """How well each form of the certified metric ranks networks: see README.md here.
 
-Run: ``python experiments/certified_ranking/rank.py cells`` (half an hour on one core; goes on where it was interrupted),
-then ``… rank.py tables``, which needs seconds.
+Run: ``python experiments/certified_ranking/rank.py cells`` (half an hour on one core; goes on where it was
+interrupted), then ``… rank.py tables``, which needs seconds.
 """
 
 from __future__ import annotations

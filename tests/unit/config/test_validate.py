@@ -145,15 +145,17 @@ def test_the_metrics_own_node_has_no_common_keys():
         ),
         ("metric.eps=8", "Expected `eps` to be `auto` or a radius in (0, 1], got 8. (conf: metric.eps)"),
         ("metric.eps=null", "Expected `eps` to be `auto` or a radius in (0, 1], got None. (conf: metric.eps)"),
+        ("metric.eps_start=0.1", "got `eps_start: 0.1` as well"),
+        ("metric.eps=0.1 metric.eps_stop=2", "got 0.0 and 2. (conf: metric.eps_stop)"),
         ("metric.bisection_steps=0", "Expected `bisection_steps` >= 1, got 0. (conf: metric.bisection_steps)"),
         ("metric.bisection_steps=many", "(conf: metric.bisection_steps)"),
         ("metric.batch_norm=batch", "`batch_norm: running`. (conf: metric.batch_norm)"),
         ("metric.form=radii", "got 'radii'. (conf: metric.form)"),
-        ("+metric.epsilon=1", "has no setting `epsilon`. Did you mean `eps`?"),
+        ("+metric.redution=mean", "has no setting `redution`. Did you mean `reduction`?"),
     ],
 )
 def test_bad_values_of_a_bounds_metric(metric, override, message):
-    assert message in problems(f"metric={metric}", override)
+    assert message in problems(f"metric={metric}", *override.split())
 
 
 def test_the_certified_metric_takes_the_norm_of_the_threat_and_fractions():

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.metrics.certified import Certified
+from dsrna.metrics.combined import Combined
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
@@ -322,6 +323,19 @@ def test_a_given_eps_is_kept():
     assert metric.numbers["eps"] == 0.01
 
 
+@pytest.mark.parametrize("make", [Certified, Combined])
+def test_eps_grows_with_the_search(make):
+    metric, found = make(eps=0.03, eps_start=0.01, eps_begin=0.2, eps_stop=0.6), []
+    for progress in (None, 0.0, 0.2, 0.4, 0.6, 0.9):
+        if progress is not None:
+            metric.advance(progress)
+        scores = metric(network(), tiny_images(), Y, draw())
+        found.append(metric.numbers["eps"])
+        at_that_eps = make(eps=found[-1])(network(), tiny_images(), Y, draw())
+        assert torch.equal(scores, at_that_eps)
+    assert found == pytest.approx([0.01, 0.01, 0.01, 0.02, 0.03, 0.03])
+
+
 @pytest.mark.parametrize("setting", SETTINGS[:3], ids=lambda setting: "-".join(setting.values()))
 def test_a_deep_supernet_in_single_precision_has_a_bounded_score(setting):
     """Its bounds are 1e8 and more times wider than the ball: eps lies below the last digit of a pixel."""
@@ -393,6 +407,10 @@ def test_bounds_that_overflow_are_an_error_that_names_eps():
         ({"eps": "none"}, "got 'none'"),
         ({"eps": True}, "got True"),
         ({"norm": "l2", "eps": -1.0}, "a radius > 0, got -1.0"),
+        ({"eps_start": 0.1}, "`eps: auto` finds its own radius, got `eps_start: 0.1`"),
+        ({"eps": 0.1, "eps_start": 0}, r"`eps_start` to be null or a radius in \(0, 1\], got 0"),
+        ({"eps": 0.1, "eps_begin": 0.5, "eps_stop": 0.1}, "0 <= `eps_begin` <= `eps_stop` <= 1, got 0.5 and 0.1"),
+        ({"eps": 0.1, "eps_stop": 2}, "got 0.0 and 2. .conf: eps_stop"),
         ({"bisection_steps": 0}, "`bisection_steps` >= 1, got 0"),
         ({"batch_norm": "batch"}, "running statistics alone, got `batch_norm: batch`"),
     ],
