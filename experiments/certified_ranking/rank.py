@@ -1,7 +1,7 @@
 """How well each form of the certified metric ranks networks: see README.md here.
 
 Run: ``python experiments/certified_ranking/rank.py cells`` (half an hour on one core; goes on where it was
-interrupted), then ``… rank.py tables``, which needs seconds.
+interrupted), then ``… rank.py tables``, which needs a minute.
 """
 
 from __future__ import annotations
@@ -9,18 +9,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cells import measure_all
+import cells
+import tables
+import toys
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["cells"])
+    parser.add_argument("what", choices=["cells", "tables"])
     parser.add_argument("--cells", type=int, default=36, help="how many cells")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    measure_all(HERE / "cells.jsonl", chosen.cells, chosen.seed)
+    recorded = HERE / "cells.jsonl"
+    if chosen.what == "cells":
+        cells.measure_all(recorded, chosen.cells, chosen.seed)
+        return
+    tables.show_toys(toys.measure_all(chosen.seed))
+    records = cells.read(recorded)
+    tables.show_cells(records)
+    tables.draw(records, HERE / "rank_against_eps.png")
 
 
 if __name__ == "__main__":
