@@ -32,10 +32,10 @@ SCORED, CROWN_MEASURED = 64, 32
 CROWN_GRID = (1e-8, 1e-7, 1e-6, 1e-5)
 
 
-def measure_all(path: Path, count: int, seed: int) -> None:
+def measure_all(path: Path, first: int, count: int, seed: int) -> None:
     """Adds one line a cell to ``path``, leaving alone those that are there."""
     done = {record["cell"] for record in read(path)}
-    todo = [cell for cell in range(count) if cell not in done]
+    todo = [cell for cell in range(first, first + count) if cell not in done]
     splits = split(load_digits(), 0.15, seed)
     with Progress("cells", count, done=count - len(todo)) as progress:
         for cell in todo:

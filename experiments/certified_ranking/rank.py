@@ -19,12 +19,13 @@ HERE = Path(__file__).parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["cells", "tables"])
-    parser.add_argument("--cells", type=int, default=36, help="how many cells")
+    parser.add_argument("--first", type=int, default=0, help="number of the first cell, to share them out")
+    parser.add_argument("--cells", type=int, default=30, help="how many cells")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     recorded = HERE / "cells.jsonl"
     if chosen.what == "cells":
-        cells.measure_all(recorded, chosen.cells, chosen.seed)
+        cells.measure_all(recorded, chosen.first, chosen.cells, chosen.seed)
         return
     tables.show_toys(toys.measure_all(chosen.seed))
     records = cells.read(recorded)
