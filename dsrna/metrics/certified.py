@@ -220,7 +220,7 @@ class Certified(RobustnessMetric):
                 high.to(x.dtype),
                 self.bisection_steps,
             )
-            radii = torch.where(correct, (low * high).sqrt(), eps)
+            radii = torch.where(correct, low.sqrt() * high.sqrt(), eps)
         with torch.enable_grad():
             margins = self._margins(model, x, y, radii.requires_grad_())
             (slope,) = torch.autograd.grad(margins.lower.sum(), radii, retain_graph=True)

@@ -253,6 +253,19 @@ def test_pcdarts_supernet_gets_the_gradient_of_alphas_and_betas(setting):
     assert slope == pytest.approx((means[0] - means[1]) / (2 * step), rel=1e-4)
 
 
+def test_a_radius_whose_square_is_below_single_precision_is_found():
+    """Those of supernets are that small. At a black image, where nothing rounds such a radius away.
+
+    With u the sum of the pixels, f_0 - f_1 = 5c - u - 10 relu(u - c), which is 0 at u = 15c / 11.
+    """
+    c = 1e-25
+    hidden = linear_network(torch.ones(2, 72), torch.tensor([0.0, -c]))
+    logits = linear_network(torch.tensor([[0.0, 0.0], [1.0, 10.0]]), torch.tensor([5 * c, 0.0]))
+    metric = Certified("linf", "ibp", "radius", eps=c / 100)
+    score = metric(nn.Sequential(hidden, nn.ReLU(), logits), torch.zeros(1, 2, 6, 6), torch.tensor([0]))
+    assert score.sinh().item() == pytest.approx(100 * 15 / 11 / 72, rel=1e-3)
+
+
 @every_setting
 def test_the_scale_of_the_logits_does_not_matter(setting):
     """So alphas can't raise the score by shrinking the logits, and depth doesn't change its units."""
@@ -336,6 +349,7 @@ def test_eps_grows_with_the_search(make):
     assert found == pytest.approx([0.01, 0.01, 0.01, 0.02, 0.03, 0.03])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS[:3], ids=lambda setting: "-".join(setting.values()))
 def test_a_deep_supernet_in_single_precision_has_a_bounded_score(setting):
     """Its bounds are 1e8 and more times wider than the ball: eps lies below the last digit of a pixel."""
