@@ -50,7 +50,7 @@ class Combined(RobustnessMetric):
         norm: Norm = "linf",
         engine: EngineName = "ibp",
         form: Form = "margin",
-        reduction: Reduction = "min",
+        reduction: Reduction | None = None,
         eps: float | Literal["auto"] = "auto",
         eps_start: float | None = None,
         eps_begin: float = 0.0,

@@ -63,10 +63,15 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(axis=-1), scale, out=np.zeros_like(scale), where=scale > 0)
 
 
+def resamples(count: int) -> np.ndarray:
+    """(RESAMPLES, count) networks drawn with replacement; the same for all scores, so that differences pair."""
+    return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+
+
 def correlation(a: Sequence[float], b: Sequence[float]) -> str:
     """Spearman's rho with the middle 95 % of its bootstrap over networks, and Kendall's tau."""
     first, second = np.asarray(a), np.asarray(b)
-    drawn = np.random.default_rng(0).integers(len(first), size=(RESAMPLES, len(first)))
+    drawn = resamples(len(first))
     low, high = np.quantile(spearman(first[drawn], second[drawn]), [0.025, 0.975])
     tau = kendalltau(first, second).statistic
     return f"{spearman(first, second):.2f} [{low:.2f}, {high:.2f}] {0.0 if math.isnan(tau) else tau:.2f}"
@@ -103,6 +108,7 @@ def show_cells(records: list[dict]) -> None:
     show(f"What {len(records)} cells ended with", ["what", "least", "median", "greatest"], lines)
     for stage in records[0]["scores"]:
         show_stage(stage, records)
+    show_choice(records)
 
 
 def show_stage(stage: str, records: list[dict]) -> None:
@@ -126,6 +132,30 @@ def correlations(name: str, values: list[float], records: list[dict]) -> list[st
 
     mean = np.mean([spearman(np.asarray(values), np.asarray(ends(outcome))) for outcome in DECISIVE])
     return [name, *(correlation(values, ends(outcome)) for outcome in OUTCOMES), f"{mean:.2f}"]
+
+
+def show_choice(records: list[dict]) -> None:
+    """What the default is chosen by: mean rho of the decisive outcomes over both stages."""
+    drawn = np.concatenate([np.arange(len(records))[None], resamples(len(records))])  # first the cells as they are
+    means = {}
+    for name in FORMS:
+        row, rhos = rows(with_crown=False)[f"{name}, at the shared eps"], []
+        for stage in records[0]["scores"]:
+            scores = [record["scores"][stage] for record in records]
+            shared = shared_eps(scores)
+            values = np.asarray([row(each, shared) for each in scores])
+            for training, what in DECISIVE:
+                ends = np.asarray([record["final"][training][what] for record in records])
+                rhos.append(spearman(values[drawn], ends[drawn]))
+        means[name] = np.mean(rhos, axis=0)
+    first = means["margin, min"]
+    lines = [[name, with_interval(mean), with_interval(mean - first)] for name, mean in means.items()]
+    show("At the shared eps, mean rho over both stages", ["form", "mean rho [95 %]", "less that of margin, min"], lines)
+
+
+def with_interval(values: np.ndarray) -> str:
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return f"{values[0]:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def draw(records: list[dict], path: Path) -> None:

@@ -328,6 +328,13 @@ def test_a_restored_metric_goes_on_as_if_nothing_had_happened():
     assert metric.numbers == restored.numbers
 
 
+@pytest.mark.parametrize(("form", "reduction"), [("margin", "mean"), ("radius", "min")])
+def test_each_form_has_a_reduction_of_its_own(form, reduction):
+    model, x = network(), tiny_images()
+    found = Certified(form=form, eps=0.01)(model, x, Y)
+    assert torch.equal(found, Certified(form=form, reduction=reduction, eps=0.01)(model, x, Y))
+
+
 def test_a_given_eps_is_kept():
     metric = Certified(eps=0.01)
     metric(network(), tiny_images(), Y)
