@@ -1,0 +1,82 @@
+"""CRoZe by the formula of its paper."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dsrna.attacks.fgsm import FGSM
+from dsrna.proxies.base import Proxy
+from dsrna.proxies.layers import gradients, weighted_layers, weights_of
+
+
+class CrozePaper(Proxy):
+    """sum_m Z_m P_m G_m over all convolutions and linear layers m.
+
+    theta' = theta with every layer's weights moved by ``weight_step`` of their norm along the gradient, which raises
+    the loss; x' an FGSM example for theta'. Z_m is the cosine between the layer's outputs f_theta(x) and f_theta'(x'),
+    the mean over images; G_m the absolute cosine between the gradients g and g' of the mean cross-entropy at
+    (theta, x) and (theta', x'); P_m the cosine between theta - learning_rate g and theta' - learning_rate g'.
+
+    BatchNorm's statistics are those of the clean batch, held constant.
+
+    The paper's radii and learning rate aren't known here; the defaults are ours, with the eps of its evaluation.
+
+    Cost: three forward and backward passes.
+
+    Args:
+        weight_step: radius of the weights' move, relative to their norm.
+        eps: radius of the images' move in [0, 1] pixel units, l_inf.
+        learning_rate: of the one update.
+
+    Source: Ha, Kim, Hwang, Generalizable lightweight proxy for robust NAS, NeurIPS 2023, eqs. 2-10; for the released
+    code, which computes something else, see :class:`~dsrna.proxies.croze.Croze`.
+    """
+
+    batch_norm = "calibrated"
+
+    def __init__(self, weight_step: float = 0.01, eps: float = 8 / 255, learning_rate: float = 0.1) -> None:
+        self.weight_step = weight_step
+        self.learning_rate = learning_rate
+        self.attack = FGSM("linf", eps)
+
+    def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        perturbed = copy.deepcopy(model)
+        outputs, slopes = _outputs_and_gradients(model, x, y)
+        with torch.no_grad():
+            for weight, gradient in zip(weights_of(weighted_layers(perturbed)), slopes, strict=True):
+                weight.add_(self.weight_step * weight.norm() * F.normalize(gradient.flatten(), dim=0).view_as(weight))
+        moved_outputs, moved_slopes = _outputs_and_gradients(perturbed, self.attack(perturbed, x, y), y)
+        terms = []
+        for layer, moved, z, moved_z, g, moved_g in zip(
+            weighted_layers(model), weighted_layers(perturbed),
+            outputs, moved_outputs, slopes, moved_slopes, strict=True,
+        ):  # fmt: skip
+            with torch.no_grad():
+                updated = layer.get_parameter("weight") - self.learning_rate * g
+                moved_updated = moved.get_parameter("weight") - self.learning_rate * moved_g
+            features = F.cosine_similarity(z.flatten(1), moved_z.flatten(1), dim=1).mean()
+            terms.append(features * _cosine(updated, moved_updated) * _cosine(g, moved_g).abs())
+        return torch.stack(terms).sum()
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    return F.cosine_similarity(a.flatten(), b.flatten(), dim=0)
+
+
+def _outputs_and_gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Output and loss gradient of every layer."""
+    layers = weighted_layers(model)
+    outputs: dict[nn.Module, Tensor] = {}
+
+    def note(layer: nn.Module, inputs: object, output: Tensor) -> None:
+        outputs[layer] = output.detach()
+
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    loss = F.cross_entropy(model(x), y)
+    for hook in hooks:
+        hook.remove()
+    return [outputs[layer] for layer in layers], gradients(loss, weights_of(layers))
