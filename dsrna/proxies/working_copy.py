@@ -49,7 +49,7 @@ def remove_batch_norm(module: nn.Module, keep: type[nn.Module] | None = None) ->
 def _calibrate(model: nn.Module, layers: list[_BatchNorm], x: Tensor) -> None:
     """Makes the statistics of ``x`` the running statistics of every layer, and normalises with these."""
     for layer in layers:
-        layer.track_running_stats = True
+        layer.track_running_stats = False  # else the pass itself would move what the hook notes
         layer.register_buffer("running_mean", None)
         layer.register_buffer("running_var", None)
     handles = [layer.register_forward_pre_hook(_note_statistics) for layer in layers]
@@ -57,6 +57,7 @@ def _calibrate(model: nn.Module, layers: list[_BatchNorm], x: Tensor) -> None:
         model(x)
     for handle, layer in zip(handles, layers, strict=True):
         handle.remove()
+        layer.track_running_stats = True
         layer.eval()
 
 
