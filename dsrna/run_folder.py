@@ -71,6 +71,15 @@ class RunFolder:
         return self.path / "plots"
 
     @property
+    def scores_jsonl(self) -> Path:
+        """One object a line, an architecture's scores, in the order of the ranking's plan."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def ranking_json(self) -> Path:
+        return self.path / "ranking.json"
+
+    @property
     def report_html(self) -> Path:
         return self.path / "report.html"
 
@@ -203,10 +212,7 @@ class RunFolder:
             raise NonFiniteError(
                 f"Expected finite numbers to log, got {bad} = {[record[key] for key in bad]} in {where}."
             )
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
-        with writing_to(self.path), self.metrics_jsonl.open("a+b") as file:
-            _cut_unfinished_line(file.fileno())
-            file.write(line)
+        self._append(self.metrics_jsonl, record)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All records of ``metrics.jsonl`` in order; a last line that a killed process left unfinished is no record.
@@ -214,7 +220,15 @@ class RunFolder:
         Raises:
             CheckpointError: a finished line is not JSON.
         """
-        return [record for _, record in self._metric_lines()]
+        return [record for _, record in _lines(self.metrics_jsonl)]
+
+    def append_scores(self, record: dict[str, Any]) -> None:
+        """Adds one line to ``scores.jsonl``. Raises ConfigError when the folder can't be written to."""
+        self._append(self.scores_jsonl, record)
+
+    def read_scores(self) -> list[dict[str, Any]]:
+        """All records of ``scores.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
+        return [record for _, record in _lines(self.scores_jsonl)]
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drops, atomically, the records of ``stage`` later than ``step`` (all other lines stay byte for byte).
@@ -226,25 +240,33 @@ class RunFolder:
             return
         kept = b"".join(
             line
-            for line, record in self._metric_lines()
+            for line, record in _lines(self.metrics_jsonl)
             if record.get("stage") != stage or record.get("step", step) <= step
         )
         with writing_to(self.path):
             write_atomically(self.metrics_jsonl, lambda file: file.writelines([kept]))
 
-    def _metric_lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        if not self.metrics_jsonl.exists():
+    def _append(self, path: Path, record: dict[str, Any]) -> None:
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        with writing_to(self.path), path.open("a+b") as file:
+            _cut_unfinished_line(file.fileno())
+            file.write(line)
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The finished lines of a file of JSON lines, and what they say."""
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
             return
-        for number, line in enumerate(self.metrics_jsonl.read_bytes().splitlines(keepends=True), start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield line, json.loads(line)
-            except ValueError as error:
-                raise CheckpointError(
-                    f"Expected JSON in line {number} of {self.metrics_jsonl}, got a damaged line ({error}). "
-                    "Remove that line, or restore the file."
-                ) from error
+        try:
+            yield line, json.loads(line)
+        except ValueError as error:
+            raise CheckpointError(
+                f"Expected JSON in line {number} of {path}, got a damaged line ({error}). "
+                "Remove that line, or restore the file."
+            ) from error
 
 
 def read_json(path: Path) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dsrna.benchmarks.classes import Architecture, representatives
+from dsrna.benchmarks.columns import measurements
 from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.types import Threat
@@ -71,21 +72,9 @@ def verdict(
     """
     return [
         _verdict(architecture, benchmark, dataset, metric, radius)
-        for metric, radius in _measurements(benchmark, dataset)
+        for metric, radius in measurements(benchmark, dataset)
         if radius is None or eps is None or np.isclose(radius, eps, rtol=1e-6, atol=0).any()
     ]
-
-
-def _measurements(benchmark: TabularBenchmark, dataset: str) -> Iterator[tuple[str, float | None]]:
-    """(metric, eps) of all accuracies on images as they are or under attack."""
-    for metric in benchmark.metrics(dataset):
-        if metric.endswith(("_cm", "_confidence")):
-            continue
-        axes = {axis.name: axis for axis in benchmark.axes(dataset, metric)}
-        if "severity" in axes:
-            continue
-        for radius in axes["eps"].levels if "eps" in axes else (None,):
-            yield metric, None if radius is None else float(radius)
 
 
 def _verdict(

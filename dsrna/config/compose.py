@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -69,31 +70,47 @@ def settings_from(config: DictConfig) -> Settings:
     Raises:
         ConfigError: a key is unknown, missing, or of the wrong type.
     """
+    plain = typed_values(config, Settings, NODES)
+    plain["certified"].objective = with_fractions(plain["certified"].objective)
+    plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)
+    return Settings(**plain)
+
+
+def typed_values(config: DictConfig, schema: type, nodes: Mapping[str, type]) -> dict[str, Any]:
+    """The fields of a dataclass of settings, from a composed config.
+
+    Args:
+        config: as :func:`compose` gives it.
+        schema: the dataclass.
+        nodes: key -> dataclass of the keys below it; the other keys are parts or plain values.
+
+    Raises:
+        ConfigError: a key is unknown, missing, or of the wrong type.
+    """
     try:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
-        raise ConfigError(misfit(error, "", Settings)) from error
+        raise ConfigError(misfit(error, "", schema)) from error
     plain.pop("hydra", None)
-    known = {"from" if field.name == "start_from" else field.name for field in fields(Settings)}
+    known = {"from" if field.name == "start_from" else field.name for field in fields(schema)}
     for key in plain:
         if key not in known:
             raise ConfigError(f"Unknown key `{key}`.{nearest(key, known)} `python -m dsrna show` prints all keys.")
     if removed := sorted(known - set(plain)):
         key = removed[0]
         raise ConfigError(f"`{key}` was removed, but is needed: leave out ~{key} or {key}=null. (conf: {key})")
-    plain["start_from"] = plain.pop("from")
-    for key, schema in NODES.items():
+    if "from" in plain:
+        plain["start_from"] = plain.pop("from")
+    for key, node in nodes.items():
         if not isinstance(plain[key], dict):
             raise ConfigError(f"Expected keys below `{key}`, got {plain[key]!r}: write {key}.KEY=VALUE. (conf: {key})")
         try:
-            plain[key] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain[key]))
+            plain[key] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(node), plain[key]))
         except OmegaConfBaseException as error:
-            raise ConfigError(misfit(error, key, schema)) from error
-    for key in plain.keys() - set(NODES):
+            raise ConfigError(misfit(error, key, node)) from error
+    for key in plain.keys() - set(nodes):
         plain[key] = with_fractions(plain[key])
-    plain["certified"].objective = with_fractions(plain["certified"].objective)
-    plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)
-    return Settings(**plain)
+    return plain
 
 
 def _refuse_repeats(overrides: list[str]) -> None:

@@ -17,7 +17,7 @@ from dsrna.config.parts import nearest, target_of
 
 def explained(entry: str, message: str) -> str:
     """One sentence for Hydra's message, with the nearest name."""
-    if match := re.search(r"Could not find '([\w/.-]+)'", message):
+    if match := re.search(r"Could not (?:find|load) '([\w/.-]+)'", message):
         group, _, name = match[1].rpartition("/")
         if group.startswith("hydra/"):
             return f"Hydra has no {group} `{name}`: is the plugin that brings it installed? (conf: {group})"

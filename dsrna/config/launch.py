@@ -6,12 +6,12 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -22,26 +22,28 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.catalog import conf_folder
-from dsrna.config.compose import compose, key_of, settings_from
+from dsrna.config.compose import compose, key_of
 from dsrna.config.explain import unreadable
 from dsrna.config.replay import replay
-from dsrna.config.settings import Settings
-from dsrna.config.validate import validate
+from dsrna.config.settings import RunSettings
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.files import write_json
 from dsrna.run_folder import RunFolder, writing_to
 
 # What may differ between a run and its continuation.
-NOT_IN_FINGERPRINT = ("out", "resume", "logger")
+NOT_IN_FINGERPRINT = ("out", "resume", "logger", "workers", "progress")
 NOT_IN_TRAINER = ("progress", "checkpoint_minutes")
 
 
+S = TypeVar("S", bound=RunSettings)
+
+
 @dataclass(frozen=True)
-class Request:
+class Request(Generic[S]):
     """One job, ready to run.
 
     Attributes:
-        kind: the entry point, ``search``, ``retrain`` or ``evaluate``.
+        kind: the entry point, ``search``, ``retrain``, ``evaluate`` or ``rank``.
         settings: typed, validated.
         config_text: the resolved config as YAML.
         overrides: the job's own, of what the user typed.
@@ -52,7 +54,7 @@ class Request:
     """
 
     kind: str
-    settings: Settings
+    settings: S
     config_text: str
     overrides: list[str]
     folder: Path
@@ -61,14 +63,18 @@ class Request:
     resume_command: str
 
 
-Run = Callable[[Request], float | None]
-
-
-def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Callable[[str], None]) -> None:
+def launch(
+    kind: str,
+    read: Callable[[DictConfig], S],
+    run: Callable[[Request[S]], float | None],
+    finish_sweep: Callable[[Path], None],
+    say: Callable[[str], None],
+) -> None:
     """Parses the command line, checks every job, then lets Hydra run them (one, or a multirun by any launcher).
 
     Args:
         kind: the entry point and the name of its primary config.
+        read: composed config -> validated settings; raises ConfigError.
         run: does one job; returns the number that a sweeper may maximise.
         finish_sweep: called with the sweep's folder after a multirun.
         say: shows one message to the user.
@@ -81,7 +87,7 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
     try:
         overrides = replay(kind, list(arguments.overrides))
         jobs = expand(overrides) if arguments.multirun else [overrides]
-        every = _checked(kind, jobs)
+        every = _checked(kind, read, jobs)
         folder = _given_folder(key, overrides) or _choose_folder(every, jobs, bool(arguments.multirun))
     except DsrnaError as error:
         say(f"[error] {error}")
@@ -90,7 +96,7 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
     resume_command = _resume_command(kind, arguments.overrides, bool(arguments.multirun))
 
     def task(config: DictConfig) -> float | None:
-        request = _request(kind, config, resume_command)
+        request = _request(kind, read(config), config, resume_command)
         try:
             return run(request)
         except DsrnaError as error:
@@ -113,10 +119,11 @@ def launch(kind: str, run: Run, finish_sweep: Callable[[Path], None], say: Calla
             raise SystemExit(2)
 
 
-def fingerprint_of(settings: Settings) -> str:
+def fingerprint_of(settings: RunSettings) -> str:
     """Hash of all settings that change results, the same on every machine."""
     plain = {key: value for key, value in asdict(settings).items() if key not in NOT_IN_FINGERPRINT}
-    plain["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in NOT_IN_TRAINER}
+    if "trainer" in plain:
+        plain["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in NOT_IN_TRAINER}
     return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -129,8 +136,7 @@ def _resume_command(kind: str, typed: list[str], multirun: bool) -> str:
     return shlex.join(["python", "-m", f"dsrna.{kind}", *(["-m"] if multirun else []), *kept, "resume=auto"])
 
 
-def _request(kind: str, config: DictConfig, resume_command: str) -> Request:
-    settings = settings_from(config)
+def _request(kind: str, settings: S, config: DictConfig, resume_command: str) -> Request[S]:
     plain = OmegaConf.to_container(config, resolve=True)
     return Request(
         kind=kind,
@@ -144,13 +150,12 @@ def _request(kind: str, config: DictConfig, resume_command: str) -> Request:
     )
 
 
-def _checked(kind: str, jobs: list[list[str]]) -> list[Settings]:
+def _checked(kind: str, read: Callable[[DictConfig], S], jobs: list[list[str]]) -> list[S]:
     """The settings of every job, validated."""
     every = []
     for number, job in enumerate(jobs):
         try:
-            settings = settings_from(compose(kind, job))
-            validate(settings)
+            settings = read(compose(kind, job))
         except ConfigError as error:
             raise ConfigError(f"Job {number}, {shlex.join(job)}: {error}" if len(jobs) > 1 else str(error)) from error
         every.append(settings)
@@ -168,7 +173,7 @@ def _given_folder(key: str, overrides: list[str]) -> Path | None:
     return Path(folder)
 
 
-def _choose_folder(every: list[Settings], jobs: list[list[str]], multirun: bool) -> Path:
+def _choose_folder(every: Sequence[RunSettings], jobs: list[list[str]], multirun: bool) -> Path:
     """The folder of the run or of the multirun: the unfinished one to go on with, or a new one."""
     first, prints = every[0], [fingerprint_of(settings) for settings in every]
     whole = hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest() if multirun else prints[0]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dsrna.config.settings import STAGES, Settings
+from dsrna.config.settings import STAGES, RunSettings
 
 
 def _whole(value: Any) -> bool:
@@ -18,7 +18,9 @@ def _one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
     return ", ".join(choices[:-1]) + f" or {choices[-1]}", lambda value: value in choices
 
 
-RANGES: dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]] = {
+Ranges = dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]]
+
+RANGES: Ranges = {
     ("name",): (
         "a name of letters, digits, dots, dashes and underscores, as it becomes part of a folder's name",
         lambda value: isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None,
@@ -85,16 +87,16 @@ RANGES: dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]] = {
 """Keys -> what their values are, in words and as a test. Types that the schema knows are not looked at again."""
 
 
-def out_of_range(settings: Settings) -> Iterator[str]:
+def out_of_range(settings: RunSettings, ranges: Ranges = RANGES) -> Iterator[str]:
     """One message for each setting that is missing or not in its range."""
-    for keys, (expected, good) in RANGES.items():
+    for keys, (expected, good) in ranges.items():
         for key in keys:
             value = _value(settings, key)
             if not good(value):
                 yield f"Expected {expected}, got {value!r}. (conf: {key})"
 
 
-def _value(settings: Settings, key: str) -> Any:
+def _value(settings: RunSettings, key: str) -> Any:
     found: Any = settings
     for name in ("start_from" if key == "from" else key).split("."):
         found = found.get(name) if isinstance(found, dict) else getattr(found, name)

@@ -117,14 +117,20 @@ class TrainerSettings:
 
 
 @dataclass
-class Settings:
-    """All settings of one run, resolved. ``start_from`` is the key ``from`` of the config."""
+class RunSettings:
+    """What every run has: where it goes and what its random numbers depend on."""
 
     name: str
     seed: int
-    stages: list[str]
     resume: str
     out: str
+
+
+@dataclass
+class Settings(RunSettings):
+    """All settings of one run, resolved. ``start_from`` is the key ``from`` of the config."""
+
+    stages: list[str]
     start_from: str | None
     data: DataSettings
     space: Any
@@ -139,3 +145,29 @@ class Settings:
     evaluate: EvaluateSettings
     logger: Any
     trainer: TrainerSettings
+
+
+@dataclass
+class BenchmarkSettings:
+    root: str | None
+    dataset: str
+    metrics: list[str] | None
+    eps: Any  # a list of numbers and fractions, or null
+
+
+@dataclass
+class RankSettings(RunSettings):
+    """All settings of one ranking, resolved."""
+
+    data: DataSettings
+    space: Any
+    proxy: Any
+    n: int
+    images: int
+    repeats: int
+    cells: int
+    channels: int
+    benchmark: BenchmarkSettings
+    bootstrap: int
+    workers: Any  # "auto", or a number
+    progress: str

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig
+
+from dsrna.config.compose import settings_from
 from dsrna.config.parts import build_part, check_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import out_of_range
 from dsrna.config.settings import STAGES, Settings
@@ -62,6 +65,13 @@ def metric_node(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.metric.items() if key not in METRIC_COMMON}
 
 
+def validated(config: DictConfig) -> Settings:
+    """Typed settings from a composed config, checked by :func:`validate`."""
+    settings = settings_from(config)
+    validate(settings)
+    return settings
+
+
 def validate(settings: Settings) -> None:
     """Raises one ConfigError that lists every problem in the settings. Loads no data and builds no network."""
     problems = [*out_of_range(settings), *_contradictions(settings)]
@@ -87,10 +97,15 @@ def validate(settings: Settings) -> None:
         attempt(lambda o=optimizer, w=where, j=joint: check_part(o, f"{w}{j}optimizer", "params"))  # type: ignore[misc]
         attempt(lambda s=schedule, w=where, j=joint: check_schedule(s, f"{w}{j}schedule"))  # type: ignore[misc]
     attempt(lambda: check_part(settings.search.alphas_optimizer, "search.alphas_optimizer", "params"))
-    if problems:
-        unique = list(dict.fromkeys(problems))
-        if len(unique) == 1:
-            raise ConfigError(unique[0])
+    refuse(problems)
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raises one ConfigError that lists every problem, if there is any."""
+    unique = list(dict.fromkeys(problems))
+    if len(unique) == 1:
+        raise ConfigError(unique[0])
+    if unique:
         raise ConfigError(f"{len(unique)} settings are wrong:\n" + "\n".join(f"  - {line}" for line in unique))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsrna.config.launch import Request, launch
+from dsrna.config.rank import rank_settings
+from dsrna.config.settings import RankSettings, Settings
+from dsrna.config.validate import validated
 from dsrna.progress import terminal
 
 
@@ -14,16 +17,27 @@ def main_of(kind: str) -> None:
     Exit status: 0, 2 after an error that is the settings' or the data's, 130 after Ctrl-C.
     """
     try:
-        launch(kind, run, finish_sweep, say)
+        if kind == "rank":
+            launch(kind, rank_settings, rank, lambda folder: say(f"rankings: {folder}"), say)
+        else:
+            launch(kind, validated, run, finish_sweep, say)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def run(request: Request) -> float | None:
+def run(request: Request[Settings]) -> float | None:
     """See :func:`dsrna.pipeline.run.run`."""
     from dsrna.pipeline.run import run as run_job  # slow to import: wrong settings are told before
 
     return run_job(request)
+
+
+def rank(request: Request[RankSettings]) -> float | None:
+    """See :func:`dsrna.pipeline.ranking.rank`."""
+    from dsrna.pipeline.ranking import rank as rank_architectures  # slow to import, as above
+
+    rank_architectures(request)
+    return None
 
 
 def finish_sweep(folder: Path) -> None:

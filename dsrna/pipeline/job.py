@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from dsrna.config.parts import build_part, target_of
-from dsrna.config.settings import Settings
+from dsrna.config.settings import DataSettings, Settings
 from dsrna.config.validate import threat_of
 from dsrna.data.augmentation import Augmentation
 from dsrna.data.source import Source
@@ -85,18 +85,26 @@ class Job:
 
 
 def load_splits(settings: Settings) -> Splits:
-    """The data that the settings name.
+    """The data that the settings name, within the trainer's limits.
 
     Raises:
         DataError: it is missing, unreadable, or too small to be split.
     """
-    data = settings.data
+    limit = smallest(settings.data.test_limit, settings.trainer.limits.test_images)
+    return splits_of(settings.data, settings.seed, limit)
+
+
+def splits_of(data: DataSettings, seed: int, test_limit: int | None) -> Splits:
+    """The data that the settings name, with at most ``test_limit`` test images.
+
+    Raises:
+        DataError: it is missing, unreadable, or too small to be split.
+    """
     given = {"root": data.root, "download": data.download}
     taken = inspect.signature(target_of(data.source, "data.source")).parameters
     injected = {name: value for name, value in given.items() if name in taken and value is not None}
     source: Source = build_part(data.source, "data.source", **injected)
-    limit = smallest(data.test_limit, settings.trainer.limits.test_images)
-    splits = split(source, data.validation_fraction, settings.seed, data.train_limit, limit)
+    splits = split(source, data.validation_fraction, seed, data.train_limit, test_limit)
     if splits.test.shape != splits.train.shape or splits.test.classes != splits.train.classes:
         raise DataError(f"Test images are {splits.test.shape}, training images {splits.train.shape}. (conf: data)")
     return splits

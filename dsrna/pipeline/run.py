@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,8 +14,9 @@ from dsrna.config.launch import Request
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
-from dsrna.errors import CheckpointError, DsrnaError
+from dsrna.errors import DsrnaError
 from dsrna.pipeline.evaluate_stage import evaluate
+from dsrna.pipeline.folders import create, unfinished
 from dsrna.pipeline.inputs import Inputs, read_inputs
 from dsrna.pipeline.job import Job, load_splits
 from dsrna.pipeline.logs import logging_to
@@ -33,7 +33,7 @@ from dsrna.training.interruption import Interrupted
 log = logging.getLogger("dsrna")
 
 
-def run(request: Request) -> float | None:
+def run(request: Request[Settings]) -> float | None:
     """Runs a job to its end, or continues it where it stopped.
 
     Returns:
@@ -46,7 +46,7 @@ def run(request: Request) -> float | None:
     settings = request.settings
     device = device_name(device_of(settings.trainer.accelerator))
     stages = plan(request)
-    folder = _unfinished(request)
+    folder = unfinished(request)
     if folder is not None and folder.is_complete:
         with logging_to(folder.run_log):
             log.info("finished already: %s", folder.path)
@@ -58,12 +58,12 @@ def run(request: Request) -> float | None:
         inputs = _checked_inputs(settings, splits, stages) if _not_begun(folder, stages) else None
     except DsrnaError:
         if request.in_sweep and folder is None:  # the table over the jobs has a row for this one too
-            folder = _create(request, stages, device)
+            folder = create(request, stages, device)
             folder.set_stage(next(iter(stages)), "failed")
             with logging_to(folder.run_log):
                 raise
         raise
-    folder = folder or _create(request, stages, device)
+    folder = folder or create(request, stages, device)
     with logging_to(folder.run_log):
         log.info("run folder: %s", folder.path)
         log.info("data: %s", _in_words(splits))
@@ -84,7 +84,7 @@ def run(request: Request) -> float | None:
         return _objective(folder)
 
 
-def plan(request: Request) -> dict[str, Callable[[Job], Any]]:
+def plan(request: Request[Settings]) -> dict[str, Callable[[Job], Any]]:
     """The stages in order; the baseline and the certified training go with the retrain stage."""
     known: dict[str, Callable[[Job], Any]] = {
         "search": search,
@@ -110,7 +110,7 @@ def report(job: Job) -> None:
     log.info("report: %s", page)
 
 
-def _is_standard(request: Request) -> bool:
+def _is_standard(request: Request[Settings]) -> bool:
     return str(request.settings.objective["_target_"]).endswith(".Standard")
 
 
@@ -130,37 +130,7 @@ def _in_words(splits: Splits) -> str:
     return f"{splits.origin}; {counts} of {shape}, {splits.train.classes} classes"
 
 
-def _unfinished(request: Request) -> RunFolder | None:
-    """The run in the request's folder, for going on with it; None where there is none."""
-    if not RunFolder(request.folder).run_json.exists():
-        return None
-    folder = RunFolder.open(request.folder)
-    if folder.read_run()["fingerprint"] != request.fingerprint:
-        raise CheckpointError(
-            f"{request.folder} holds a run with other settings. Choose another folder with out=FOLDER, or give the "
-            "same settings. (conf: out)"
-        )
-    if request.settings.resume != "auto":
-        raise CheckpointError(f"{request.folder} holds a run already. Continue it with resume=auto. (conf: resume)")
-    for half_written in folder.path.rglob(".*.part*"):  # a killed process left it, see dsrna.files
-        half_written.unlink()
-    return folder
-
-
-def _create(request: Request, stages: dict[str, Any], device: str) -> RunFolder:
-    return RunFolder.create(
-        request.folder,
-        kind=request.kind,
-        fingerprint=request.fingerprint,
-        config_text=request.config_text,
-        overrides=request.overrides,
-        stages=list(stages),
-        device=device,
-        command=shlex.join(["python", "-m", f"dsrna.{request.kind}", *request.overrides]),
-    )
-
-
-def _run_stage(job: Job, name: str, stage: Callable[[Job], Any], request: Request) -> None:
+def _run_stage(job: Job, name: str, stage: Callable[[Job], Any], request: Request[Settings]) -> None:
     noted = job.folder.read_run()["stages"].get(name, {})
     if noted.get("state") == "done":
         return

@@ -1,0 +1,143 @@
+"""Scoring architectures in parallel processes, in an order that doesn't depend on how many there are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsrna.config.rank import build_proxies
+from dsrna.errors import DsrnaError
+from dsrna.functional.seeding import derive_seed, generator
+from dsrna.spaces.nasbench201.index import string_at
+from dsrna.spaces.nasbench201.space import Nasbench201Space
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores one architecture at a time; a plain value that can be sent to another process.
+
+    Attributes:
+        proxies: name -> config node.
+        x, y: the batch that every network is scored with.
+        classes: K.
+        mean, std: of the networks' normalisation layer.
+        cells, channels: sizes of the networks.
+        repeats: how many initial weights an architecture's scores are averaged over.
+        seed: of weights and of the proxies' own draws.
+    """
+
+    proxies: dict[str, Any]
+    x: Tensor
+    y: Tensor
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    cells: int
+    channels: int
+    repeats: int
+    seed: int
+
+    def scores(self, index: int) -> Scores:
+        """Proxy -> mean score of an architecture over the repeats.
+
+        The same in every process, whatever was scored before.
+
+        Raises:
+            DsrnaError: a proxy can't score the network; the message names architecture and proxy.
+        """
+        proxies = build_proxies(self.proxies)
+        totals = dict.fromkeys(proxies, 0.0)
+        for repeat in range(self.repeats):
+            network = self._network(index, repeat)
+            for name, proxy in proxies.items():
+                draw = generator(self.seed, "proxy", name, index, repeat)
+                try:
+                    totals[name] += proxy(network, self.x, self.y, draw)
+                except DsrnaError as error:
+                    raise type(error)(
+                        f"Architecture {index}, {string_at(index)}, proxy {name}: {error} (conf: proxy.{name})"
+                    ) from error
+        return {name: total / self.repeats for name, total in totals.items()}
+
+    def _network(self, index: int, repeat: int) -> torch.nn.Module:
+        space = Nasbench201Space()
+        channels, height, width = self.x.shape[1:]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, "initial weights", index, repeat))
+            return space.network(
+                space.genotype(index), (channels, height, width), self.classes, cells=self.cells,
+                channels=self.channels, mean=self.mean, std=self.std,
+            )  # fmt: skip
+
+
+def score_all(scorer: Scorer, indices: Sequence[int], workers: int) -> Iterator[Scores]:
+    """Scores of every architecture, in the order of ``indices``, as soon as they are known.
+
+    Args:
+        scorer: what to do.
+        indices: published indices.
+        workers: processes; 1 stays in this one.
+
+    Raises:
+        DsrnaError: a proxy can't score a network, or a process died.
+    """
+    if workers == 1:
+        yield from _one_after_the_other(scorer, indices)
+        return
+    context = multiprocessing.get_context("spawn")  # a forked process could hang on a lock of torch's threads
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(scorer,))
+    try:
+        yield from _in_order(pool, indices, ahead=2 * workers)
+    except BrokenProcessPool as error:
+        raise DsrnaError(
+            "A process that scored architectures died, probably for want of memory. Go on with resume=auto and fewer "
+            "`workers` or `images`. (conf: workers)"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)  # architectures under way end first, in a few seconds
+
+
+def _one_after_the_other(scorer: Scorer, indices: Sequence[int]) -> Iterator[Scores]:
+    threads = torch.get_num_threads()
+    for index in indices:
+        torch.set_num_threads(1)  # as in the processes, since the number of threads can change the last bits
+        try:
+            scores = scorer.scores(index)
+        finally:
+            torch.set_num_threads(threads)
+        yield scores
+
+
+def _in_order(pool: ProcessPoolExecutor, indices: Sequence[int], ahead: int) -> Iterator[Scores]:
+    waiting = iter(indices)
+    under_way: deque[Future[Scores]] = deque(pool.submit(_score, index) for index in islice(waiting, ahead))
+    while under_way:
+        yield under_way.popleft().result()
+        under_way.extend(pool.submit(_score, index) for index in islice(waiting, 1))
+
+
+_scorer: Scorer
+
+
+def _begin(scorer: Scorer) -> None:
+    """Prepares a process: one thread, and Ctrl-C is the parent's to handle."""
+    global _scorer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _scorer = scorer
+
+
+def _score(index: int) -> Scores:
+    return _scorer.scores(index)

@@ -1,0 +1,8 @@
+"""Rank architectures by zero-cost proxies: `python -m dsrna.rank proxy=[croze,nwot] n=100`."""
+
+from __future__ import annotations
+
+from dsrna.pipeline.entry import main_of
+
+if __name__ == "__main__":
+    main_of("rank")
