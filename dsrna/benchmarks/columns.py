@@ -10,7 +10,6 @@ import numpy as np
 from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.errors import ConfigError
 from dsrna.spaces.names import unknown_name
-from dsrna.types import Threat
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Column:
     @property
     def label(self) -> str:
         """The metric with its eps, for tables, e.g. ``pgd 8/255``."""
-        return self.metric if self.eps is None else f"{self.metric} {Threat('linf', self.eps).label.split()[1]}"
+        return self.metric if self.eps is None else f"{self.metric} {255 * self.eps:.4g}/255"
 
 
 def accuracy_columns(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dsrna.errors import UnsupportedError
+from dsrna.errors import ConfigError, UnsupportedError
 from dsrna.proxies.base import Proxy
 from dsrna.proxies.layers import weighted_layers, weights_of
 from dsrna.proxies.random_draws import gaussian
@@ -32,6 +32,8 @@ class Zen(Proxy):
     """
 
     def __init__(self, alpha: float = 0.01) -> None:
+        if not alpha > 0:
+            raise ConfigError(f"Expected `alpha` above 0, got {alpha}. (conf: alpha)")
         self.alpha = alpha
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -1,0 +1,231 @@
+"""`python -m dsrna.rank` on small networks, made-up tables and scikit-learn's digits."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau, spearmanr
+
+from dsrna.benchmarks.classes import representatives
+from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
+from dsrna.files import write_json
+from dsrna.report.ranking_page import write_ranking
+from dsrna.run_folder import RunFolder
+
+PROXIES = "proxy=[croze,nwot,zen,params]"
+SMALL = ["data=digits", PROXIES, "n=6", "images=4", "cells=1", "channels=4", "bootstrap=10", "benchmark.eps=null"]
+
+
+def share(index, salt):
+    return round((37 * index + salt) % 9973 / 9973, 6)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Both tables of made-up numbers, in the original layouts."""
+    root = tmp_path_factory.mktemp("tables")
+    indices = representatives().tolist()
+    networks = {
+        str(i): {"val_acc": {"1": share(i, 1)}, "val_pgd_8.0_acc": {"1": share(i, 2)}, "autoattack": share(i, 3)}
+        for i in indices
+    }
+    (root / FILE_NAME).write_text(json.dumps({"cifar10": networks}))
+    folder = root / "robustness-data" / "cifar10"
+    folder.mkdir(parents=True)
+    (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": {"pgd@Linf": [0.5, 1.0]}}))
+    for key, entries in (
+        ("clean", {str(i): share(i, 4) for i in indices}),
+        ("pgd@Linf", {str(i): [share(i, 5), share(i, 6)] for i in indices}),
+    ):
+        (folder / f"{key}_accuracy.json").write_text(json.dumps({"cifar10": {key: {"accuracy": entries}}}))
+    return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def small(tables):
+    return [*SMALL, f"benchmark.root={tables}"]
+
+
+@pytest.fixture(scope="module")
+def finished(command_line, small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    outcome = command_line("rank", *small, "workers=1", f"out={out}")
+    assert outcome.status == 0, outcome.text
+    (folder,) = out.iterdir()
+    return RunFolder.open(folder)
+
+
+def unfinished_copy(finished, to, lines, rest=b""):
+    """The run folder as a kill leaves it after some architectures and a part of a line."""
+    folder = RunFolder(to / finished.path.name)
+    shutil.copytree(finished.path, folder.path)
+    written = finished.scores_jsonl.read_bytes().splitlines(keepends=True)
+    folder.scores_jsonl.write_bytes(b"".join(written[:lines]) + rest)
+    for path in (folder.ranking_json, folder.report_html, folder.path / "ranking.csv"):
+        path.unlink()
+    run = folder.read_run()
+    write_json(folder.run_json, run | {"stages": {"score": {"state": "running"}, "report": {"state": "pending"}}})
+    return folder
+
+
+def results(folder):
+    return [(folder.path / name).read_bytes() for name in ("scores.jsonl", "ranking.json", "ranking.csv", "ranking.md")]
+
+
+def test_the_table_is_what_scipy_says_of_the_scores(finished):
+    records = finished.read_scores()
+    with (finished.path / "ranking.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    salts = {
+        ("NAS-RobBench-201", "clean"): 1,
+        ("NAS-RobBench-201", "pgd 8/255"): 2,
+        ("NAS-RobBench-201", "autoattack"): 3,
+    }
+    salts |= {("the robustness dataset", name): 4 + i for i, name in enumerate(["clean", "pgd 0.5/255", "pgd 1/255"])}
+    assert len(rows) == 4 * 6
+    for row in rows:
+        scores = [record["scores"][row["proxy"]] for record in records]
+        accuracies = [share(record["index"], salts[row["benchmark"], row["column"]]) for record in records]
+        for name, correlate in (("spearman", spearmanr), ("kendall", kendalltau)):
+            expected = correlate(scores, accuracies).statistic
+            assert float(row[name] or "nan") == pytest.approx(expected, abs=1e-4, nan_ok=True)
+            if row[name]:
+                assert float(row[f"{name}_low"]) <= float(row[f"{name}_high"])
+
+
+def test_the_report_has_both_tables_and_every_picture(finished):
+    page = finished.report_html.read_text()
+    for part in ("adversarial training", "standard training", "heat_map", "croze: one point", "dsrna.rank"):
+        assert part in page or (finished.plots_dir / f"{part}.png").is_file()
+    assert {path.stem for path in finished.plots_dir.iterdir()} == {
+        "heat_map", "scatter_croze", "scatter_nwot", "scatter_params", "scatter_zen",
+    }  # fmt: skip
+    before = finished.report_html.read_bytes()
+    write_ranking(finished.path)
+    assert finished.report_html.read_bytes() == before, "it can be drawn again at any time"
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(finished, command_line, small, tmp_path):
+    folder = unfinished_copy(finished, tmp_path, lines=2, rest=b'{"index": 12')
+    outcome = command_line("rank", *small, "workers=1", f"out={tmp_path}", "resume=auto")
+    assert outcome.status == 0, outcome.text
+    assert results(folder) == results(finished)
+    again = command_line("rank", *small, f"out={tmp_path}", "resume=auto")
+    assert "finished already" in again.text
+
+
+def test_scores_of_other_architectures_are_refused(finished, command_line, small, tmp_path):
+    folder = unfinished_copy(finished, tmp_path, lines=0, rest=finished.scores_jsonl.read_bytes().splitlines(True)[3])
+    outcome = command_line("rank", *small, f"out={tmp_path}", "resume=auto")
+    assert outcome.status == 2
+    assert str(folder.scores_jsonl) in outcome.text
+
+
+def test_repeats_are_averaged(command_line, finished, small, tmp_path):
+    given = [entry for entry in small if not entry.startswith("proxy")]
+    outcome = command_line("rank", *given, "proxy=[snip,params]", "repeats=2", "workers=1", f"out={tmp_path}")
+    assert outcome.status == 0, outcome.text
+    (folder,) = map(RunFolder, tmp_path.iterdir())
+    for record, single in zip(folder.read_scores(), finished.read_scores(), strict=True):
+        assert record["index"] == single["index"]
+        assert record["scores"]["params"] == single["scores"]["params"]
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_changes_nothing(finished, small, tmp_path):
+    command = [sys.executable, "-m", "dsrna.rank", *small, "workers=2", f"out={tmp_path}"]
+    subprocess.run(command, check=True, timeout=200, capture_output=True)
+    (folder,) = map(RunFolder, tmp_path.iterdir())
+    assert results(folder) == results(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_keeps_the_scores_and_says_how_to_go_on(small, tmp_path, workers):
+    given = [entry for entry in small if not entry.startswith("n=")]
+    command = [sys.executable, "-m", "dsrna.rank", *given, "n=3000", f"workers={workers}", f"out={tmp_path}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(path.stat().st_size for path in tmp_path.glob("*/scores.jsonl")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGINT)
+        _, text = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "resume=auto" in text
+    assert "Traceback" not in text
+    (folder,) = map(RunFolder, tmp_path.iterdir())
+    assert folder.read_run()["stages"]["score"]["state"] == "interrupted"
+    assert 0 < len(folder.read_scores()) < 3000
+
+
+ROWS = {
+    "unknown proxy": ("proxy=[crose]", "Unknown proxy `crose`|Did you mean `croze`|Choose from: "),
+    "no proxy": ("proxy=[]", "at least one proxy|conf: proxy"),
+    "misspelt setting of a proxy": ("proxy=[croze] proxy.croze.epss=1", "proxy.croze.epss|Did you mean"),
+    "wrong setting of a proxy": ("proxy=[ntk_clean] proxy.ntk_clean.statistic=max", "conf: proxy.ntk_clean.statistic"),
+    "eps of a proxy in 0-255 units": ("proxy=[croze_paper] proxy.croze_paper.eps=8", "did you mean 8/255"),
+    "score that isn't finite": (
+        "proxy=[zen] proxy.zen.alpha=1e-30",
+        "Architecture |proxy zen|the score is -inf|conf: proxy.zen",
+    ),
+    "space without tables": ("space=darts", "tables of the space nasbench201 alone|conf: space"),
+    "too many architectures": ("n=7000", "conf: n|isomorphic"),
+    "too few architectures": ("n=2", "at least 3|conf: n"),
+    "no processes": ("workers=0", "conf: workers|`auto`"),
+    "no tables": ("benchmark.root={missing}", "NAS-RobBench-201|Please cite|conf: benchmark.root"),
+    "half of the tables": ("benchmark.root={half}", "meta.json|the robustness dataset|conf: benchmark.root"),
+    "unknown data set": ("benchmark.dataset=cifar11", "cifar11|conf: benchmark.dataset"),
+    "unknown metric": ("benchmark.metrics=[pgdd]", "pgdd|pgd|conf: benchmark.metrics"),
+    "eps not in the tables": ("benchmark.eps=[7/255]", "7/255|8/255|conf: benchmark.eps"),
+    "eps of the tables in 0-255 units": ("benchmark.eps=[8]", "did you mean 8/255|conf: benchmark.eps"),
+    "images that aren't there": ("images=100000", "training split|conf: images"),
+    "data that aren't there": ("data=cifar10 data.root={missing} data.download=false", "conf: data.root"),
+    "misspelt key": ("imags=3", "`imags`|`images`"),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_bad_input_gets_one_clear_message(row, command_line, tables, tmp_path):
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / FILE_NAME).symlink_to(tables / FILE_NAME)
+    typed, says = ROWS[row]
+    given = typed.format(missing=tmp_path / "missing", half=half).split()
+    keys = {entry.partition("=")[0] for entry in given}
+    small = [entry for entry in [*SMALL, f"benchmark.root={tables}"] if entry.partition("=")[0] not in keys]
+    outcome = command_line("rank", *small, *given, "workers=1", f"out={tmp_path / 'runs'}")
+    assert outcome.status == 2, outcome.text
+    assert outcome.text.count("[error]") == 1
+    for part in says.split("|"):
+        assert part in outcome.text
+    if row != "score that isn't finite":
+        assert not Path(tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_the_message_of_a_bad_score_names_the_architecture(command_line, small, tmp_path):
+    given = [entry for entry in small if not entry.startswith("proxy")]
+    outcome = command_line("rank", *given, "proxy=[zen]", "proxy.zen.alpha=1e-30", "workers=1", f"out={tmp_path}")
+    (folder,) = map(RunFolder, tmp_path.iterdir())
+    assert folder.read_run()["stages"]["score"]["state"] == "failed"
+    assert "|+|" in outcome.text
+    assert np.isin(outcome.text.count("[error]"), [1])
