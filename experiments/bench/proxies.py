@@ -64,8 +64,8 @@ def show(seconds: dict[str, list[float]], chosen: argparse.Namespace, network: n
     parameters = sum(parameter.numel() for parameter in network.parameters())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     table = Table(
-        title=f"{string_at(chosen.architecture)}, C16 N5, {parameters:,} parameters, batch {chosen.batch}, 32x32; torch "
-        f"{torch.__version__}, {chosen.threads} CPU threads, peak memory of the process {peak:.2f} GB"
+        title=f"{string_at(chosen.architecture)}, C16 N5, {parameters:,} parameters, batch {chosen.batch}, 32x32; "
+        f"torch {torch.__version__}, {chosen.threads} CPU threads, peak memory of the process {peak:.2f} GB"
     )
     for column in ("proxy", "times plain (median)", "min - max", "seconds (median)"):
         table.add_column(column)

@@ -1,7 +1,7 @@
 """How our clean proxies rank architectures, against the values that others published for the same architectures.
 
-Run: ``python experiments/proxies/published_values.py --table zero_cost_proxies_cifar10.csv --root DATA`` on real CIFAR-10
-images. The table is the one that NAS-Bench-Suite-Zero's proxies were published in; it has every proxy once an
+Run: ``python experiments/proxies/published_values.py --table zero_cost_proxies_cifar10.csv --root DATA``, on real
+CIFAR-10 images. The table is the one that NAS-Bench-Suite-Zero's proxies were published in; it has every proxy once an
 architecture, for other initial weights and images than ours. Spearman's rank correlation can't reach 1 where weights or
 images matter, so the script also ranks ours against ours under another seed.
 """
