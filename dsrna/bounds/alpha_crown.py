@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.bounds.crown import Crown
-from dsrna.bounds.engine import Bounds
+from dsrna.bounds.engine import Bounds, MarginSummary, Reduction
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.relaxation import Relaxation
 from dsrna.bounds.relu_node import ReluNode
@@ -52,8 +52,8 @@ class AlphaCrown(Crown):
         return super().bound(model, x, eps, y)
 
     @torch.no_grad()
-    def bound_least_margin(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor) -> Tensor:
-        return super().bound_least_margin(model, x, eps, y)
+    def bound_summary(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor, reduction: Reduction) -> MarginSummary:
+        return super().bound_summary(model, x, eps, y, reduction)
 
     def least(self, output: Relaxation, rows: Tensor, ball: Interval) -> Tensor:
         nodes = [node for node in _reachable(output.node) if isinstance(node, ReluNode) and bool(node.unstable.any())]

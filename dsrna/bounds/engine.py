@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, final
+from functools import partial
+from typing import Literal, NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dsrna.bounds.place import naming_the_module
 from dsrna.errors import ConfigError, DataError
+from dsrna.functional.norms import image_norm
 from dsrna.nn.modes import evaluation_mode
 from dsrna.types import Norm
+
+
+class MarginSummary(NamedTuple):
+    """What a search needs to know of the margins of each image.
+
+    Attributes:
+        lower: (N,) lower bound of the smallest margin, or of the mean margin over the wrong classes.
+        width: (N,) how wide the bounds are: of that margin, or the mean over the margins.
+        spread: (N,) standard deviation over the classes of the logits in the middle of their intervals.
+    """
+
+    lower: Tensor
+    width: Tensor
+    spread: Tensor
+
+
+Reduction = Literal["min", "mean"]
 
 Result = TypeVar("Result")
 
@@ -76,17 +97,19 @@ class BoundEngine(ABC):
         return Bounds(torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts]))
 
     @final
-    def least_margin(self, model: nn.Module, x: Tensor, eps: float | Tensor, y: Tensor) -> Tensor:
-        """The smallest of the lower bounds of f_y - f_j over the wrong classes j: above 0, the image is certified.
-
-        With its gradient it is cheaper than all margins, where an engine knows how.
+    def summary(
+        self, model: nn.Module, x: Tensor, eps: float | Tensor, y: Tensor, reduction: Reduction = "min"
+    ) -> MarginSummary:
+        """The margins of each image in brief; with its gradient cheaper than all margins, where an engine knows how.
 
         Args and errors are those of a call.
 
-        Returns:
-            (N,).
+        Args:
+            reduction: ``"min"``: the smallest of the lower bounds of f_y - f_j over the wrong classes j; above 0, the
+                image is certified. ``"mean"``: a lower bound of their mean.
         """
-        return torch.cat(self._by_parts(self.bound_least_margin, model, x, eps, y))
+        parts = self._by_parts(partial(self.bound_summary, reduction=reduction), model, x, eps, y)
+        return MarginSummary(*map(torch.cat, zip(*parts, strict=True)))
 
     def _by_parts(
         self, bound: Callable[..., Result], model: nn.Module, x: Tensor, eps: float | Tensor, y: Tensor | None
@@ -108,9 +131,18 @@ class BoundEngine(ABC):
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
         """The bounds of one sub-batch, on checked input, with the model in evaluation mode; eps is (N,)."""
 
-    def bound_least_margin(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor) -> Tensor:
-        """The smallest lower bound (N,) of the margins of one sub-batch, with input as for :meth:`bound`."""
-        return self.bound(model, x, eps, y).lower.amin(dim=1)
+    def bound_summary(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor, reduction: Reduction) -> MarginSummary:
+        """The summary of one sub-batch, with input as for :meth:`bound`."""
+        lower, upper = self.bound(model, x, eps, y)
+        middles = F.pad((lower + upper) / 2, (1, 0))  # f_y - f_y = 0 and f_y - f_j: the logits up to sign and shift
+        least = lower.amin(dim=1) if reduction == "min" else lower.mean(dim=1)
+        return MarginSummary(least, (upper - lower).mean(dim=1), spread_over_classes(middles))
+
+
+def spread_over_classes(logits: Tensor) -> Tensor:
+    """(N, K) -> (N,) standard deviation over the classes, with a finite gradient where all are equal."""
+    deviations = logits - logits.mean(dim=1, keepdim=True)
+    return image_norm(deviations, 2) / math.sqrt(logits.shape[1])
 
 
 def _check(x: Tensor, eps: Tensor, y: Tensor | None, norm: Norm) -> None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Literal, NamedTuple, TypeGuard, get_args
+from typing import Literal, TypeGuard, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from dsrna.bounds.engine import MarginSummary, Reduction
 from dsrna.bounds.engines import bound_engine
 from dsrna.bounds.eps_schedule import EpsSchedule
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.functional.margins import margin
-from dsrna.functional.norms import image_norm
 from dsrna.functional.root import bisect_in_log
 from dsrna.metrics.base import BatchNormMode, RobustnessMetric
 from dsrna.types import Norm
 
 EngineName = Literal["ibp", "crown_ibp"]
 Form = Literal["margin", "radius"]
-Reduction = Literal["min", "mean"]
 
 _SMALLEST_EPS = 1e-30
 """Where the search for a matching eps ends: far below the last digit of a pixel, since the bounds of a supernet of 8
@@ -34,12 +32,6 @@ _SMALLEST_SPREAD = 1e-12
 """Floor under spreads that are divided by."""
 
 
-class _Margins(NamedTuple):
-    lower: Tensor  # (N,) lower bound of the margin, after the reduction
-    width: Tensor  # (N,) mean width of the bounds over the wrong classes
-    spread: Tensor  # (N,)
-
-
 class Certified(RobustnessMetric):
     """R_CB(x, y): how much of the margin f_y - f_j a certified bound leaves over on the ball around the image.
 
@@ -47,9 +39,9 @@ class Certified(RobustnessMetric):
     asinh(z): z itself near 0, and sign(z) ln(2 |z|) far from it, so that a bound that is a million times too loose
     gives a score of about -15 and a gradient of the relative size of a change, and never drowns the loss.
 
-    ``margin``: z = min_j L_j / s (or the mean over j), in units of the logit spread s: the standard deviation over the
-        K classes of the logits in the middle of their bounds (up to a shift: of 0 and of the (L_j + U_j) / 2; for
-        eps -> 0 that of the logits). s is taken from the same bounds, so it costs nothing, and it isn't detached: a
+    ``margin``: z = min_j L_j / s (or with the mean over j, which linear relaxation bounds as one function), in units
+        of the logit spread s: the standard deviation over the K classes of the logits in the middle of their intervals
+        (for eps -> 0 that of the logits). s comes with the same bounds, so it costs nothing, and it isn't detached: a
         network whose logits are all multiplied by a number gets the same score, so the alphas can't raise it by
         shrinking the logits, nor does its scale drift with depth. For eps -> 0, z is at most K / sqrt(K - 1).
     ``radius``: z = r / eps, with r the certified radius, the largest one with min_j L_j(r) >= 0. r is found by
@@ -57,8 +49,8 @@ class Certified(RobustnessMetric):
         last bracket; its derivative is that of the implicit function, dr/dalpha = -(dm/dalpha) / (dm/dr) with
         m = min_j L_j. Images that are misclassified have no radius: they take the margin form, at eps.
 
-    eps is a number, or moves with the search's progress to a number, or is ``"auto"``: where the mean width of the
-    bounds U_j - L_j equals the mean of s, so that the bound says something about a network whatever its depth (at the
+    eps is a number, or moves with the search's progress to a number, or is ``"auto"``: where the mean width U - L of
+    the bounds equals the mean of s, so that the bound says something about a network whatever its depth (at the
     eps of a threat the bounds of a supernet are vacuous). The first call looks for that eps by bisection on its images;
     from then on each :meth:`advance` multiplies eps by the square root of spread / width of the call before, at most by
     2. So eps is the same for all images and within a call, and it is in :attr:`numbers`, which travel in the
@@ -188,18 +180,11 @@ class Certified(RobustnessMetric):
         """Where the ball holds every image."""
         return 1.0 if self._engine.norm == "linf" else math.sqrt(x[0].numel())
 
-    def _margins(self, model: nn.Module, x: Tensor, y: Tensor, eps: float | Tensor) -> _Margins:
-        lower, upper = self._engine(model, x, eps, y)
-        middles = F.pad((lower + upper) / 2, (1, 0))  # f_y - f_y = 0 and f_y - f_j: the logits up to sign and shift
-        deviations = middles - middles.mean(dim=1, keepdim=True)
-        spread = image_norm(deviations, 2) / math.sqrt(middles.shape[1])
-        return _Margins(
-            lower.amin(dim=1) if self.reduction == "min" else lower.mean(dim=1),
-            (upper - lower).mean(dim=1),
-            spread.clamp(min=_SMALLEST_SPREAD),
-        )
+    def _margins(self, model: nn.Module, x: Tensor, y: Tensor, eps: float | Tensor) -> MarginSummary:
+        margins = self._engine.summary(model, x, eps, y, self.reduction)
+        return margins._replace(spread=margins.spread.clamp(min=_SMALLEST_SPREAD))
 
-    def _take_note(self, eps: float, margins: _Margins) -> None:
+    def _take_note(self, eps: float, margins: MarginSummary) -> None:
         if not bool(margins.lower.isfinite().all()):
             raise NonFiniteError(
                 f"The bounds of margins at eps {eps:.4g} are NaN or infinite, so either the network's weights are, or "

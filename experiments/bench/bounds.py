@@ -90,7 +90,7 @@ def measure(
         return (upper - lower).mean().item()
 
     def gradient() -> None:
-        least = engine.least_margin(network, x, chosen.eps, y)
+        least = engine.summary(network, x, chosen.eps, y).lower
         torch.autograd.grad(least.sum(), parameters, allow_unused=True)
 
     began = time.perf_counter()

@@ -16,6 +16,7 @@ from dsrna.bounds.crown import Crown
 from dsrna.bounds.crown_ibp import CrownIBP
 from dsrna.bounds.ibp import IBP
 from dsrna.errors import MissingPartError, UnsupportedError
+from dsrna.functional.margins import all_margins
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
@@ -150,19 +151,44 @@ def test_gradient_to_eps_agrees_with_finite_differences(norm):
 
 
 @pytest.mark.parametrize("engine", [IBP, CrownIBP, Crown])
-def test_least_margin_and_its_gradient_are_those_of_the_smallest_margin(engine):
+def test_summary_and_its_gradient_are_those_of_the_smallest_margin(engine):
     network = supernet()
     x, y = batch()
     bound = engine("linf")
     alphas = [network.architecture.alphas["reduce"]]
-    expected = bound(network, x, 1e-3, y).lower.amin(dim=1)
-    least = bound.least_margin(network, x, 1e-3, y)
-    torch.testing.assert_close(least, expected)
+    lower, upper = bound(network, x, 1e-3, y)
+    expected, place = lower.min(dim=1)
+    summary = bound.summary(network, x, 1e-3, y)
+    torch.testing.assert_close(summary.lower, expected)
+    if engine is not IBP:
+        widths = (upper - lower).gather(1, place[:, None])[:, 0]
+        assert bool((summary.width >= widths - 1e-12).all())  # as its upper end is not intersected with the interval's
+        torch.testing.assert_close(summary.width, widths, rtol=0.05, atol=0)
     torch.testing.assert_close(
-        torch.autograd.grad(least.sum(), alphas), torch.autograd.grad(expected.sum(), alphas), rtol=1e-7, atol=1e-9
+        torch.autograd.grad(summary.lower.sum(), alphas),
+        torch.autograd.grad(expected.sum(), alphas),
+        rtol=1e-7,
+        atol=1e-9,
     )
     with torch.no_grad():
-        torch.testing.assert_close(bound.least_margin(network, x, 1e-3, y), expected.detach())
+        torch.testing.assert_close(bound.summary(network, x, 1e-3, y).lower, expected.detach())
+
+
+@pytest.mark.parametrize("engine", [IBP, CrownIBP, Crown])
+def test_summary_of_the_mean_margin_bounds_it(engine):
+    network = supernet()
+    x, y = batch()
+    bound = engine("linf")
+    summary = bound.summary(network, x, 1e-3, y, "mean")
+    assert bool((summary.lower >= bound(network, x, 1e-3, y).lower.mean(dim=1) - 1e-12).all())
+    at_zero = bound.summary(network, x, 0.0, y, "mean")
+    with torch.no_grad():
+        logits = network.eval()(x)
+        points = (x + 1e-3 * torch.randn(200, *x.shape, dtype=x.dtype).sign()).clamp(0, 1)
+        lowest = all_margins(network(points.flatten(0, 1)), y.repeat(200)).mean(dim=1).view(200, 3).amin(dim=0)
+    assert bool((lowest >= summary.lower).all())
+    torch.testing.assert_close(at_zero.lower, all_margins(logits, y).mean(dim=1))
+    torch.testing.assert_close(at_zero.spread, logits.std(dim=1, correction=0))
 
 
 def test_tighter_engines_are_tighter():
