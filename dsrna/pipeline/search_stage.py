@@ -14,6 +14,7 @@ from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
+from dsrna.nn.implementation import use_implementation
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.spaces import genotype_codec
@@ -22,7 +23,7 @@ from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.strategies.strategy import Strategy
 from dsrna.training.architecture_history import ArchitectureHistory
-from dsrna.training.fit import fit
+from dsrna.training.fit import device_of, fit
 from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.rng import seed_all
 from dsrna.training.search_module import SearchModule
@@ -87,6 +88,10 @@ def search(job: Job) -> None:
         fingerprint=job.fingerprint,
         epochs=epochs,
         schedule_interval=interval_of(search.weights_schedule),
+    )
+    log.info(
+        "supernet: %s implementation",
+        use_implementation(supernet, search.implementation, device_of(settings.trainer.accelerator).type),
     )
     log.info(
         "search: %d epochs of %d steps, supernet with %.3f M parameters",
