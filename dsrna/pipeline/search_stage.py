@@ -16,6 +16,7 @@ from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
+from dsrna.pipeline.table_verdict import judge
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
@@ -97,6 +98,7 @@ def search(job: Job) -> None:
     genotype = module.history.genotype(module.model.architecture())
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
+    judge(job.folder, settings.data.root, str(settings.data.source["_target_"]))
 
 
 def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:

@@ -58,6 +58,8 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "networks": list(networks.values()),
         "rows": _rows(evaluation) if evaluation else [],
         "radii": radius_rows(evaluation) if evaluation else [],
+        "verdict": data.verdict,
+        "percent": percent,
         "threat": _threat(data),
         "warnings": [
             (network["title"], warning) for network in networks.values() for warning in network["result"]["warnings"]
