@@ -32,8 +32,17 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The metric with its eps, for tables, e.g. ``pgd 8/255``."""
-        return self.metric if self.eps is None else f"{self.metric} {255 * self.eps:.4g}/255"
+        """See :func:`measurement_label`."""
+        return measurement_label(self.metric, self.eps)
+
+
+def measurement_label(metric: str, eps: float | None) -> str:
+    """A metric with its eps in [0, 1], for tables.
+
+    >>> measurement_label("pgd", 8 / 255)
+    'pgd 8/255'
+    """
+    return metric if eps is None else f"{metric} {255 * eps:.4g}/255"
 
 
 def accuracy_columns(

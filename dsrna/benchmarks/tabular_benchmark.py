@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -135,6 +136,10 @@ class TabularBenchmark(ABC):
                 "the file is incomplete. " + self._where_from("a whole one")
             )
         return found
+
+    def lacks(self, dataset: str, root: Path) -> str:
+        """What to tell when the files in a folder say nothing of a data set."""
+        return f"{self.title} has no results on {dataset} in {root}. {self._where_from('them')}"
 
     def _where_from(self, what: str) -> str:
         return f"Get {what} from {self.origin}. Please cite: {self.citation}."

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsrna.benchmarks.classes import Architecture, representatives
-from dsrna.benchmarks.columns import measurements
+from dsrna.benchmarks.columns import measurement_label, measurements
 from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.spaces.nasbench201.index import string_at
-from dsrna.types import Threat
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Verdict:
 
     @property
     def label(self) -> str:
-        """The metric with its eps, for tables, e.g. ``pgd linf 8/255``."""
-        return self.metric if self.eps is None else f"{self.metric} {Threat('linf', self.eps).label}"
+        """See :func:`~dsrna.benchmarks.columns.measurement_label`."""
+        return measurement_label(self.metric, self.eps)
 
 
 def verdict(

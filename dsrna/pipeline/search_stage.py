@@ -32,7 +32,7 @@ log = logging.getLogger("dsrna")
 
 
 def search(job: Job) -> None:
-    """Searches, and writes ``search/architecture.json`` and ``genotype.json``."""
+    """Searches; writes ``search/architecture.json``, ``genotype.json`` and, where tables are there, ``verdict.json``."""
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     splits = job.splits
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
@@ -98,7 +98,7 @@ def search(job: Job) -> None:
     genotype = module.history.genotype(module.model.architecture())
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
-    judge(job.folder, settings.data.root, str(settings.data.source["_target_"]))
+    judge(job.folder, settings.data)
 
 
 def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dsrna.report.certified import certified_point
+from dsrna.report.published import published_title, telling_rows
 from dsrna.run_folder import RunFolder, read_json
 
 
@@ -54,15 +55,15 @@ def show_result(folder: RunFolder) -> None:
 
 
 def _verdict_table(document: dict[str, Any]) -> Table:
-    table = Table(title=f"Published accuracies of the derived architecture, {document['dataset']}")
+    table = Table(title=f"Published accuracies of the derived architecture\n{published_title(document)}")
     table.add_column("")
     for name in ("accuracy", "rank", "regret"):
         table.add_column(name, justify="right")
-    for row in document["rows"]:
+    for row in telling_rows(document):
         table.add_row(
-            f"{row['benchmark']}: {row['label']}",
+            f"{row['label']}, {row['training']}",
             f"{100 * row['accuracy']:.2f} %",
-            f"{row['rank']} of {row['classes']}",
+            f"{row['rank']:,} of {row['classes']:,}",
             f"{100 * row['regret']:.2f} %",
         )
     return table
