@@ -74,7 +74,7 @@ def accuracy_columns(
             benchmark.query_many(np.array(indices), dataset, metric, radius),
         )
         for metric, radius in measurements(benchmark, dataset)
-        if (metrics is None or metric in metrics) and (radius is None or eps is None or _among(radius, eps))
+        if (metrics is None or metric in metrics) and (radius is None or eps is None or is_among(radius, eps))
     ]
 
 
@@ -105,10 +105,11 @@ def check_asked_for(
             raise ConfigError(f"{unknown_name('metric', metric, names)} (conf: benchmark.metrics)")
     radii = sorted({radius for _, radius in known if radius is not None})
     for asked in eps or ():
-        if not _among(asked, radii):
+        if not is_among(asked, radii):
             there = ", ".join(f"{255 * radius:g}/255" for radius in radii)
             raise ConfigError(f"No table has eps {255 * asked:g}/255; there are {there}. (conf: benchmark.eps)")
 
 
-def _among(radius: float, radii: Sequence[float]) -> bool:
+def is_among(radius: float, radii: Sequence[float]) -> bool:
+    """Whether a radius is one of some, but for rounding."""
     return bool(np.isclose(radius, radii, rtol=1e-6, atol=0).any())

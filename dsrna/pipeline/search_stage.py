@@ -32,7 +32,7 @@ log = logging.getLogger("dsrna")
 
 
 def search(job: Job) -> None:
-    """Searches; writes ``search/architecture.json``, ``genotype.json`` and, where tables are there, ``verdict.json``."""
+    """Searches; writes ``search/architecture.json``, ``genotype.json`` and, where tables know it, ``verdict.json``."""
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     splits = job.splits
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)

@@ -340,5 +340,11 @@ def test_verdict_ranks_among_classes(robbench, robustness):
         assert (row.best, row.classes) == (accuracies[0], 6466)
         assert row.regret == accuracies[0] - row.accuracy
         assert robbench.query(row.best_architecture, "cifar10", row.metric, eps=row.eps) == row.best
+        assert (row.telling, row.headline) == (True, row.label == "pgd 8/255")
     (clean, at_half, at_one) = verdict(string_at(50), robustness, "cifar10", eps=[0.5 / 255, 1 / 255])
     assert (clean.metric, at_half.eps, at_one.label) == ("clean", 0.5 / 255, "pgd 1/255")
+    assert [(row.telling, row.headline) for row in (clean, at_half, at_one)] == [
+        (True, False),
+        (False, False),
+        (True, True),
+    ]

@@ -74,8 +74,8 @@ def test_the_written_table_has_one_row_a_job_in_order(sweep: Path) -> None:
 
 def test_published_numbers_are_columns(sweep: Path) -> None:
     pgd = {"label": "pgd 8/255", "metric": "pgd", "training": "adversarial training", "benchmark": "NAS-RobBench-201"}
-    numbers = {"eps": 8 / 255, "accuracy": 0.4567, "rank": 1234, "classes": 6466, "regret": 0.0244}
-    clean = pgd | numbers | {"metric": "clean", "label": "clean", "eps": None}
+    numbers = {"eps": 8 / 255, "accuracy": 0.4567, "rank": 1234, "regret": 0.0244, "headline": True}
+    clean = pgd | numbers | {"metric": "clean", "label": "clean", "headline": False}
     document = {"schema": "dsrna.verdict", "version": 1, "dataset": "cifar10", "rows": [clean, pgd | numbers]}
     write_json(sweep / "1" / "verdict.json", document)
     text = write_sweep_report(sweep).read_text()
