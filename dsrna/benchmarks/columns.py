@@ -90,6 +90,16 @@ def measurements(benchmark: TabularBenchmark, dataset: str) -> Iterator[tuple[st
             yield metric, None if radius is None else float(radius)
 
 
+def corruption_measurements(benchmark: TabularBenchmark, dataset: str) -> Iterator[tuple[str, int]]:
+    """(metric, severity) of all accuracies on corrupted images."""
+    for metric in benchmark.metrics(dataset):
+        if metric.endswith(("_cm", "_confidence")):
+            continue
+        for axis in benchmark.axes(dataset, metric):
+            if axis.name == "severity":
+                yield from ((metric, int(level)) for level in axis.levels)
+
+
 def check_asked_for(
     benchmarks: Sequence[TabularBenchmark], dataset: str, metrics: Sequence[str] | None, eps: Sequence[float] | None
 ) -> None:
