@@ -87,6 +87,7 @@ class TableAnalysis:
         parameters: (6466,) parameter counts.
         mean_attacked: (6466,) mean over all attacks and eps; empty without attacks.
         spreads: of ``mean_attacked``, over connected classes of the same parameter count.
+        with_size: Spearman's and Kendall's rank correlation of the headline column with the parameter count.
         effects: of the headline column and of the clean one.
     """
 
@@ -100,6 +101,7 @@ class TableAnalysis:
     parameters: np.ndarray
     mean_attacked: np.ndarray
     spreads: list[Spread]
+    with_size: tuple[float, float]
     effects: list[Effects]
 
     def position(self, label: str) -> int | None:
@@ -121,6 +123,8 @@ def analyse_table(benchmark: TabularBenchmark, dataset: str) -> TableAnalysis:
     mean_attacked = np.mean(attacked, axis=0) if attacked else np.empty(0)
     headline = _headline(columns, benchmark.telling_eps)
     clean = [place for place, column in enumerate(columns) if column.kind == "clean"]
+    parameters = parameter_counts(_CLASSES[dataset])
+    sized = [columns[headline].values, parameters]
     return TableAnalysis(
         benchmark=benchmark.title,
         training=benchmark.training,
@@ -129,9 +133,10 @@ def analyse_table(benchmark: TabularBenchmark, dataset: str) -> TableAnalysis:
         headline=headline,
         spearman=rank_correlations([column.values for column in columns]),
         kendall=kendall_correlations([column.values for column in columns]),
-        parameters=parameter_counts(_CLASSES[dataset]),
+        parameters=parameters,
         mean_attacked=mean_attacked,
         spreads=spreads_at_equal_parameters(mean_attacked, connected()) if attacked else [],
+        with_size=(float(rank_correlations(sized)[0, 1]), float(kendall_correlations(sized)[0, 1])),
         effects=[_effects(columns[place]) for place in dict.fromkeys([headline, *clean])],
     )
 

@@ -6,12 +6,13 @@ from typing import Any
 
 Row = dict[str, Any]
 
-_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16_120": "ImageNet16-120"}
+TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16_120": "ImageNet16-120"}
+"""The tables' data sets, as people write them."""
 
 
 def dataset_title(document: dict[str, Any]) -> str:
     """The data set of the published accuracies, as people write it."""
-    return _TITLES[document["dataset"]]
+    return TITLES[document["dataset"]]
 
 
 def published_title(document: dict[str, Any]) -> str:
