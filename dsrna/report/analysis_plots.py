@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,25 @@ import numpy as np
 from dsrna.benchmarks.analysis import operation_counts
 from dsrna.benchmarks.findings import Agreement
 from dsrna.benchmarks.table_analysis import Effects, TableAnalysis
-from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, add_legend, new_figure, operation_colours, tidy
+from dsrna.report.style import (
+    ADVERSARIAL,
+    CERTIFIED,
+    CLEAN,
+    INK,
+    MUTED,
+    OTHER_COLOURS,
+    add_legend,
+    new_figure,
+    operation_colours,
+    tidy,
+)
 from dsrna.spaces.nasbench201.topology import EDGES, PRIMITIVES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_WITH_NUMBERS = 40
+_FEW, _MOST_WITH_NUMBERS = 10, 40
 _NODE_NAMES = ("input", "1", "2", "output")
 
 
@@ -32,14 +44,15 @@ def draw_correlations(table: TableAnalysis, places: Sequence[int]) -> Figure:
     above, below = (found[np.ix_(places, places)] for found in (table.spearman, table.kendall))
     values = np.triu(above) + np.tril(below, -1)
     numbered = len(places) <= _MOST_WITH_NUMBERS
-    size = 2.2 + (0.3 if numbered else 0.105) * len(places)
+    size = 2.2 + (0.5 if len(places) <= _FEW else 0.3 if numbered else 0.105) * len(places)
     figure = new_figure(max(5.0, size + 0.8), max(4.2, size))
     axes = figure.subplots()
     image = axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
     if numbered:
         axes.set_xticks(range(len(places)), labels, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(places)), labels)
-        _write_numbers(axes, values, 5.5)
+        few = len(places) <= _FEW
+        _write_numbers(axes, values, digits=3 if few else 2, size=8.5 if few else 5.5)
     else:
         _name_groups(axes, [table.columns[place].metric for place in places])
     axes.tick_params(labelsize=7.5, colors=INK, length=0)
@@ -114,10 +127,13 @@ def draw_agreement(adversarial: TableAnalysis, standard: TableAnalysis, agreed: 
     scatter.scatter(_ranks(x.values), _ranks(y.values), s=4, alpha=0.3, color=MUTED, linewidths=0)
     tidy(scatter, x=f"rank by {x.label} after standard training", y=f"rank by {y.label} after adversarial training")
     rho = {entry.standard: entry.spearman for entry in agreed if entry.adversarial == y.label}
-    for metric in dict.fromkeys(column.metric for column in standard.columns if column.kind == "attack"):
+    metrics = dict.fromkeys(column.metric for column in standard.columns if column.kind == "attack")
+    for metric, colour in zip(metrics, cycle([CLEAN, ADVERSARIAL, CERTIFIED, *OTHER_COLOURS]), strict=False):
         entries = [c for c in standard.columns if c.metric == metric and c.level is not None and c.level <= 8.5 / 255]
         eps = [255 * float(column.level or 0) for column in entries]
-        lines.plot(eps, [rho[column.label] for column in entries], marker="o", markersize=3.5, label=metric)
+        lines.plot(
+            eps, [rho[column.label] for column in entries], color=colour, marker="o", markersize=3.5, label=metric
+        )
     if "clean" in rho:
         lines.axhline(rho["clean"], color=MUTED, linestyle=":", label="clean")
     tidy(
@@ -126,7 +142,7 @@ def draw_agreement(adversarial: TableAnalysis, standard: TableAnalysis, agreed: 
         y=f"Spearman with {y.label}\nafter adversarial training",
     )
     lines.set_ylim(top=1.02)
-    add_legend(lines)
+    lines.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5), edgecolor="none")
     return figure
 
 
@@ -143,17 +159,19 @@ def _heat_map(axes: Axes, values: np.ndarray, columns: Sequence[str], rows: Sequ
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             on_dark = abs(value) > 0.65 * most if signed else value > dark
-            text = f"{value:+.1f}" if signed else f"{value:.1f}"
+            rounded = round(float(value), 1) + 0.0
+            text = f"{rounded:+.1f}" if signed else f"{rounded:.1f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if on_dark else INK)
 
 
-def _write_numbers(axes: Axes, values: np.ndarray, size: float) -> None:
+def _write_numbers(axes: Axes, values: np.ndarray, *, digits: int, size: float) -> None:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value) and row != column:
-            text = f"{value:.2f}".replace("0.", ".").replace("1.00", "1")
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=size, color="white" if abs(value) > 0.65 else INK
-            )
+            rounded = round(float(value), digits) + 0.0  # no minus before a zero
+            text = f"{rounded:.{digits}f}"
+            text = text if abs(rounded) == 1 else text.replace("0.", ".", 1)
+            colour = "white" if abs(value) > 0.65 else INK
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
 
 
 def _name_groups(axes: Axes, metrics: Sequence[str]) -> None:
