@@ -57,6 +57,11 @@ class _Picture:
     caption: str
     content: bytes
 
+    @property
+    def width(self) -> int:
+        """In pixels as shown, half as many as the PNG has."""
+        return int.from_bytes(self.content[16:20], "big") // 2
+
 
 def write_analysis(folder: Path, analysis: Analysis) -> Path:
     """Writes ``analysis.json``, ``plots/*.png`` and ``report.html``.
