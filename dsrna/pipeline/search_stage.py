@@ -17,6 +17,7 @@ from dsrna.functional.seeding import derive_seed, generator
 from dsrna.nn.implementation import use_implementation
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
+from dsrna.pipeline.table_verdict import judge
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
@@ -32,7 +33,7 @@ log = logging.getLogger("dsrna")
 
 
 def search(job: Job) -> None:
-    """Searches, and writes ``search/architecture.json`` and ``genotype.json``."""
+    """Searches; writes ``search/architecture.json``, ``genotype.json`` and, where tables know it, ``verdict.json``."""
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     splits = job.splits
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
@@ -102,6 +103,7 @@ def search(job: Job) -> None:
     genotype = module.history.genotype(module.model.architecture())
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
+    judge(job.folder, settings.data)
 
 
 def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:
