@@ -14,6 +14,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
+from dsrna.nn.depthwise_conv import DepthwiseConv2d
 from dsrna.nn.factorized_reduce import FactorizedReduce
 from dsrna.nn.relu_conv_bn import ReluConvBn
 
@@ -52,12 +53,9 @@ class Zero(nn.Module):
 def _depthwise_separable(
     channels_in: int, channels_out: int, kernel_size: int, stride: int, dilation: int, affine: bool
 ) -> list[nn.Module]:
-    padding = dilation * (kernel_size // 2)
     return [
         nn.ReLU(),
-        nn.Conv2d(
-            channels_in, channels_in, kernel_size, stride, padding, dilation=dilation, groups=channels_in, bias=False
-        ),
+        DepthwiseConv2d(channels_in, kernel_size, stride, dilation),
         nn.Conv2d(channels_in, channels_out, 1, bias=False),
         nn.BatchNorm2d(channels_out, affine=affine),
     ]

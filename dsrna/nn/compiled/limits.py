@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from dsrna.errors import UnsupportedError
 from dsrna.nn.compiled.bank import NAMES
 from dsrna.nn.compiled.library import KernelsUnavailableError, library
+from dsrna.nn.plain_call import why_not_plain
 from dsrna.types import CellWeights
 
 if TYPE_CHECKING:
@@ -44,21 +44,9 @@ def why_never(edges: MixedEdges) -> str | None:
 
 
 def _about_call(inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return "the network is being traced"
-    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
-        return "operations are being watched by a dispatch mode"
-    if forward_ad._current_level >= 0:
-        return "forward-mode derivatives are taken"
-    if torch.is_autocast_enabled("cpu"):
-        return "autocast is on"
     tensors = [*inputs, weights.operations, *([] if weights.edges is None else [weights.edges])]
-    if any(
-        type(t) not in (Tensor, nn.Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors
-    ):
-        return "the inputs are no plain tensors"
-    if any(t.device.type != "cpu" for t in tensors):
-        return "the network isn't on the CPU"
+    if (reason := why_not_plain(*tensors)) is not None:
+        return reason
     if inputs[0].dtype not in NAMES or any(t.dtype != inputs[0].dtype for t in tensors):
         return "the precision is neither float32 nor float64"
     if inputs[0].numel() == 0:

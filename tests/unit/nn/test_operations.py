@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dsrna.errors import ConfigError
+from dsrna.nn.depthwise_conv import DepthwiseConv2d
 from dsrna.nn.factorized_reduce import FactorizedReduce
 from dsrna.nn.operations import OPERATIONS, supernet_operation
 from dsrna.nn.relu_conv_bn import ReluConvBn
@@ -170,3 +171,27 @@ def test_operations_without_convolution_refuse_to_change_channels(name):
 @pytest.mark.parametrize("name", ["sep_conv_3x3", "dil_conv_5x5", "nor_conv_1x1", "nor_conv_3x3"])
 def test_convolutions_change_channels(name):
     assert OPERATIONS[name](4, 6, 2, True)(torch.zeros(1, 4, 8, 8)).shape == (1, 6, 4, 4)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("size", "stride", "dilation"), [(3, 1, 1), (5, 1, 2), (3, 1, 2), (5, 2, 1)])
+def test_depthwise_convolutions_have_torchs_values_and_derivatives_of_both_orders(size, stride, dilation, memory):
+    torch.manual_seed(0)
+    layer = DepthwiseConv2d(4, size, stride, dilation).double()
+    x = torch.randn(2, 4, 9, 7, dtype=torch.float64).contiguous(memory_format=memory).requires_grad_()
+    found = []
+    for convolve in (layer, lambda x: nn.Conv2d.forward(layer, x)):
+        output = convolve(x)
+        gradients = torch.autograd.grad((output.sin()).sum(), [x, layer.weight], create_graph=True)
+        slope = sum(gradient.square().sum() for gradient in gradients)
+        found.append([output, *gradients, *torch.autograd.grad(slope, [x, layer.weight])])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
+
+
+def test_depthwise_convolutions_follow_forward_mode_vmap_and_tracing():
+    layer = DepthwiseConv2d(3, 3, 1, 2).double()
+    x, direction = torch.randn(2, 2, 3, 6, 6, dtype=torch.float64).unbind()
+    _, slope = torch.func.jvp(layer, (x,), (direction,))
+    torch.testing.assert_close(slope, layer(direction))
+    torch.testing.assert_close(torch.func.vmap(layer)(torch.stack([x, direction]))[1], layer(direction))
+    torch.testing.assert_close(torch.jit.trace(layer, x)(direction), layer(direction))
