@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dsrna.corruptions import blur, noise
+from dsrna.corruptions import blur, digital, noise, weather
+from dsrna.corruptions.jpeg import jpeg_compression
 from dsrna.corruptions.levels import truncated
 from dsrna.errors import ConfigError, DataError
 
@@ -17,22 +18,31 @@ SMALLEST_SIDE = 16
 """In pixels: half of what the severities are made for; below it a blur of one pixel is no longer a mild corruption."""
 
 FIXED: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "brightness": digital.brightness,
+    "contrast": digital.contrast,
     "defocus_blur": blur.defocus_blur,
-    "zoom_blur": blur.zoom_blur,
     "gaussian_blur": blur.gaussian_blur,
+    "jpeg_compression": jpeg_compression,
+    "pixelate": digital.pixelate,
+    "saturate": digital.saturate,
+    "zoom_blur": blur.zoom_blur,
 }
 RANDOM: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
+    "elastic_transform": digital.elastic_transform,
+    "fog": weather.fog,
+    "frost": weather.frost,
     "gaussian_noise": noise.gaussian_noise,
-    "shot_noise": noise.shot_noise,
-    "impulse_noise": noise.impulse_noise,
-    "speckle_noise": noise.speckle_noise,
     "glass_blur": blur.glass_blur,
+    "impulse_noise": noise.impulse_noise,
     "motion_blur": blur.motion_blur,
+    "shot_noise": noise.shot_noise,
+    "snow": weather.snow,
+    "speckle_noise": noise.speckle_noise,
 }
-EXTRA = ("gaussian_blur", "speckle_noise")
-"""Corruptions that the benchmark keeps out of its mean, for choosing settings."""
+EXTRA = ("gaussian_blur", "saturate", "speckle_noise")
+"""Corruptions that CIFAR-10-C has beside its fifteen, for choosing settings; its fourth, spatter, is not here."""
 CORRUPTIONS = tuple(sorted((FIXED | RANDOM).keys() - set(EXTRA)))
-"""The corruptions of the benchmark."""
+"""The fifteen corruptions of the benchmark."""
 
 
 def corrupt(x: Tensor, name: str, severity: int, generator: torch.Generator) -> Tensor:

@@ -11,3 +11,8 @@ def truncated(x: Tensor) -> Tensor:
     A level k / 255 stays itself: the small shift makes up for its rounding in single precision.
     """
     return (x.clamp(0, 1) * 255 + 1e-3).floor() / 255
+
+
+def rounded(x: Tensor) -> Tensor:
+    """The nearest levels k / 255 of x clipped to [0, 1]: what an image file keeps."""
+    return (x.clamp(0, 1) * 255).round() / 255

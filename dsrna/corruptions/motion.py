@@ -24,8 +24,8 @@ def motion_blurred(x: Tensor, radius: int, sigma: float, angles: Tensor) -> Tens
     """
     height, width = x.shape[-2:]
     taps = torch.arange(2 * radius + 1, dtype=torch.float64, device=x.device)
-    weights = torch.exp(-(taps**2) / (2 * sigma**2))
-    weights = (weights / weights.sum()).tolist()
+    density = torch.exp(-(taps**2) / (2 * sigma**2))
+    weights: list[float] = (density / density.sum()).tolist()
     radians = angles.to(device=x.device, dtype=torch.float64).deg2rad()[:, None]
     down = (taps * radians.sin() - 0.5).ceil().long()  # (N, taps)
     right = (taps * radians.cos() - 0.5).ceil().long()

