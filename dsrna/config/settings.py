@@ -90,6 +90,7 @@ class EvaluateSettings:
     eps_curve: Any  # "auto", or a list of numbers and fractions
     batch_size: int
     verify: Any  # a part, or null for no verification
+    corruptions: Any  # a part, or null for none
 
 
 @dataclass

@@ -14,7 +14,8 @@ from dsrna.config.settings import STAGES, Settings
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
 
-if TYPE_CHECKING:  # importing it takes a second, which only those wait for who verify
+if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
+    from dsrna.evaluation.corruption_sweep import CorruptionSweep
     from dsrna.verification.settings import Verification
 
 METRIC_COMMON = ("weight", "warmup_epochs", "weight_schedule")
@@ -57,6 +58,15 @@ def verification(settings: Settings) -> Verification | None:
             )
         given["eps"] = [eps for eps in (*eps_curve(settings), threat.eps) if eps > 0]
     built: Verification = build_part(given, where)
+    return built
+
+
+def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
+    """What ``evaluate.corruptions`` asks for, None where it is switched off."""
+    node = settings.evaluate.corruptions
+    if node is None:
+        return None
+    built: CorruptionSweep = build_part(node, "evaluate.corruptions")
     return built
 
 
@@ -126,6 +136,7 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
         attempt(lambda: build_part(settings.certified.objective, "certified.objective", threat=threat))
     attempt(lambda: eps_curve(settings))
     attempt(lambda: verification(settings))
+    attempt(lambda: corruption_sweep(settings))
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]

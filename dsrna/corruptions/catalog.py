@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -69,16 +69,11 @@ def corrupt(x: Tensor, name: str, severity: int, generator: torch.Generator) -> 
     (ICLR 2019), appendix A.
     """
     check(name, severity)
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or not x.is_floating_point():
+    if x.ndim != 4 or not x.is_floating_point():
         raise DataError(
-            f"Expected floating-point images (N, C, H, W) with C = 1 or 3, got {x.dtype} {tuple(x.shape)}. "
-            "Divide bytes by 255."
+            f"Expected floating-point images (N, C, H, W), got {x.dtype} {tuple(x.shape)}. Divide bytes by 255."
         )
-    if min(x.shape[2:]) < SMALLEST_SIDE:
-        raise DataError(
-            f"Expected images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels for corruption {name!r}, "
-            f"got {x.shape[2]} x {x.shape[3]}. The severities are made for 32 x 32."
-        )
+    check_images((name,), tuple(x.shape[1:]))
     if x.numel() and not (x.amin() >= 0 and x.amax() <= 1):
         raise DataError(
             f"Expected images in [0, 1], got values in [{x.amin():.4g}, {x.amax():.4g}]. "
@@ -87,6 +82,19 @@ def corrupt(x: Tensor, name: str, severity: int, generator: torch.Generator) -> 
     with torch.no_grad():
         changed = FIXED[name](x, severity) if name in FIXED else RANDOM[name](x, severity, generator)
         return truncated(changed)
+
+
+def check_images(names: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Raises DataError unless images of shape (C, H, W) can be corrupted so."""
+    channels, height, width = shape
+    if channels not in (1, 3) or (channels == 1 and "saturate" in names):
+        needed = "3 channels, since grey has no saturation," if channels == 1 else "1 or 3 channels"
+        raise DataError(f"Expected images with {needed} to corrupt, got {channels}.")
+    if min(height, width) < SMALLEST_SIDE:
+        raise DataError(
+            f"Expected images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels to corrupt, got {height} x {width}. "
+            "The severities are made for 32 x 32."
+        )
 
 
 def check(name: str, severity: int) -> None:

@@ -12,7 +12,6 @@ from torch.nn import functional
 from dsrna.corruptions.draws import uniform
 from dsrna.corruptions.levels import rounded
 from dsrna.corruptions.resampling import box_resized, gaussian_filter
-from dsrna.errors import DataError
 
 BRIGHTNESS = (0.05, 0.1, 0.15, 0.2, 0.3)
 """What is added to the value of hue, saturation and value."""
@@ -40,13 +39,7 @@ def contrast(x: Tensor, severity: int) -> Tensor:
 
 
 def saturate(x: Tensor, severity: int) -> Tensor:
-    """Saturation is scaled and shifted; hue and value stay. A grey pixel has the hue of red.
-
-    Raises:
-        DataError: the images are grey, and have no saturation.
-    """
-    if x.shape[1] != 3:
-        raise DataError(f"Expected images with three channels for corruption 'saturate', got {x.shape[1]}.")
+    """Saturation is scaled and shifted; hue and value stay. A grey pixel has the hue of red. x has three channels."""
     factor, summand = SATURATE[severity - 1]
     value = x.amax(1, keepdim=True)
     distance = value - x

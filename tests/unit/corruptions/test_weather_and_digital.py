@@ -58,7 +58,7 @@ def test_saturate_scales_and_shifts_the_saturation(severity):
     hsv = rgb_to_hsv(channels_last(x))
     hsv[..., 1] = np.clip(hsv[..., 1] * factor + summand, 0, 1)
     np.testing.assert_allclose(channels_last(digital.saturate(x, severity)), hsv_to_rgb(hsv), atol=1e-12)
-    with pytest.raises(DataError, match="three channels"):
+    with pytest.raises(DataError, match="3 channels"):
         corrupt(images(1, 1), "saturate", severity, generator())
 
 
