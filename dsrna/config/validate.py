@@ -15,6 +15,7 @@ from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
 
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
+    from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
     from dsrna.verification.settings import Verification
 
@@ -39,6 +40,25 @@ def eps_curve(settings: Settings) -> list[float]:
         return [Threat(threat.norm, eps).eps for eps in radii]
     except ConfigError as error:
         raise ConfigError(str(error).replace("threat.eps", "evaluate.eps_curve")) from error
+
+
+def attack_grid(settings: Settings) -> dict[str, tuple[EvaluationAttack, list[Threat]]]:
+    """What ``evaluate.grid`` asks for: name -> the attack and the l_inf balls that it attacks in."""
+    found = {}
+    for name, node in settings.evaluate.grid.items():
+        where = f"evaluate.grid.{name}"
+        if node is None:
+            continue
+        if not isinstance(node, dict) or node.keys() != {"eps", "attack"} or not isinstance(node["eps"], list):
+            raise ConfigError(
+                f"Expected {{eps: [list of radii], attack: {{_target_: …}}}}, got {node!r}. (conf: {where})"
+            )
+        try:
+            balls = [Threat("linf", number(eps, f"{where}.eps")) for eps in node["eps"]]
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("threat.eps", f"{where}.eps")) from error
+        found[name] = (build_part(node["attack"], f"{where}.attack"), balls)
+    return found
 
 
 def verification(settings: Settings) -> Verification | None:
@@ -137,6 +157,7 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     attempt(lambda: eps_curve(settings))
     attempt(lambda: verification(settings))
     attempt(lambda: corruption_sweep(settings))
+    attempt(lambda: attack_grid(settings))
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]

@@ -32,6 +32,7 @@ def evaluate(
     batch_size: int,
     folder: Path,
     eps_curve: Sequence[float] = (),
+    grid: Sequence[tuple[EvaluationAttack, Threat]] = (),
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -58,14 +59,16 @@ def evaluate(
         batch_size: images attacked at once.
         folder: where the outcome files go.
         eps_curve: radii of the curve, in the norm of ``threat``.
+        grid: further attacks, each in a threat model of its own.
         device: where the network runs.
         progress: called after every batch.
 
     Returns:
-        ``{"clean": record, "records": [record of each attack], "curve": [record of each eps], "warnings": [{"check",
-        "message"}], "images": int, "classes": int}``. A record is plain: attack (key), label, norm, eps, accuracy in
-        [0, 1], interval ([low, high], Wilson's 95 % for the sampling of images), images, engine, version, seed,
-        restarts, steps, step_size (None: adaptive), seconds. The clean record has eps 0, steps 0 and restarts 0.
+        ``{"clean": record, "records": [record of each attack], "curve": [record of each eps], "grid": [record of each
+        pair], "warnings": [{"check", "message"}], "images": int, "classes": int}``. A record is plain: attack (key),
+        label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling of images), images,
+        engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean record has eps 0, steps 0
+        and restarts 0.
 
     Raises:
         ConfigError: two attacks share a key, or a value is out of range.
@@ -77,16 +80,18 @@ def evaluate(
     # A random start in so large a ball would break most images by itself, whatever the gradients do.
     large_eps_attack = FoolboxPGD(steps=20, random_start=False, key="pgd20-large-eps", label="PGD-20 from the image")
     curve_threats = [Threat(threat.norm, eps) for eps in eps_curve]
-    _check_keys([*attacks, curve_attack, large_eps_attack])
+    _check_keys([*attacks, *(attack for attack, _ in grid), curve_attack, large_eps_attack])
     bench = AttackBench(model, dataset, seed, batch_size, folder, device, progress)
     clean, correct = bench.clean(threat)
     measured = [bench.attacked(attack, threat, correct) for attack in attacks]
     curve = [bench.attacked(curve_attack, point, correct).record for point in curve_threats]
+    further = [bench.attacked(attack, point, correct).record for attack, point in grid]
     at_large_eps = bench.attacked(large_eps_attack, bench.threat_with_grey(threat), correct)
     return {
         "clean": clean,
         "records": [measurement.record for measurement in measured],
         "curve": curve,
+        "grid": further,
         "warnings": gradient_masking_warnings(measured, at_large_eps, dataset.classes),
         "images": len(dataset),
         "classes": dataset.classes,

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from dsrna.config.parts import build_part
-from dsrna.config.validate import corruption_sweep, eps_curve, verification
+from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, verification
 from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.corruption_accuracy import corruption_accuracies
@@ -69,7 +69,8 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
     network, _, about = load_network(checkpoint)
     test, settings = job.splits.test, job.settings
     curve = eps_curve(settings)
-    measurements = len(attacks) + len(curve) + 2  # and clean, and the check at a large eps
+    grid = [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
+    measurements = len(attacks) + len(curve) + len(grid) + 2  # and clean, and the check at a large eps
     with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:
         before: dict[str, int] = {}
 
@@ -89,6 +90,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             batch_size=settings.evaluate.batch_size,
             folder=job.folder.evaluation_dir / stage,
             eps_curve=curve,
+            grid=grid,
             device=job.device,
             progress=progress,
         )
