@@ -94,12 +94,8 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             device=job.device,
             progress=progress,
         )
-    log.info(
-        "%s: clean %.2f %%, %s",
-        stage,
-        100 * result["clean"]["accuracy"],
-        ", ".join(f"{record['label']} {100 * record['accuracy']:.2f} %" for record in result["records"]),
-    )
+    shown = [("clean", result["clean"]["accuracy"]), *((one["label"], one["accuracy"]) for one in result["records"])]
+    log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
     verified, sweep = verification(settings), corruption_sweep(settings)
     return {
         "title": about["title"],

@@ -12,7 +12,7 @@ GIVEN = {  # what only the user knows
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],
 }
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
-EVERY = [(group, choice) for group in groups() if group != "proxy" for choice in choices(group)]
+EVERY = [(group, choice) for group in groups() if group not in ("proxy", "recipe") for choice in choices(group)]
 
 
 def settings_of(entry, *overrides):
