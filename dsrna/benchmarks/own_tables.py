@@ -57,7 +57,7 @@ def check_layout(layout: str, dataset: str, attacks: Iterable[str], corruptions:
     if dataset not in DATASETS:
         raise ConfigError(
             f"Expected one of the tables' data sets, {', '.join(DATASETS)}, got {dataset}. Other images under such a "
-            "name can be read by data=arrays data.source.name=NAME. (conf: data)"
+            "name can be read by data=arrays +data.source.name=NAME. (conf: data)"
         )
     known = list(ATTACKS) if layout == "robustness_dataset" else list(_ROBBENCH_ATTACKS)
     for name in attacks:

@@ -43,7 +43,7 @@ class Row:
 
 
 def result_rows(evaluation: dict[str, Any]) -> list[Row]:
-    """The result table: clean accuracy, then every attack and the grid in the order of the file; columns are the networks."""
+    """The result table: clean accuracy, then every attack, then the grid, in the file's order; columns: networks."""
     columns = [
         {_row_key(record): record for record in (result["clean"], *result["records"], *result.get("grid", ()))}
         for result in (network["result"] for network in evaluation["networks"].values())
