@@ -140,13 +140,14 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 def check_schedule(node: Any, where: str) -> None:
-    """A schedule's node: its ``interval`` is ours, the other keys are its class's; null switches it off."""
+    """A schedule's node: its ``interval`` is ours, the other keys are its class's; null switches it, or a key, off."""
     if node is None:
         return
     target_of(node, where)
     if node.get("interval", "epoch") not in ("epoch", "step"):
         raise ConfigError(f"Expected `epoch` or `step`, got {node['interval']!r}. (conf: {where}.interval)")
-    check_part({key: value for key, value in node.items() if key != "interval"}, where, "optimizer")
+    given = {key: value for key, value in node.items() if key != "interval" and value is not None}
+    check_part(given, where, "optimizer")
 
 
 def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], object]], None]) -> None:
