@@ -76,6 +76,9 @@ def write_table(networks: Sequence[TrainedNetwork], layout: str, dataset: str, f
     over the runs at the one eps it has. Robustness dataset: means over the runs, since it has no place for seeds;
     accuracies alone, without confidences and confusion matrices.
 
+    Differs from the published tables: an image that is misclassified without an attack counts as misclassified under
+    it, also where the attack happens to put it right.
+
     Args:
         networks: what was measured, every network by the same attacks and corruptions.
         layout: one of :data:`LAYOUTS`.
