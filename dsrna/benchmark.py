@@ -1,28 +1,64 @@
-"""Robustness tables of NAS-Bench-201: `python -m dsrna.benchmark train arch=13433 recipe=nas_robbench_201`."""
+"""Robustness tables of NAS-Bench-201, published and of one's own: `python -m dsrna.benchmark analyse`, `… train`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from dsrna.pipeline.benchmark_entry import train_main
-from dsrna.progress import terminal
+from dsrna.errors import DsrnaError
+from dsrna.pipeline.benchmark_entry import train_networks
+from dsrna.pipeline.entry import say
 
-COMMANDS = {"train": train_main}
+
+def analyse(arguments: Sequence[str]) -> None:
+    """``analyse``: what the published tables say; a page, pictures, and the numbers."""
+    parser = argparse.ArgumentParser(prog="python -m dsrna.benchmark analyse", description=analyse.__doc__)
+    parser.add_argument(
+        "--tables",
+        metavar="FOLDER",
+        help="with NAS-RobBench-201_all.json, robustness-data/, or both; $DSRNA_DATA, else ./data, when left out",
+    )
+    parser.add_argument("--dataset", default="cifar10", help="cifar10 (default), cifar100 or imagenet16_120")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the report; runs/analysis_DATASET when left out")
+    chosen = parser.parse_args(arguments)
+    from dsrna.pipeline.table_analysis import analyse as analyse_tables  # slow to import: --help comes at once
+
+    out = chosen.out or Path("runs") / f"analysis_{chosen.dataset}"
+    say(f"report: {analyse_tables(chosen.tables, chosen.dataset, out, say)}")
 
 
-def main() -> None:
-    """Runs ``python -m dsrna.benchmark COMMAND …`` with the rest of this process's command line."""
-    chosen = sys.argv[1] if len(sys.argv) > 1 else None
-    if chosen not in COMMANDS:
-        terminal().print(
-            f"[error] Expected `python -m dsrna.benchmark COMMAND …` with one of {', '.join(COMMANDS)}, "
-            f"got {chosen!r}." if chosen else f"[error] Name a command: {', '.join(COMMANDS)}.",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-        raise SystemExit(2)
-    del sys.argv[1]
-    COMMANDS[chosen]()
+def train(arguments: Sequence[str]) -> None:
+    """``train``: architectures by a published recipe, and a table of what was measured in its layout."""
+    train_networks(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse, "train": train}
+"""First word of the command line -> what does it, given the other words."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs one command.
+
+    Exit status: 0, 2 after an error that is the user's to mend, 130 after Ctrl-C.
+    """
+    summaries = "\n".join(f"  {command.__doc__}" for command in COMMANDS.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m dsrna.benchmark",
+        description=f"{__doc__}\n\n{summaries}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=list(COMMANDS))
+    chosen = parser.parse_args(arguments[:1])
+    try:
+        COMMANDS[chosen.command](arguments[1:])
+    except DsrnaError as error:
+        say(f"[error] {error}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

