@@ -1,4 +1,4 @@
-"""The published robustness tables of NAS-Bench-201: `python -m dsrna.benchmark analyse`."""
+"""Robustness tables of NAS-Bench-201, published and of one's own: `python -m dsrna.benchmark analyse`, `… train`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsrna.errors import DsrnaError
+from dsrna.pipeline.benchmark_entry import train_networks
 from dsrna.pipeline.entry import say
 
 
@@ -28,7 +29,12 @@ def analyse(arguments: Sequence[str]) -> None:
     say(f"report: {analyse_tables(chosen.tables, chosen.dataset, out, say)}")
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse}
+def train(arguments: Sequence[str]) -> None:
+    """``train``: architectures by a published recipe, and a table of what was measured in its layout."""
+    train_networks(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse, "train": train}
 """First word of the command line -> what does it, given the other words."""
 
 

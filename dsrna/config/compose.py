@@ -70,10 +70,16 @@ def settings_from(config: DictConfig) -> Settings:
     Raises:
         ConfigError: a key is unknown, missing, or of the wrong type.
     """
-    plain = typed_values(config, Settings, NODES)
+    return Settings(**run_values(config, Settings))
+
+
+def run_values(config: DictConfig, schema: type[Settings]) -> dict[str, Any]:
+    """The fields of :class:`Settings`, or of a dataclass that adds to it; errors as of :func:`settings_from`."""
+    plain = typed_values(config, schema, NODES)
     plain["certified"].objective = with_fractions(plain["certified"].objective)
     plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)
-    return Settings(**plain)
+    plain["evaluate"].grid = with_fractions(plain["evaluate"].grid)
+    return plain
 
 
 def typed_values(config: DictConfig, schema: type, nodes: Mapping[str, type]) -> dict[str, Any]:

@@ -127,13 +127,22 @@ def fingerprint_of(settings: RunSettings) -> str:
     return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
+def module_of(kind: str) -> list[str]:
+    """What follows ``python -m`` on the command line of an entry point.
+
+    >>> module_of("rank"), module_of("benchmark_train")
+    (['dsrna.rank'], ['dsrna.benchmark', 'train'])
+    """
+    return f"dsrna.{kind}".split("_")
+
+
 def _never(config: DictConfig) -> None:
     raise AssertionError("Hydra prints help and config without running the task")
 
 
 def _resume_command(kind: str, typed: list[str], multirun: bool) -> str:
     kept = [override for override in typed if not override.startswith("resume=")]
-    return shlex.join(["python", "-m", f"dsrna.{kind}", *(["-m"] if multirun else []), *kept, "resume=auto"])
+    return shlex.join(["python", "-m", *module_of(kind), *(["-m"] if multirun else []), *kept, "resume=auto"])
 
 
 def _request(kind: str, settings: S, config: DictConfig, resume_command: str) -> Request[S]:

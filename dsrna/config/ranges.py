@@ -76,6 +76,7 @@ RANGES: Ranges = {
     ("metric.warmup_epochs",): ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0),
     ("search.implementation",): _one_of("auto", "compiled", "textbook"),
     ("metric.weight_schedule",): _one_of("constant", "linear"),
+    ("retrain.keep",): _one_of("best", "last"),
     ("logger.kind",): _one_of("none", "wandb", "tensorboard"),
     ("trainer.threads",): ("`auto` or a number of CPU threads", lambda v: v == "auto" or (_whole(v) and v >= 1)),
     ("trainer.progress",): _one_of("auto", "on", "off"),

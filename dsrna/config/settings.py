@@ -69,6 +69,7 @@ class RetrainSettings:
     optimizer: Any
     schedule: Any
     selection_steps: int
+    keep: str
     baseline: bool
     certified: bool
 
@@ -89,8 +90,10 @@ class CertifiedSettings:
 class EvaluateSettings:
     attacks: dict[str, Any]
     eps_curve: Any  # "auto", or a list of numbers and fractions
+    grid: dict[str, Any]  # name -> the attack's part and the list of its radii
     batch_size: int
     verify: Any  # a part, or null for no verification
+    corruptions: Any  # a part, or null for none
 
 
 @dataclass
@@ -172,3 +175,13 @@ class RankSettings(RunSettings):
     bootstrap: int
     workers: Any  # "auto", or a number
     progress: str
+
+
+@dataclass
+class BenchmarkTrainingSettings(Settings):
+    """All settings of making a table, resolved; those of every network, and which networks."""
+
+    arch: Any  # an architecture string, an index, or a list of them; null for n random ones
+    n: int | None
+    seeds: list[int]
+    layout: str

@@ -14,7 +14,9 @@ from dsrna.config.settings import STAGES, Settings
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
 
-if TYPE_CHECKING:  # importing it takes a second, which only those wait for who verify
+if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
+    from dsrna.evaluation.base import EvaluationAttack
+    from dsrna.evaluation.corruption_sweep import CorruptionSweep
     from dsrna.verification.settings import Verification
 
 METRIC_COMMON = ("weight", "warmup_epochs", "weight_schedule")
@@ -40,6 +42,25 @@ def eps_curve(settings: Settings) -> list[float]:
         raise ConfigError(str(error).replace("threat.eps", "evaluate.eps_curve")) from error
 
 
+def attack_grid(settings: Settings) -> dict[str, tuple[EvaluationAttack, list[Threat]]]:
+    """What ``evaluate.grid`` asks for: name -> the attack and the l_inf balls that it attacks in."""
+    found = {}
+    for name, node in settings.evaluate.grid.items():
+        where = f"evaluate.grid.{name}"
+        if node is None:
+            continue
+        if not isinstance(node, dict) or node.keys() != {"eps", "attack"} or not isinstance(node["eps"], list):
+            raise ConfigError(
+                f"Expected {{eps: [list of radii], attack: {{_target_: …}}}}, got {node!r}. (conf: {where})"
+            )
+        try:
+            balls = [Threat("linf", number(eps, f"{where}.eps")) for eps in node["eps"]]
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("threat.eps", f"{where}.eps")) from error
+        found[name] = (build_part(node["attack"], f"{where}.attack"), balls)
+    return found
+
+
 def verification(settings: Settings) -> Verification | None:
     """What ``evaluate.verify`` asks for, None where it is switched off; ``auto`` stands for what the attacks get."""
     where, node, threat = "evaluate.verify", settings.evaluate.verify, threat_of(settings)
@@ -57,6 +78,15 @@ def verification(settings: Settings) -> Verification | None:
             )
         given["eps"] = [eps for eps in (*eps_curve(settings), threat.eps) if eps > 0]
     built: Verification = build_part(given, where)
+    return built
+
+
+def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
+    """What ``evaluate.corruptions`` asks for, None where it is switched off."""
+    node = settings.evaluate.corruptions
+    if node is None:
+        return None
+    built: CorruptionSweep = build_part(node, "evaluate.corruptions")
     return built
 
 
@@ -110,13 +140,14 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 def check_schedule(node: Any, where: str) -> None:
-    """A schedule's node: its ``interval`` is ours, the other keys are its class's; null switches it off."""
+    """A schedule's node: its ``interval`` is ours, the other keys are its class's; null switches it, or a key, off."""
     if node is None:
         return
     target_of(node, where)
     if node.get("interval", "epoch") not in ("epoch", "step"):
         raise ConfigError(f"Expected `epoch` or `step`, got {node['interval']!r}. (conf: {where}.interval)")
-    check_part({key: value for key, value in node.items() if key != "interval"}, where, "optimizer")
+    given = {key: value for key, value in node.items() if key != "interval" and value is not None}
+    check_part(given, where, "optimizer")
 
 
 def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], object]], None]) -> None:
@@ -126,6 +157,8 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
         attempt(lambda: build_part(settings.certified.objective, "certified.objective", threat=threat))
     attempt(lambda: eps_curve(settings))
     attempt(lambda: verification(settings))
+    attempt(lambda: corruption_sweep(settings))
+    attempt(lambda: attack_grid(settings))
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""AutoAttack and its black-box part, by pyautoattack."""
+"""AutoAttack and two of its parts by themselves, by pyautoattack."""
 
 from __future__ import annotations
 
@@ -69,6 +69,39 @@ class AutoAttack(EvaluationAttack):
         targets = min(MOST_TARGETS, classes - 1)
         ensemble.apgd_targeted.n_target_classes = ensemble.fab.n_target_classes = targets
         ensemble.attacks_to_run = _possible(ensemble.attacks_to_run, classes)
+        return _run(ensemble, x, y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class APGD(EvaluationAttack):
+    """AutoAttack's first part by itself: PGD on the cross-entropy that halves its step where it gets no further.
+
+    Args:
+        steps: gradient steps, >= 1.
+
+    Raises:
+        ConfigError: a value is out of range.
+
+    References:
+        Croce and Hein, see :class:`AutoAttack`.
+    """
+
+    kind = "multi_step"
+    steps: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("steps", self.steps)
+
+    def names(self) -> tuple[str, str]:
+        return f"apgd{self.steps}", f"APGD-{self.steps}"
+
+    def procedure(self, threat: Threat) -> Procedure:
+        return Procedure("pyautoattack", steps=self.steps)
+
+    def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+        ensemble = _ensemble(model, x, threat, seed, version="custom", attacks=["apgd-ce"])
+        ensemble.apgd.n_iter, ensemble.apgd.n_restarts = self.steps, 1
         return _run(ensemble, x, y)
 
 

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 import dsrna
-from dsrna.errors import ConfigError, DataError
+from dsrna.errors import ConfigError
 from dsrna.evaluation.base import EvaluationAttack
-from dsrna.evaluation.clean_logits import clean_logits
+from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
-from dsrna.evaluation.identity import batch_checksum, network_checksum
 from dsrna.evaluation.masking import Measurement, gradient_masking_warnings
 from dsrna.evaluation.outcome_file import OutcomeFile
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
 
 Record = dict[str, Any]
-
-Progress = Callable[[str, int, int, float], None]
-"""(label, images done, images, accuracy so far), called after every batch, and for what was done before on resuming."""
-
-BatchOutcome = Callable[[int, slice, Tensor, Tensor], Tensor]
-"""(batch number, place in the data set, x, y) -> which images are correct (N,) bool."""
-
-
-class EvaluationData(Protocol):
-    """The images: what :class:`dsrna.data.images.ImageDataset` offers."""
-
-    classes: int
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 def evaluate(
@@ -51,6 +32,7 @@ def evaluate(
     batch_size: int,
     folder: Path,
     eps_curve: Sequence[float] = (),
+    grid: Sequence[tuple[EvaluationAttack, Threat]] = (),
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -77,14 +59,16 @@ def evaluate(
         batch_size: images attacked at once.
         folder: where the outcome files go.
         eps_curve: radii of the curve, in the norm of ``threat``.
+        grid: further attacks, each in a threat model of its own.
         device: where the network runs.
         progress: called after every batch.
 
     Returns:
-        ``{"clean": record, "records": [record of each attack], "curve": [record of each eps], "warnings": [{"check",
-        "message"}], "images": int, "classes": int}``. A record is plain: attack (key), label, norm, eps, accuracy in
-        [0, 1], interval ([low, high], Wilson's 95 % for the sampling of images), images, engine, version, seed,
-        restarts, steps, step_size (None: adaptive), seconds. The clean record has eps 0, steps 0 and restarts 0.
+        ``{"clean": record, "records": [record of each attack], "curve": [record of each eps], "grid": [record of each
+        pair], "warnings": [{"check", "message"}], "images": int, "classes": int}``. A record is plain: attack (key),
+        label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling of images), images,
+        engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean record has eps 0, steps 0
+        and restarts 0.
 
     Raises:
         ConfigError: two attacks share a key, or a value is out of range.
@@ -96,66 +80,36 @@ def evaluate(
     # A random start in so large a ball would break most images by itself, whatever the gradients do.
     large_eps_attack = FoolboxPGD(steps=20, random_start=False, key="pgd20-large-eps", label="PGD-20 from the image")
     curve_threats = [Threat(threat.norm, eps) for eps in eps_curve]
-    _check_keys([*attacks, curve_attack, large_eps_attack])
-    if batch_size < 1:
-        raise ConfigError(f"Expected `batch_size` >= 1, got {batch_size}. (conf: evaluate.batch_size)")
-    if len(dataset) == 0:
-        raise DataError("Expected images to evaluate on, got none. (conf: evaluate.images)")
-    bench = _Bench(model.to(device), dataset, seed, batch_size, folder, torch.device(device), progress)
+    _check_keys([*attacks, *(attack for attack, _ in grid), curve_attack, large_eps_attack])
+    bench = AttackBench(model, dataset, seed, batch_size, folder, device, progress)
     clean, correct = bench.clean(threat)
     measured = [bench.attacked(attack, threat, correct) for attack in attacks]
     curve = [bench.attacked(curve_attack, point, correct).record for point in curve_threats]
+    further = [bench.attacked(attack, point, correct).record for attack, point in grid]
     at_large_eps = bench.attacked(large_eps_attack, bench.threat_with_grey(threat), correct)
     return {
         "clean": clean,
         "records": [measurement.record for measurement in measured],
         "curve": curve,
+        "grid": further,
         "warnings": gradient_masking_warnings(measured, at_large_eps, dataset.classes),
         "images": len(dataset),
         "classes": dataset.classes,
     }
 
 
-class _Bench:
-    """One network, one data set, one folder: takes measurements."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        dataset: EvaluationData,
-        seed: int,
-        batch_size: int,
-        folder: Path,
-        device: torch.device,
-        progress: Progress | None,
-    ) -> None:
-        self.model = model
-        self.dataset = dataset
-        self.seed = seed
-        self.batch_size = batch_size
-        self.folder = folder
-        self.device = device
-        self.progress = progress
-        first_x, first_y = dataset.batch(torch.arange(min(batch_size, len(dataset))))
-        self.image_values = first_x[0].numel()
-        self.identity = {
-            "network": network_checksum(model),
-            "data": batch_checksum(first_x, first_y),
-            "images": len(dataset),
-            "classes": dataset.classes,
-            "seed": seed,
-            "batch_size": batch_size,
-        }
+class AttackBench(Bench):
+    """Clean accuracy, and accuracies under attack."""
 
     def clean(self, threat: Threat) -> tuple[Record, Tensor]:
         """The clean record and (M,) bool, which images are correct."""
         settings = {"attack": "clean", "engine": "dsrna", "version": dsrna.__version__}
-        file = self._measure("clean", "Clean", settings, self._classify, len(self.dataset))
+        file = self.measure("clean", "Clean", settings, self.classify, len(self.dataset))
         procedure = {"restarts": 0, "steps": 0, "step_size": None}
         return self._record("Clean", Threat(threat.norm, 0), settings | procedure, file), file.outcomes
 
     def attacked(self, attack: EvaluationAttack, threat: Threat, correct: Tensor) -> Measurement:
-        """Which of the ``correct`` (M,) images stay so under an attack."""
+        """Which of the ``correct`` (M,) images stay so under an attack; all outcomes are in the bench's folder."""
 
         def outcome(number: int, place: slice, x: Tensor, y: Tensor) -> Tensor:
             robust = correct[place].clone()
@@ -175,47 +129,20 @@ class _Bench:
         }
         header = settings | {"norm": threat.norm, "eps": threat.eps, "options": attack.options()}
         images = len(correct) if attack.images is None else min(attack.images, len(correct))
-        file = self._measure(f"{attack.key}_{threat.norm}_{threat.eps:.6g}", attack.label, header, outcome, images)
+        file = self.measure(f"{attack.key}_{threat.norm}_{threat.eps:.6g}", attack.label, header, outcome, images)
         return Measurement(self._record(attack.label, threat, settings, file), attack.kind, file.outcomes)
 
     def threat_with_grey(self, threat: Threat) -> Threat:
         """The ball that reaches the grey image of pixels 0.5 from every image."""
         return Threat(threat.norm, 0.5 if threat.norm == "linf" else 0.5 * self.image_values**0.5)
 
-    def _measure(
-        self, name: str, label: str, settings: dict[str, Any], outcome: BatchOutcome, images: int
-    ) -> OutcomeFile:
-        """The outcomes on the first ``images`` images."""
-        file = OutcomeFile(self.folder / f"{name}.json", self.identity | settings, images)
-        self._show(label, file)
-        while file.done < images:
-            place = slice(file.done, min(file.done + self.batch_size, images))
-            began = time.perf_counter()
-            x, y = self.dataset.batch(torch.arange(place.start, place.stop))
-            x, y = x.to(self.device), y.to(self.device)
-            file.append(outcome(place.start // self.batch_size, place, x, y), time.perf_counter() - began)
-            self._show(label, file)
-        return file
-
-    def _show(self, label: str, file: OutcomeFile) -> None:
-        if self.progress is not None and file.done:
-            self.progress(label, file.done, file.images, file.outcomes.float().mean().item())
-
-    def _classify(self, number: int, place: slice, x: Tensor, y: Tensor) -> Tensor:
-        logits = clean_logits(self.model, x, y, self.dataset.classes, place)
-        return (logits.argmax(dim=1) == y).cpu()
-
     def _record(self, label: str, threat: Threat, settings: dict[str, Any], file: OutcomeFile) -> Record:
-        correct, images = int(file.outcomes.sum()), file.images
-        interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
         return {
             "attack": settings["attack"],
             "label": label,
             "norm": threat.norm,
             "eps": float(threat.eps),
-            "accuracy": correct / images,
-            "interval": [float(interval.low), float(interval.high)],
-            "images": images,
+            **accuracy_of(file),
             "engine": settings["engine"],
             "version": settings["version"],
             "seed": self.seed,

@@ -8,9 +8,11 @@ from typing import Any
 from torch import nn
 
 from dsrna.config.parts import build_part
-from dsrna.config.validate import eps_curve, verification
+from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, verification
 from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
+from dsrna.evaluation.corruption_accuracy import corruption_accuracies
+from dsrna.evaluation.corruption_sweep import CorruptionSweep
 from dsrna.evaluation.evaluator import evaluate as evaluate_network
 from dsrna.files import write_json
 from dsrna.pipeline.job import Job
@@ -54,6 +56,8 @@ def evaluate(job: Job) -> None:
         certified = certified_point(document, stage)
         if certified is not None:
             numbers[f"{stage}/test/certified_{job.threat.norm}"] = certified["certified"]
+        if entry["corruptions"] is not None and entry["corruptions"]["mean"] is not None:
+            numbers[f"{stage}/test/acc_corrupted"] = entry["corruptions"]["mean"]
         job.dashboard.log_summary(numbers)
         job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"])
         for warning in entry["result"]["warnings"]:
@@ -65,7 +69,8 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
     network, _, about = load_network(checkpoint)
     test, settings = job.splits.test, job.settings
     curve = eps_curve(settings)
-    measurements = len(attacks) + len(curve) + 2  # and clean, and the check at a large eps
+    grid = [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
+    measurements = len(attacks) + len(curve) + len(grid) + 2  # and clean, and the check at a large eps
     with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:
         before: dict[str, int] = {}
 
@@ -85,23 +90,48 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             batch_size=settings.evaluate.batch_size,
             folder=job.folder.evaluation_dir / stage,
             eps_curve=curve,
+            grid=grid,
             device=job.device,
             progress=progress,
         )
-    log.info(
-        "%s: clean %.2f %%, %s",
-        stage,
-        100 * result["clean"]["accuracy"],
-        ", ".join(f"{record['label']} {100 * record['accuracy']:.2f} %" for record in result["records"]),
-    )
-    verified = verification(settings)
+    shown = [("clean", result["clean"]["accuracy"]), *((one["label"], one["accuracy"]) for one in result["records"])]
+    log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
+    verified, sweep = verification(settings), corruption_sweep(settings)
     return {
         "title": about["title"],
         "checkpoint": str(checkpoint.relative_to(job.folder.path)),
         "parameters": sum(p.numel() for p in network.parameters()),
         "result": result,
+        "corruptions": None if sweep is None else _corrupt_one(job, stage, network, sweep),
         "verification": None if verified is None else _verify_one(job, stage, network, verified),
     }
+
+
+def _corrupt_one(job: Job, stage: str, network: nn.Module, sweep: CorruptionSweep) -> dict[str, Any]:
+    settings, seen = job.settings, ""
+    with Progress(f"corrupt {stage}", len(sweep), mode=settings.trainer.progress) as bar:
+
+        def progress(label: str, done: int, images: int, accuracy: float) -> None:
+            nonlocal seen
+            if done == images and label != seen:
+                seen = label
+                bar.advance(1, {label: f"{accuracy:.2%}"})
+
+        result = corruption_accuracies(
+            network,
+            job.splits.test,
+            sweep,
+            seed=settings.seed,
+            batch_size=settings.evaluate.batch_size,
+            folder=job.folder.evaluation_dir / stage,
+            device=job.device,
+            progress=progress,
+        )
+    severities = [
+        f"{severity}: {100 * mean:.2f} %" for severity, mean in result["by_severity"].items() if mean is not None
+    ]
+    log.info("%s: mean accuracy on corrupted images by severity %s", stage, ", ".join(severities))
+    return result
 
 
 def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from dsrna.config.launch import Request
+from dsrna.config.launch import Request, module_of
 from dsrna.errors import CheckpointError
 from dsrna.run_folder import RunFolder
 
@@ -38,5 +38,5 @@ def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFold
         overrides=request.overrides,
         stages=list(stages),
         device=device,
-        command=shlex.join(["python", "-m", f"dsrna.{request.kind}", *request.overrides]),
+        command=shlex.join(["python", "-m", *module_of(request.kind), *request.overrides]),
     )

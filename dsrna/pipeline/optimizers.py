@@ -23,7 +23,8 @@ def build_schedule(
     """The schedule that ``node`` describes; an argument ``auto`` becomes the number of its intervals.
 
     Args:
-        node: None switches it off; ``interval: step`` or ``epoch`` (the default) says when it advances.
+        node: None switches it off; ``interval: step`` or ``epoch`` (the default) says when it advances; an argument
+            that is None is left out, so that a schedule can take another one's place in a config.
         where: config key, for messages.
         optimizer: whose learning rate is scheduled.
         epochs: epochs of the stage.
@@ -35,7 +36,8 @@ def build_schedule(
     if node is None:
         return None
     count = epochs * steps_per_epoch if interval_of(node) == "step" else epochs
-    arguments = {key: count if value == "auto" else value for key, value in node.items() if key != "interval"}
+    given = {key: value for key, value in node.items() if key != "interval" and value is not None}
+    arguments = {key: count if value == "auto" else value for key, value in given.items()}
     total = arguments.get("total_steps")
     if isinstance(total, int) and total < count:
         raise ConfigError(

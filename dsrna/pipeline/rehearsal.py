@@ -11,7 +11,7 @@ from torch import nn
 
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
-from dsrna.config.validate import threat_of, verification
+from dsrna.config.validate import corruption_sweep, threat_of, verification
 from dsrna.data.splits import Splits, search_halves
 from dsrna.errors import ConfigError
 from dsrna.pipeline.job import at_most
@@ -36,7 +36,7 @@ def rehearse(settings: Settings, splits: Splits, stages: Collection[str], genoty
 
     Raises:
         ConfigError: sizes, optimisers or schedules don't fit the data or one another.
-        DataError: there are too few images for the search's two halves.
+        DataError: there are too few images for the search's two halves, or images can't be corrupted.
         MissingPartError: a bound engine lacks its library.
     """
     _check_images(settings, splits)
@@ -48,6 +48,9 @@ def rehearse(settings: Settings, splits: Splits, stages: Collection[str], genoty
     if "evaluate" in stages and (verified := verification(settings)) is not None:
         with located("evaluate.verify"):
             verified.check_engines()
+    if "evaluate" in stages and (sweep := corruption_sweep(settings)) is not None:
+        with located("evaluate.corruptions"):
+            sweep.check_usable(splits.test.shape)
 
 
 def _check_images(settings: Settings, splits: Splits) -> None:

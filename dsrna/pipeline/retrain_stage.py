@@ -100,6 +100,7 @@ def _train(
         objective=objective,
         selection_attack=PGD(job.threat.norm, job.threat.eps, steps=retrain.selection_steps),
         robust_first=not isinstance(objective, Standard),
+        keep_last=retrain.keep == "last",
         drop_path=drop_path,
         ema_decay=retrain.ema_decay,
         gradient_clip=training.gradient_clip,

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsrna.files import write_atomically, write_text
 from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
+from dsrna.report.corruptions import corruption_rows, corruption_severities
 from dsrna.report.headline import headline
 from dsrna.report.pictures import Picture, draw_pictures
 from dsrna.report.published import published_title, telling_rows
@@ -68,6 +69,8 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "networks": list(networks.values()),
         "rows": _rows(evaluation) if evaluation else [],
         "radii": radius_rows(evaluation) if evaluation else [],
+        "corruptions": corruption_rows(evaluation) if evaluation else [],
+        "severities": corruption_severities(evaluation) if evaluation else [],
         "verdict": data.verdict,
         "judged_on": published_title(data.verdict) if data.verdict else None,
         "telling": telling_rows(data.verdict) if data.verdict else [],

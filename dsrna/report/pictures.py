@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dsrna.report.architecture_plots import draw_architecture, draw_edges
 from dsrna.report.cell_drawing import draw_cell
 from dsrna.report.certified_plot import draw_certified
+from dsrna.report.corruption_plot import draw_corruptions
 from dsrna.report.learning_curves import draw_search_curves, draw_training_curves
 from dsrna.report.robustness_plot import draw_robustness
 from dsrna.report.run_data import RunData
@@ -26,7 +27,8 @@ class Picture:
 
     Attributes:
         name: file name in ``plots/``, without ``.png``.
-        section: the part of the page it belongs to: ``results``, ``certified``, ``cells``, ``search`` or ``training``.
+        section: the part of the page it belongs to: ``results``, ``corruptions``, ``certified``,
+            ``cells``, ``search`` or ``training``.
         caption: what it shows and how to read it.
         width: width in inches.
         content: the PNG file.
@@ -55,6 +57,12 @@ def _figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]:
             "results",
             "Accuracy as the adversary gets stronger. The band is the 95 % confidence interval of each point.",
             draw_robustness(data.evaluation),
+        )
+        yield (
+            "corruptions",
+            "corruptions",
+            "Share of images that are classified correctly, in per cent, under every corruption at every severity.",
+            draw_corruptions(data.evaluation),
         )
         yield (
             "certified",

@@ -43,10 +43,10 @@ class Row:
 
 
 def result_rows(evaluation: dict[str, Any]) -> list[Row]:
-    """The result table: clean accuracy, then every attack in the order of the file; columns are the networks."""
+    """The result table: clean accuracy, then every attack, then the grid, in the file's order; columns: networks."""
     columns = [
-        {_row_key(record): record for record in (network["result"]["clean"], *network["result"]["records"])}
-        for network in evaluation["networks"].values()
+        {_row_key(record): record for record in (result["clean"], *result["records"], *result.get("grid", ()))}
+        for result in (network["result"] for network in evaluation["networks"].values())
     ]
     keys = list(dict.fromkeys(key for column in columns for key in column))
     titles = [network["title"] for network in evaluation["networks"].values()]

@@ -30,6 +30,7 @@ class RetrainModule(StageModule):
         objective: training loss, see ``dsrna.objectives``.
         selection_attack: PGD on the validation split, once an epoch.
         robust_first: whether robust accuracy decides, or clean accuracy.
+        keep_last: keep the weights of the last epoch, whatever the validation split says.
         drop_path: largest drop-path probability; grows linearly over the epochs as in DARTS.
         ema_decay: decay of the weights' exponential moving average, which then is what is validated and kept; 0: none.
         gradient_clip: largest norm of the gradient; 0: not clipped.
@@ -45,6 +46,7 @@ class RetrainModule(StageModule):
         objective: Objective,
         selection_attack: PGD,
         robust_first: bool,
+        keep_last: bool,
         drop_path: float,
         ema_decay: float,
         gradient_clip: float,
@@ -55,6 +57,7 @@ class RetrainModule(StageModule):
         super().__init__(**base)
         self.network, self.objective, self.selection_attack = network, objective, selection_attack
         self.robust_first, self.drop_path, self.gradient_clip = robust_first, drop_path, gradient_clip
+        self.keep_last = keep_last
         self.average = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
             if ema_decay
@@ -116,7 +119,7 @@ class RetrainModule(StageModule):
         numbers = {name: value for name, value in self.averages.means().items() if name.startswith("val/acc")}
         order = ["val/acc_adv", "val/acc"] if self.robust_first else ["val/acc", "val/acc_adv"]
         standing = [numbers[name] for name in ["val/acc_certified", *order] if name in numbers]
-        if standing >= self.best:  # on a tie the later, longer-trained one
+        if self.keep_last or standing >= self.best:  # on a tie the later, longer-trained one
             self.best = standing
             self._on_best(self.judged.state_dict(), {"epoch": self.current_epoch, **numbers})
         self.finish_epoch({})

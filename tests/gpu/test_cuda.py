@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dsrna.attacks.pgd import PGD
+from dsrna.corruptions import CORRUPTIONS, EXTRA, corrupt
 from dsrna.data.images import ArrayImages
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.evaluation.evaluator import evaluate
@@ -176,3 +177,13 @@ def test_verification(norm, tmp_path):
         found.append([verdict["certified"] for verdict in document["verdicts"]])
     assert min(found[0]) > 0
     assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [*CORRUPTIONS, *EXTRA])
+def test_corruptions_draw_the_same_wherever_the_images_live(name):
+    """But for single pixels that rounding takes to the neighbouring level."""
+    x = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
+    here, there = (corrupt(x.to(d), name, 4, torch.Generator().manual_seed(1)) for d in ("cpu", "cuda"))
+    assert there.is_cuda
+    levels = ((here - there.cpu()) * 255).abs().round()
+    assert (levels > 0).float().mean() < 0.01

@@ -175,6 +175,17 @@ ROWS = {
         "evaluate=certified evaluate.verify.seconds_per_image=0",
         "above 0|conf: evaluate.verify.seconds_per_image",
     ),
+    # corruptions
+    "unknown corruption": (
+        "search",
+        "evaluate=corruptions evaluate.corruptions.names=[fgo]",
+        "Did you mean 'fog'|conf: evaluate.corruptions.names",
+    ),
+    "severity out of range": (
+        "search",
+        "evaluate=corruptions evaluate.corruptions.severities=[0]",
+        "1, 2, 3, 4, 5|conf: evaluate.corruptions.severities",
+    ),
     # what doesn't go together
     "warm-up without end": ("search", "search.warmup_epochs=8", "conf: search.warmup_epochs|architecture steps"),
     "projection for l_inf": ("search", "metric.norm=linf metric.estimator=projection", "metric.estimator|classes"),

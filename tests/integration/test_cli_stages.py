@@ -128,6 +128,13 @@ def test_verifying_a_run_that_was_not(finished, run):
     assert (folder.plots_dir / "certified.png").is_file()
 
 
+def test_corruptions_of_too_small_images_are_refused_before_any_work(finished, command_line, tmp_path):
+    outcome = command_line("evaluate", f"from={finished.path}", "evaluate=corruptions", *TINY, f"out={tmp_path}")
+    assert outcome.status == 2
+    assert "at least 16 x 16" in outcome.text
+    assert not list(tmp_path.iterdir())
+
+
 def test_evaluating_one_checkpoint_under_another_threat(finished, run):
     checkpoint = finished.best_checkpoint("baseline")
     folder = run("evaluate", f"from={checkpoint}", "threat=l2", "threat.eps=1.5")

@@ -12,7 +12,7 @@ LEVELS = {
     0: ("functional", "errors", "types", "files", "progress", "provenance", "run_folder", "testing", ""),
     1: ("nn",),
     2: ("spaces",),
-    3: ("metrics", "attacks", "data", "bounds", "benchmarks"),
+    3: ("metrics", "attacks", "data", "bounds", "benchmarks", "corruptions"),
     4: ("strategies", "objectives", "evaluation", "verification", "export", "proxies"),
     5: ("training", "report"),
     6: ("config", "pipeline", "search", "retrain", "evaluate", "rank", "benchmark", "__main__"),

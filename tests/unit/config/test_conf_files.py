@@ -3,16 +3,17 @@
 import pytest
 import yaml
 
+from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices, conf_folder, description, groups
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.validate import threat_of, validate
+from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, validate
 
 GIVEN = {  # what only the user knows
     ("data", "arrays"): ["data.source.path=own.npz"],
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],
 }
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
-EVERY = [(group, choice) for group in groups() if group != "proxy" for choice in choices(group)]
+EVERY = [(group, choice) for group in groups() if group not in ("proxy", "recipe") for choice in choices(group)]
 
 
 def settings_of(entry, *overrides):
@@ -70,6 +71,54 @@ def test_the_headline_experiment_is_the_papers():
     assert (retrain.cells, retrain.channels) == (20, 36)
     assert threat_of(settings).label == "linf 8/255"
     assert settings.objective["step_size"] == 2 / 255
+
+
+@pytest.mark.parametrize(
+    ("recipe", "epochs", "schedule", "rate", "objective"),
+    [
+        ("nas_robbench_201", 50, "OneCycleLR", {"max_lr": 0.1}, "Adversarial"),
+        ("robustness_dataset", 200, "CosineAnnealingLR", {"T_max": "auto"}, "Standard"),
+    ],
+)
+def test_the_recipes_are_the_published_ones(recipe, epochs, schedule, rate, objective):
+    settings = benchmark_training_settings(compose("benchmark_train", [f"recipe={recipe}", "arch=1"]))
+    retrain = settings.retrain
+    assert (retrain.epochs, retrain.batch_size, retrain.cells, retrain.channels) == (epochs, 256, 5, 16)
+    assert (retrain.optimizer["lr"], retrain.optimizer["momentum"], retrain.optimizer["weight_decay"]) == (
+        0.1,
+        0.9,
+        5e-4,
+    )
+    assert retrain.schedule["_target_"].endswith(schedule)
+    assert {key: retrain.schedule[key] for key in rate} == rate
+    assert (retrain.schedule["interval"], retrain.keep, retrain.gradient_clip, retrain.drop_path) == (
+        "step",
+        "last",
+        0,
+        0,
+    )
+    assert settings.objective["_target_"].endswith(objective)
+    assert (settings.data.augmentation.crop_padding, settings.data.augmentation.horizontal_flip) == (4, True)
+
+
+def test_nas_robbench_201_is_trained_and_attacked_as_published():
+    settings = benchmark_training_settings(compose("benchmark_train", ["arch=1"]))
+    assert threat_of(settings).label == "linf 8/255"
+    assert (settings.objective["steps"], settings.objective["step_size"]) == (7, 2 / 255)
+    assert settings.seeds == [1, 2, 3]
+    grid = {name: [round(255 * ball.eps, 6) for ball in balls] for name, (_, balls) in attack_grid(settings).items()}
+    assert grid == {"fgsm": [3, 8], "pgd": [3, 8]}
+    assert attack_grid(settings)["pgd"][0].steps == 20
+
+
+def test_the_robustness_dataset_is_measured_as_published():
+    settings = benchmark_training_settings(compose("benchmark_train", ["arch=1", "recipe=robustness_dataset"]))
+    grid = {name: [round(255 * ball.eps, 6) for ball in balls] for name, (_, balls) in attack_grid(settings).items()}
+    usual = [0.1, 0.5, 1, 2, 3, 4, 8]
+    assert grid == {"fgsm": [0.1, 0.5, *range(1, 9), 255], "pgd": usual, "apgd_ce": usual, "square": usual}
+    attacks = {name: attack for name, (attack, _) in attack_grid(settings).items()}
+    assert (attacks["pgd"].steps, attacks["apgd_ce"].steps, attacks["square"].queries) == (40, 100, 5000)
+    assert len(corruption_sweep(settings)) == 75
 
 
 def test_the_debug_form_limits_everything():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dsrna.errors import ConfigError, DataError, UnsupportedError
-from dsrna.evaluation import AutoAttack, CarliniWagner, FoolboxFGSM, FoolboxPGD, Square
+from dsrna.evaluation import APGD, AutoAttack, CarliniWagner, FoolboxFGSM, FoolboxPGD, Square
 from dsrna.evaluation.base import EvaluationAttack, Procedure
 from dsrna.testing.attack_conformance import tiny_classifier
 from dsrna.types import Threat
@@ -19,6 +19,7 @@ EXACT = {
     "pgd": FoolboxPGD(steps=20, restarts=2),
     "cw": CarliniWagner(steps=100),
     "autoattack": AutoAttack(),
+    "apgd": APGD(steps=30),
 }
 THREATS = {"linf": Threat("linf", 0.012), "l2": Threat("l2", 0.06)}
 
@@ -217,6 +218,7 @@ def test_names_and_procedures():
         (lambda: CarliniWagner(initial_const=0), "initial_const"),
         (lambda: AutoAttack(version="fast"), "standard, plus"),
         (lambda: Square(queries=0), "queries"),
+        (lambda: APGD(steps=0), "steps"),
     ],
 )
 def test_bad_settings_are_refused(build, message):

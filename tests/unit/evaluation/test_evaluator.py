@@ -76,6 +76,15 @@ def test_an_attack_on_the_first_images_alone_agrees_with_one_on_all(tmp_path):
     assert whole["records"][0]["images"] == capped["images"] == 25
 
 
+def test_a_grid_measures_attacks_at_radii_of_their_own(tmp_path):
+    grid = [(FoolboxFGSM(), Threat("linf", eps)) for eps in (0.01, 0.03)]
+    result = run(tmp_path, grid=grid)
+    assert [(record["attack"], record["eps"]) for record in result["grid"]] == [("fgsm", 0.01), ("fgsm", 0.03)]
+    assert result["grid"][1]["accuracy"] == result["records"][0]["accuracy"] < result["grid"][0]["accuracy"]
+    with pytest.raises(ConfigError, match="own key"):
+        run(tmp_path, grid=[(FoolboxFGSM(key="pgd20"), THREAT)])
+
+
 def test_attacking_no_images_is_refused():
     with pytest.raises(ConfigError, match="images"):
         FoolboxFGSM(images=0)

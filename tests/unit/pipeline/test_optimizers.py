@@ -77,3 +77,9 @@ def test_a_cycle_that_is_over_too_soon_is_refused():
     with pytest.raises(ConfigError, match=r"at least the stage's 15 .*write `auto`\. \(conf: retrain\.schedule\.total"):
         build_schedule(node, "retrain.schedule", sgd(), epochs=3, steps_per_epoch=5)
     assert build_schedule(node | {"total_steps": 15}, "x", sgd(), epochs=3, steps_per_epoch=5) is not None
+
+
+def test_an_argument_that_is_null_is_left_out():
+    """So that one schedule can take another one's place, whose arguments stay behind in a config."""
+    over = COSINE | {"max_lr": None, "total_steps": None}
+    assert rates(over, 5, 5, 3) == rates(COSINE, 5, 5, 3)

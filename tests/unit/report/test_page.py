@@ -110,6 +110,27 @@ def test_what_is_proved_stands_below_the_attacks_and_in_a_table_of_radii(page: P
     ]
 
 
+def test_accuracy_on_corrupted_images_has_a_table_of_its_own(page: Page, folder: RunFolder) -> None:
+    assert "Common corruptions" in page.text
+    networks = read_json(folder.evaluation_json)["networks"].values()
+    rows = [row for row in page.rows if row and "300 images each · worst: fog at severity 5" in row[0]]
+    assert [[float(re.findall(r"\d+\.\d", cell)[0]) for cell in row[1:]] for row in rows] == [
+        pytest.approx(
+            [100 * share * network["result"]["clean"]["accuracy"] for share in (1, 0.7, 0.85, 0.55)], abs=0.051
+        )
+        for network in networks
+    ]
+
+
+def test_without_corruptions_the_page_does_not_speak_of_them(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    evaluation = example_evaluation()
+    evaluation["networks"]["retrain"]["corruptions"] = None
+    del evaluation["networks"]["baseline"]["corruptions"]  # as older runs have it
+    write_json(folder.evaluation_json, evaluation)
+    assert "ommon corruptions" not in Page(write_report(folder.path)).text
+
+
 def test_a_verification_in_another_norm_is_no_result_in_the_threat_model() -> None:
     evaluation = example_evaluation()
     for network in evaluation["networks"].values():
@@ -169,7 +190,7 @@ def test_nothing_comes_from_outside(page: Page) -> None:
 def test_the_pictures_in_the_page_are_those_in_plots(page: Page, folder: RunFolder) -> None:
     embedded = {base64.b64decode(address.partition(",")[2]) for address in page.addresses}
     written = {path.read_bytes() for path in folder.plots_dir.glob("*.png")}
-    assert len(written) == 9
+    assert len(written) == 10
     assert embedded == written
 
 

@@ -5,10 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dsrna.report.architecture_plots import draw_architecture, draw_edges
 from dsrna.report.certified_plot import draw_certified
+from dsrna.report.corruption_plot import draw_corruptions
 from dsrna.report.learning_curves import best_epoch, draw_search_curves, draw_training_curves
 from dsrna.report.pictures import draw_pictures
 from dsrna.report.robustness_plot import draw_robustness
@@ -154,6 +156,23 @@ def test_what_is_undecided_lies_between_what_is_certified_and_what_is_attacked()
         assert list(drawn["threat"].get_xdata()) == [0.1, 0.1]
 
 
+def test_the_heat_maps_of_corruptions_hold_every_accuracy() -> None:
+    evaluation = example_evaluation()
+    figure = draw_corruptions(evaluation)
+    assert figure is not None
+    for axes, network in zip(figure.axes, evaluation["networks"].values(), strict=True):
+        (image,) = axes.get_images()
+        records = {(r["corruption"], r["severity"]): r["accuracy"] for r in network["corruptions"]["records"]}
+        expected = [[records[name, severity] for severity in (1, 5)] for name in ("fog", "pixelate")]
+        np.testing.assert_allclose(image.get_array(), expected)
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "5"]
+        assert {text.get_text() for text in axes.texts} == {f"{100 * value:.0f}" for value in records.values()}
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["fog", "pixelate"]
+    for network in evaluation["networks"].values():
+        network["corruptions"] = None
+    assert draw_corruptions(evaluation) is None
+
+
 def test_radii_without_a_curve_make_no_picture() -> None:
     evaluation = example_evaluation()
     for network in evaluation["networks"].values():
@@ -182,6 +201,7 @@ def test_pictures_are_png_files_with_something_on_them(data: RunData) -> None:
     pictures = draw_pictures(data)
     assert [picture.name for picture in pictures] == [
         "robustness",
+        "corruptions",
         "certified",
         "cell_normal",
         "cell_reduce",

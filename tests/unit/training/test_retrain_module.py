@@ -198,6 +198,18 @@ def test_progress_goes_on_when_resumed(retrain_stage, tmp_path):
     assert objective.told == pytest.approx([step / 9 for step in range(9)])
 
 
+def test_the_last_weights_are_kept_where_so_asked(retrain_stage, tmp_path):
+    stage = retrain_stage(tmp_path, keep_last=True)
+
+    def validation_step(batch, batch_idx):
+        for name in ("val/acc", "val/acc_adv"):  # every epoch is worse than the one before
+            stage.module.averages.add(name, 0.5 - 0.1 * stage.module.current_epoch, len(batch[1]))
+
+    stage.module.validation_step = validation_step
+    stage.run()
+    assert [best["numbers"]["epoch"] for best in stage.best] == [0, 1, 2]
+
+
 def test_a_resumed_stage_remembers_the_best_so_far(retrain_stage, tmp_path):
     def build():
         stage = retrain_stage(tmp_path)

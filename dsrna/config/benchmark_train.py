@@ -1,0 +1,101 @@
+"""The settings of making a table: read and checked before any long work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from dsrna.benchmarks.classes import index_of_architecture
+from dsrna.benchmarks.own_tables import check_layout
+from dsrna.benchmarks.sampling import random_architectures
+from dsrna.config.compose import run_values
+from dsrna.config.parts import build_part, located
+from dsrna.config.settings import BenchmarkTrainingSettings
+from dsrna.config.validate import attack_grid, corruption_sweep, refuse, validate
+from dsrna.corruptions import SEVERITIES
+from dsrna.errors import ConfigError, DsrnaError
+from dsrna.functional.seeding import generator
+from dsrna.spaces.nasbench201.index import isomorphs
+
+_EXAMPLE = "arch=13433, arch=[1,13433], arch=\"'|nor_conv_3x3~0|+…'\" or n=10"
+
+
+def benchmark_training_settings(config: DictConfig) -> BenchmarkTrainingSettings:
+    """Typed and checked settings of making a table.
+
+    Raises:
+        ConfigError: lists every problem, each with its key.
+    """
+    settings = BenchmarkTrainingSettings(**run_values(config, BenchmarkTrainingSettings))
+    problems = []
+    for check in (validate, architectures, _check_seeds, _check_space, _check_stages, _check_table):
+        try:
+            check(settings)
+        except DsrnaError as error:
+            problems.append(str(error))
+    refuse(problems)
+    return settings
+
+
+def architectures(settings: BenchmarkTrainingSettings) -> list[int]:
+    """Published indices of what is to be trained.
+
+    Raises:
+        ConfigError: neither or both of ``arch`` and ``n`` are given, or two architectures are isomorphic.
+        GenotypeError: there is no such architecture.
+    """
+    given: Any = settings.arch
+    if (given is None) == (settings.n is None):
+        raise ConfigError(f"Expected either architectures or a number of random ones: {_EXAMPLE}. (conf: arch)")
+    if settings.n is not None:
+        if isinstance(settings.n, bool) or not isinstance(settings.n, int):
+            raise ConfigError(f"Expected a number of architectures, got {settings.n!r}. (conf: n)")
+        return random_architectures(settings.n, generator(settings.seed, "architectures"))
+    every = given if isinstance(given, list) else [given]
+    if not every or any(isinstance(one, bool) or not isinstance(one, int | str) for one in every):
+        raise ConfigError(f"Expected {_EXAMPLE}, got {given!r}. (conf: arch)")
+    with located("arch"):
+        indices = [index_of_architecture(one) for one in every]
+    seen: dict[int, int] = {}
+    for index in indices:
+        other = seen.setdefault(int(isomorphs()[index]), index)
+        if other != index or indices.count(index) > 1:
+            raise ConfigError(
+                f"Architectures {other} and {index} are the same network, which has one place in a table: leave one "
+                "out. (conf: arch)"
+            )
+    return indices
+
+
+def _check_seeds(settings: BenchmarkTrainingSettings) -> None:
+    seeds = settings.seeds
+    whole = isinstance(seeds, list) and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)
+    if not whole or not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+        raise ConfigError(f"Expected a list of different whole numbers in [0, 2**32), got {seeds!r}. (conf: seeds)")
+
+
+def _check_space(settings: BenchmarkTrainingSettings) -> None:
+    space = build_part(settings.space, "space")
+    if space.name != "nasbench201":
+        raise ConfigError(f"The tables are of the space nasbench201, got {space.name}. (conf: space)")
+
+
+def _check_stages(settings: BenchmarkTrainingSettings) -> None:
+    if settings.start_from is not None:
+        raise ConfigError("`arch` says what is trained: leave out `from`. (conf: from)")
+    if settings.stages not in (["retrain", "evaluate"], ["retrain", "evaluate", "report"]):
+        raise ConfigError(
+            f"Expected stages=[retrain,evaluate], with report or without, got {settings.stages}. (conf: stages)"
+        )
+
+
+def _check_table(settings: BenchmarkTrainingSettings) -> None:
+    sweep = corruption_sweep(settings)
+    if sweep is not None and tuple(sweep.severities) != SEVERITIES:
+        raise ConfigError(
+            f"The layouts have places for severities 1 to 5, got {list(sweep.severities)}. "
+            "(conf: evaluate.corruptions.severities)"
+        )
+    # The data set's own name is known once it is read.
+    check_layout(settings.layout, "cifar10", attack_grid(settings), () if sweep is None else sweep.names)
