@@ -1,0 +1,81 @@
+"""Comparing architectures by several objectives, all of them higher = better."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def non_dominated_fronts(values: np.ndarray) -> np.ndarray:
+    """(N,) int: 0 for points that none dominates, 1 for those that only points of front 0 dominate, and so on.
+
+    A point dominates another if it is nowhere worse and somewhere better; equal points are in one front.
+
+    Args:
+        values: (N, M) objectives.
+    """
+    no_worse = (values[:, None] >= values[None]).all(axis=-1)
+    dominates = no_worse & ~no_worse.T
+    fronts = np.full(len(values), -1)
+    front = 0
+    while (left := fronts < 0).any():
+        fronts[left & ~dominates[left].any(axis=0)] = front
+        front += 1
+    return fronts
+
+
+def crowding_distances(values: np.ndarray) -> np.ndarray:
+    """(N,) sum over objectives of the gap between a point's two neighbours, as a share of the range; ends: infinity.
+
+    Args:
+        values: (N, M) objectives of one front.
+
+    Reference: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE
+    Transactions on Evolutionary Computation 6(2), 2002, section III-B.
+    """
+    distances = np.zeros(len(values))
+    for column in values.T:
+        order = column.argsort(kind="stable")
+        reach = column[order[-1]] - column[order[0]]
+        distances[order[[0, -1]]] = np.inf
+        if reach > 0:
+            distances[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / reach
+    return distances
+
+
+def pareto_front(values: np.ndarray) -> np.ndarray:
+    """(K, M) the different points that no other dominates, in ascending order.
+
+    Memory grows with the size of the front, not with all points' squared.
+
+    Args:
+        values: (N, M) objectives.
+    """
+    front: list[np.ndarray] = []
+    for point in np.unique(values, axis=0)[::-1]:  # a point that dominates comes before those it dominates
+        if not front or not (np.array(front) >= point).all(axis=1).any():
+            front.append(point)
+    return np.array(front[::-1])
+
+
+def hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
+    """Volume of what lies above ``reference`` and below at least one of the points; exact.
+
+    Slices along the last objective; the cost grows with the number of points to the power of M - 1.
+
+    Args:
+        values: (N, M) objectives; points not above the reference in all of them add nothing.
+        reference: (M,) the corner.
+    """
+    above = values[(values > reference).all(axis=1)]
+    if not len(above):
+        return 0.0
+    if above.shape[1] == 1:
+        return float(above.max() - reference[0])
+    above = pareto_front(above)
+    above = above[above[:, -1].argsort()[::-1]]
+    floors = np.append(above[1:, -1], reference[-1])
+    return sum(
+        float(top - floor) * hypervolume(above[: count + 1, :-1], reference[:-1])
+        for count, (top, floor) in enumerate(zip(above[:, -1], floors, strict=True))
+        if top > floor
+    )
