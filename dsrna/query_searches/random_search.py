@@ -14,5 +14,5 @@ class RandomSearch(QuerySearch):
         """See :meth:`dsrna.query_searches.base.QuerySearch.proposals`."""
         order = list(space)
         chance.shuffle(order)
-        for genes in order:  # `yield from` a list can't be sent fitnesses
-            yield genes  # noqa: UP028
+        for genes in order:  # noqa: UP028 - a list's own iterator can't be sent fitnesses
+            yield genes
