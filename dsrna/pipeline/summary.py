@@ -21,7 +21,9 @@ def result_rows(folder: RunFolder) -> list[dict[str, Any]]:
         records = [entry["result"]["clean"], *entry["result"]["records"]]
         for index, record in enumerate(records):
             if index == len(rows):
-                rows.append({"label": record["label"], "accuracy": record["accuracy"]})
+                fewer = record["images"] < entry["result"]["clean"]["images"]
+                label = f"{record['label']}, first {record['images']}" if fewer else record["label"]
+                rows.append({"label": label, "accuracy": record["accuracy"]})
             rows[index][stage] = record["accuracy"]
     return rows
 
@@ -43,7 +45,7 @@ def show_result(folder: RunFolder) -> None:
         if any(points):
             images = max(point["images"] for point in points if point)
             cells = (f"{100 * point['certified']:.2f} %" if point else "" for point in points)
-            table.add_row(f"Certified, of the first {images}", *cells)
+            table.add_row(f"Certified, first {images}", *cells)
         console.print(table)
     page = folder.report_html
     console.print(f"report: {page}" if page.exists() else f"run folder: {folder.path}", soft_wrap=True)

@@ -74,14 +74,23 @@ def radius_rows(evaluation: dict[str, Any]) -> list[RadiusRow]:
     return rows
 
 
-def certified_sentence(evaluation: dict[str, Any], network: str) -> str | None:
-    """What is proved of a network, in words; None where nothing was measured."""
-    point = certified_point(evaluation, network)
-    if point is None:
+def most_certified(evaluation: dict[str, Any]) -> str | None:
+    """The network of which most is proved in the report's threat model; None where none was verified in it."""
+    points = {name: certified_point(evaluation, name) for name in evaluation["networks"]}
+    shares = {name: point["certified"] for name, point in points.items() if point}
+    return max(shares, key=lambda name: shares[name]) if shares else None
+
+
+def certified_sentence(evaluation: dict[str, Any]) -> str | None:
+    """What is proved of the network of which most is proved, in words; None where nothing was measured."""
+    name = most_certified(evaluation)
+    point = None if name is None else certified_point(evaluation, name)
+    if name is None or point is None:
         return None
     return (
-        f"Of the first {point['images']:,} images, {percent(point['certified'])} are proved to stay correct, whatever "
-        f"the adversary tries; {percent(1 - point['standing'])} are misclassified or can be changed."
+        f"Of the first {point['images']:,} images, {percent(point['certified'])} are proved to stay correct with "
+        f"{evaluation['networks'][name]['title']}, whatever the adversary tries; {percent(1 - point['standing'])} are "
+        "misclassified or can be changed."
     )
 
 

@@ -41,7 +41,7 @@ def _evaluated(evaluation: dict[str, Any]) -> list[str]:
         f"{percent(clean['accuracy'])} of {clean['images']:,} {evaluation['split']} images correctly."
     ]
     worst = strongest(evaluation, name)
-    proved = certified_sentence(evaluation, name)
+    proved = certified_sentence(evaluation)
     if worst is None:
         return [*sentences, proved] if proved else sentences
     tried = len(networks[name]["result"]["records"])

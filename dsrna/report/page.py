@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrna.files import write_atomically, write_text
-from dsrna.report.certified import certified_point, certified_row, radius_rows
+from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
 from dsrna.report.headline import headline
 from dsrna.report.pictures import Picture, draw_pictures
 from dsrna.report.results import Row, genotype_text, percent, result_rows, same_attack, strongest, threat_text
@@ -92,9 +92,11 @@ def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
             record = same_attack(evaluation, other, worst) if other != name else None
             if record is not None:
                 tiles.append(Tile(percent(record["accuracy"]), f"the same, {evaluation['networks'][other]['title']}"))
-    proved = certified_point(evaluation, name)
-    if proved is not None:
-        tiles.append(Tile(percent(proved["certified"]), f"certified ({threat_text(**evaluation['threat'])})"))
+    proved = most_certified(evaluation)
+    point = certified_point(evaluation, proved) if proved else None
+    if proved and point:
+        label = f"proved ({threat_text(**evaluation['threat'])}), {evaluation['networks'][proved]['title']}"
+        tiles.append(Tile(percent(point["certified"]), label))
     tiles.append(Tile(f"{network['parameters']:,}", "parameters"))
     return tiles
 

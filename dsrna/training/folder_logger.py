@@ -33,7 +33,7 @@ class FolderLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         values = dict(metrics)
         epoch = values.pop("epoch", None)
-        record: dict[str, Any] = {"stage": self._stage, "kind": "epoch", "step": step}
+        record: dict[str, Any] = {"stage": self._stage, "kind": "step" if epoch is None else "epoch", "step": step}
         if epoch is not None:
             record["epoch"] = int(epoch)
         self._folder.append_metrics(record | values)

@@ -100,6 +100,8 @@ class SearchModule(StageModule):
             alpha.grad = self.finite(gradient, "The architecture gradient")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if self.metric is not None and self.metric.numbers and self.metric_weight.at(self.current_epoch) > 0:
+            self.log_step(self.metric.numbers)
 
     def _objective(self, batch: Batch, batch_idx: int) -> Iterator[Tensor]:
         """The terms of L_val - gamma * mean R + entropy_weight * H, one by one to save memory."""

@@ -62,6 +62,13 @@ class StageModule(pl.LightningModule):
         if isinstance(loader, BatchLoader | PairedLoader):
             loader.epoch = self.current_epoch
 
+    def log_step(self, numbers: dict[str, float]) -> None:
+        """Logs numbers of the step that is being taken, under the number of steps that lie behind after it."""
+        for logger in self.trainer.loggers:
+            logger.log_metrics(
+                {f"{self.stage}/step/{name}": value for name, value in numbers.items()}, step=self.global_step + 1
+            )
+
     def finish_epoch(self, extra: dict[str, float]) -> None:
         """Logs the epoch's record and advances the schedule; a module calls it at the end of its epoch hook."""
         record = {f"{self.stage}/{name}": value for name, value in self.averages.pop().items()}

@@ -25,7 +25,7 @@ def test_the_folder_logger_writes_one_object_a_line(tmp_path):
     logger.log_hyperparams({"lr": 0.1})
     assert RunFolder(tmp_path).read_metrics() == [
         {"stage": "search", "kind": "epoch", "step": 9, "epoch": 2, "search/val/loss": 1.5},
-        {"stage": "search", "kind": "epoch", "step": 10, "search/lr": 0.1},
+        {"stage": "search", "kind": "step", "step": 10, "search/lr": 0.1},
     ]
 
 

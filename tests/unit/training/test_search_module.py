@@ -250,15 +250,18 @@ def test_what_a_metric_notes_is_logged_and_it_advances_before_every_step_that_us
     stage = search_stage(tmp_path, metric=Advancing())
     stage.run()
     records = stage.folder.read_metrics()
-    assert "search/val/progress" not in records[0], "warm-up"
-    assert [record["search/val/progress"] for record in records[1:]] == pytest.approx([4 / 9, 7 / 9])
-    assert [record["search/val/calls"] for record in records[1:]] == pytest.approx([2, 5])
+    epochs, steps = ([record for record in records if record["kind"] == kind] for kind in ("epoch", "step"))
+    assert "search/val/progress" not in epochs[0], "warm-up"
+    assert [record["search/val/progress"] for record in epochs[1:]] == pytest.approx([4 / 9, 7 / 9])
+    assert [record["search/val/calls"] for record in epochs[1:]] == pytest.approx([2, 5])
+    assert [record["step"] for record in steps] == list(range(4, 10))
+    assert [record["search/step/progress"] for record in steps] == pytest.approx([step / 9 for step in range(3, 9)])
 
 
 def test_the_certified_metrics_eps_follows_the_search(search_stage, tmp_path):
     stage = search_stage(tmp_path, metric=Certified())
     stage.run()
-    second, third = stage.folder.read_metrics()[1:]
+    second, third = (record for record in stage.folder.read_metrics() if record.get("epoch", 0) > 0)
     for record in (second, third):
         assert record["search/val/bound_width"] == pytest.approx(record["search/val/logit_spread"], rel=0.5)
     assert second["search/val/eps"] != third["search/val/eps"]
