@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from itertools import product
+from math import prod
+from typing import ClassVar
 
 from dsrna.errors import ConfigError
 
 Genes = tuple[int, ...]
-"""An architecture: the position of the operation on each edge."""
+"""An architecture: one choice a gene, e.g. the position of the operation on each edge."""
 
 Fitness = tuple[float, ...]
-"""Objectives, higher = better."""
+"""Objectives, higher = better; -inf for an architecture that is worse than all others."""
 
 Proposals = Generator[Genes, Fitness, None]
 """Yields the architecture to query next and is sent its fitness; ends when it has nothing left to ask."""
@@ -22,35 +23,47 @@ Proposals = Generator[Genes, Fitness, None]
 
 @dataclass(frozen=True)
 class GeneSpace:
-    """All ways to put one of ``operations`` operations on each of ``edges`` edges."""
+    """All ways to choose, for gene i, one of ``choices[i]`` values.
 
-    edges: int
-    operations: int
+    >>> GeneSpace((5,) * 6).size
+    15625
+    """
 
-    def __iter__(self) -> Iterator[Genes]:
-        """Every architecture, in lexicographic order."""
-        return product(range(self.operations), repeat=self.edges)
+    choices: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many architectures there are."""
+        return prod(self.choices)
 
     def draw(self, chance: random.Random) -> Genes:
         """One architecture, all of them equally likely."""
-        return tuple(chance.randrange(self.operations) for _ in range(self.edges))
+        return tuple(chance.randrange(count) for count in self.choices)
 
     def neighbours(self, genes: Genes) -> list[Genes]:
-        """The edges * (operations - 1) architectures that differ on one edge."""
+        """The architectures that differ in one gene."""
         return [
-            (*genes[:edge], operation, *genes[edge + 1 :])
-            for edge in range(self.edges)
-            for operation in range(self.operations)
-            if operation != genes[edge]
+            (*genes[:gene], value, *genes[gene + 1 :])
+            for gene, count in enumerate(self.choices)
+            for value in range(count)
+            if value != genes[gene]
         ]
 
 
 class QuerySearch(ABC):
     """A search; it holds its settings and no state, so that one object serves any number of runs.
 
+    Attributes:
+        several_objectives: whether it weighs objectives against each other; if not, the first decides, and the others
+            only between equals.
+        fewest_queries: the smallest budget with which it gets beyond its random beginning.
+
     Raises:
         ConfigError: a setting is out of its range.
     """
+
+    several_objectives: ClassVar[bool] = False
+    fewest_queries: int = 1
 
     @abstractmethod
     def proposals(self, space: GeneSpace, chance: random.Random) -> Proposals:

@@ -21,6 +21,7 @@ class Genetic(QuerySearch):
     def __init__(self, population: int = 20) -> None:
         at_least(2, population=population)
         self.population = population
+        self.fewest_queries = population + 1
 
     def proposals(self, space: GeneSpace, chance: random.Random) -> Proposals:
         """See :meth:`dsrna.query_searches.base.QuerySearch.proposals`."""

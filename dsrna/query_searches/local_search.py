@@ -11,8 +11,7 @@ from dsrna.query_searches.base import Fitness, Genes, GeneSpace, Proposals, Quer
 class LocalSearch(QuerySearch):
     """Climbs from a random architecture to its best neighbour until none is better, then starts elsewhere.
 
-    No architecture is asked for twice; it ends when all have been. With several objectives, the first counts and the
-    others break ties.
+    No architecture is asked for twice; it ends when all have been.
 
     Reference: White, Nolen, Savani, Exploring the loss landscape in neural architecture search, UAI 2021.
     """
@@ -20,9 +19,8 @@ class LocalSearch(QuerySearch):
     def proposals(self, space: GeneSpace, chance: random.Random) -> Proposals:
         """See :meth:`dsrna.query_searches.base.QuerySearch.proposals`."""
         known: dict[Genes, Fitness] = {}
-        starts = list(space)
-        chance.shuffle(starts)
-        for start in starts:
+        while len(known) < space.size:
+            start = space.draw(chance)
             if start not in known:
                 yield from climb(start, space, chance, known)
 

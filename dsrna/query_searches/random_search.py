@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from dsrna.query_searches.base import GeneSpace, Proposals, QuerySearch
+from dsrna.query_searches.base import Genes, GeneSpace, Proposals, QuerySearch
 
 
 class RandomSearch(QuerySearch):
@@ -12,7 +12,9 @@ class RandomSearch(QuerySearch):
 
     def proposals(self, space: GeneSpace, chance: random.Random) -> Proposals:
         """See :meth:`dsrna.query_searches.base.QuerySearch.proposals`."""
-        order = list(space)
-        chance.shuffle(order)
-        for genes in order:  # noqa: UP028 - a list's own iterator can't be sent fitnesses
-            yield genes
+        known: set[Genes] = set()
+        while len(known) < space.size:
+            genes = space.draw(chance)
+            if genes not in known:
+                known.add(genes)
+                yield genes

@@ -23,6 +23,7 @@ class RegularisedEvolution(QuerySearch):
     def __init__(self, population: int = 50, sample: int = 10) -> None:
         at_least(1, population=population, sample=sample)
         self.population = population
+        self.fewest_queries = population + 1
         self.sample = sample
 
     def proposals(self, space: GeneSpace, chance: random.Random) -> Proposals:

@@ -8,16 +8,16 @@ from dsrna.query_searches.base import Genes, GeneSpace
 
 
 def mutated_once(genes: Genes, space: GeneSpace, chance: random.Random) -> Genes:
-    """Another operation on one edge; all neighbours are equally likely."""
+    """Another value of one gene; all neighbours are equally likely."""
     return chance.choice(space.neighbours(genes))
 
 
 def child_of(first: Genes, second: Genes, space: GeneSpace, chance: random.Random) -> Genes:
-    """Uniform crossover: each edge from either parent; then another operation on each with probability 1 / edges."""
+    """Uniform crossover: each gene from either parent; then another value of each with probability 1 / genes."""
     child = []
-    for genes in zip(first, second, strict=True):
-        operation = chance.choice(genes)
-        if chance.random() < 1 / space.edges:
-            operation = (operation + chance.randrange(1, space.operations)) % space.operations
-        child.append(operation)
+    for values, count in zip(zip(first, second, strict=True), space.choices, strict=True):
+        value = chance.choice(values)
+        if count > 1 and chance.random() < 1 / len(space.choices):
+            value = (value + chance.randrange(1, count)) % count
+        child.append(value)
     return tuple(child)

@@ -1,6 +1,7 @@
 """Query-based searches on small tables whose optimum is known, against brute force and a textbook version."""
 
 import random
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from dsrna.errors import ConfigError
 from dsrna.query_searches.base import GeneSpace, Query, run_queries
+from dsrna.query_searches.best_mutation import BestMutation
 from dsrna.query_searches.genetic import Genetic
 from dsrna.query_searches.genetic import survivors as genetic_survivors
 from dsrna.query_searches.local_search import LocalSearch, climb
@@ -18,9 +20,10 @@ from dsrna.query_searches.pareto import crowding_distances, hypervolume, non_dom
 from dsrna.query_searches.random_search import RandomSearch
 from dsrna.query_searches.regularised_evolution import RegularisedEvolution
 
-SPACE = GeneSpace(edges=4, operations=3)
+SPACE = GeneSpace((3,) * 4)
+EVERY = list(product(range(3), repeat=4))
 TARGET = (2, 0, 1, 2)
-SEARCHES = [RandomSearch(), LocalSearch(), RegularisedEvolution(8, 4), Genetic(6), Nsga2(6)]
+SEARCHES = [RandomSearch(), LocalSearch(), RegularisedEvolution(8, 4), Genetic(6), Nsga2(6), BestMutation(6, 3)]
 by_name = pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
 
 
@@ -29,7 +32,7 @@ def likeness(genes):
 
 
 def rugged(seed):
-    table = dict(zip(SPACE, np.random.default_rng(seed).random(3**4).tolist(), strict=True))
+    table = dict(zip(EVERY, np.random.default_rng(seed).random(3**4).tolist(), strict=True))
     return lambda genes: (table[genes],)
 
 
@@ -40,7 +43,7 @@ def test_budget_is_kept(search, budget):
     queries = run_queries(search, SPACE, lambda genes: calls.append(genes) or likeness(genes), budget, 0)
     assert calls == [query.genes for query in queries]
     assert len(calls) == budget
-    assert set(calls) <= set(SPACE)
+    assert set(calls) <= set(EVERY)
 
 
 @by_name
@@ -56,7 +59,7 @@ def test_optimum_is_found(search):
 
 
 def test_guided_searches_need_fewer_queries_than_random():
-    space, target = GeneSpace(6, 5), (4, 0, 2, 1, 3, 3)
+    space, target = GeneSpace((5,) * 6), (4, 0, 2, 1, 3, 3)
 
     def found_after(search):
         def fitness(genes):
@@ -72,7 +75,7 @@ def test_guided_searches_need_fewer_queries_than_random():
 @pytest.mark.parametrize("search", [RandomSearch(), LocalSearch()], ids=["random", "local"])
 def test_no_architecture_twice_and_an_end(search):
     queries = run_queries(search, SPACE, rugged(3), 10_000, 0)
-    assert sorted(query.genes for query in queries) == list(SPACE)
+    assert sorted(query.genes for query in queries) == EVERY
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -86,7 +89,7 @@ def test_a_climb_ends_in_a_local_optimum(seed):
         while True:
             genes = climbing.send(fitness(genes))
     optimum = ended.value.value
-    one_off = [g for g in SPACE if sum(a != b for a, b in zip(g, optimum, strict=True)) == 1]
+    one_off = [g for g in EVERY if sum(a != b for a, b in zip(g, optimum, strict=True)) == 1]
     assert len(one_off) == 8
     assert all(fitness(g) <= fitness(optimum) for g in one_off)
     assert fitness(optimum) >= fitness(start)
@@ -127,7 +130,7 @@ def test_genetic_survivors_are_the_best_different_ones(pairs, count):
     assert [(o.fitness, o.genes) for o in found] == sorted(arrivals, key=lambda o: -o[0][0])[:count]
 
 
-POINTS = st.integers(1, 3).flatmap(
+POINTS = st.integers(2, 4).flatmap(
     lambda m: st.lists(st.lists(st.integers(0, 4), min_size=m, max_size=m), min_size=1, max_size=14)
 )
 
@@ -183,14 +186,14 @@ def test_nsga2_keeps_earlier_fronts_then_emptier_places():
 
 
 def test_nsga2_finds_the_whole_front():
-    space = GeneSpace(5, 3)
+    space = GeneSpace((3,) * 5)
 
     def fitness(genes):
         return float(sum(genes)), -float(sum(g * g for g in genes)), float(genes[0])
 
-    true = pareto_front(np.array([fitness(genes) for genes in space]))
-    for seed in range(3):
-        found = pareto_front(np.array([q.fitness for q in run_queries(Nsga2(40), space, fitness, 3000, seed)]))
+    true = pareto_front(np.array([fitness(genes) for genes in product(range(3), repeat=5)]))
+    for seed in range(2):
+        found = pareto_front(np.array([q.fitness for q in run_queries(Nsga2(40), space, fitness, 1500, seed)]))
         assert found.tolist() == true.tolist()
 
 
@@ -199,5 +202,43 @@ def test_bad_settings_are_refused():
         run_queries(RandomSearch(), SPACE, likeness, 0, 0)
     with pytest.raises(ConfigError, match=r"`population` to be at least 2, got 1"):
         Genetic(1)
+    with pytest.raises(ConfigError, match=r"`warmup` to be at least 1, got 0"):
+        BestMutation(0)
     with pytest.raises(ConfigError, match=r"`sample` to be at least 1, got 0"):
         RegularisedEvolution(5, 0)
+
+
+def test_best_mutation_equals_the_textbook():
+    fitness, chance, history = rugged(6), random.Random(4), []
+    for _ in range(5):
+        history.append(tuple(chance.randrange(3) for _ in range(4)))
+    best = max(history, key=fitness)
+    while len(history) < 60:
+        pool = []
+        for _ in range(4):
+            around = [(*best[:e], o, *best[e + 1 :]) for e in range(4) for o in range(3) if o != best[e]]
+            pool.append(chance.choice(around))
+        history += pool
+        best = max([best, *pool], key=fitness)
+    found = run_queries(BestMutation(5, 4), SPACE, fitness, 60, 4)
+    assert [query.genes for query in found] == history[:60]
+
+
+@pytest.mark.parametrize("search", [Genetic(6), Nsga2(6), BestMutation(6, 3), RegularisedEvolution(8, 4)])
+def test_fewest_queries_end_with_the_first_that_is_not_random(search):
+    space, chance = GeneSpace((50,) * 8), random.Random(3)
+    begin = search.fewest_queries - 1
+    queries = run_queries(search, space, lambda genes: (1.0,), begin + 1, 3)
+    assert [query.genes for query in queries[:-1]] == [space.draw(chance) for _ in range(begin)]
+    alike = max(sum(a == b for a, b in zip(queries[-1].genes, q.genes, strict=True)) for q in queries[:-1])
+    assert alike >= 3, "a child shares genes with its parents; random architectures hardly do"
+
+
+def test_genes_of_different_sizes():
+    space = GeneSpace((1, 4, 2))
+    assert space.size == 8
+    assert sorted(space.neighbours((0, 3, 1))) == [(0, 0, 1), (0, 1, 1), (0, 2, 1), (0, 3, 0)]
+    for search in (RandomSearch(), LocalSearch(), RegularisedEvolution(3, 2), Genetic(3), Nsga2(3), BestMutation(2)):
+        queries = run_queries(search, space, lambda genes: (genes[1] - genes[2],), 60, 1)
+        assert (0, 3, 0) in [query.genes for query in queries]
+        assert all(0 <= v < n for query in queries for v, n in zip(query.genes, space.choices, strict=True))
