@@ -13,14 +13,23 @@ def non_dominated_fronts(values: np.ndarray) -> np.ndarray:
     Args:
         values: (N, M) objectives.
     """
-    no_worse = (values[:, None] >= values[None]).all(axis=-1)
-    dominates = no_worse & ~no_worse.T
+    dominates = _dominates(values)
     fronts = np.full(len(values), -1)
     front = 0
     while (left := fronts < 0).any():
         fronts[left & ~dominates[left].any(axis=0)] = front
         front += 1
     return fronts
+
+
+def non_dominated(values: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether no other point dominates it; equal points don't.
+
+    Args:
+        values: (N, M) objectives.
+    """
+    found: np.ndarray = ~_dominates(values).any(axis=0)
+    return found
 
 
 def crowding_distances(values: np.ndarray) -> np.ndarray:
@@ -84,3 +93,10 @@ def _volume(points: np.ndarray) -> float:
             slab = flat[:count]
             total += float(height) * _volume(slab[slab[:, -1].argsort()[::-1]])
     return total
+
+
+def _dominates(values: np.ndarray) -> np.ndarray:
+    """(N, N) bool: whether point i dominates point j."""
+    no_worse = (values[:, None] >= values[None]).all(axis=-1)
+    found: np.ndarray = no_worse & ~no_worse.T
+    return found

@@ -16,7 +16,7 @@ from dsrna.query_searches.genetic import survivors as genetic_survivors
 from dsrna.query_searches.local_search import LocalSearch, climb
 from dsrna.query_searches.nsga2 import Nsga2
 from dsrna.query_searches.nsga2 import survivors as nsga2_survivors
-from dsrna.query_searches.pareto import crowding_distances, hypervolume, non_dominated_fronts, pareto_front
+from dsrna.query_searches.pareto import crowding_distances, hypervolume, non_dominated, non_dominated_fronts, pareto_front
 from dsrna.query_searches.random_search import RandomSearch
 from dsrna.query_searches.regularised_evolution import RegularisedEvolution
 
@@ -150,6 +150,7 @@ def test_fronts_equal_brute_force(points):
     values = np.array(points, dtype=float)
     found = non_dominated_fronts(values)
     assert found.tolist() == [expected[i] for i in range(len(points))]
+    np.testing.assert_array_equal(non_dominated(values), found == 0)
     first = sorted({tuple(point) for point, front in zip(points, found, strict=True) if front == 0})
     assert [tuple(point) for point in pareto_front(values)] == first
 
