@@ -36,11 +36,13 @@ class Column:
         name: as the settings have it.
         kind: what it is.
         values: (15625,) by published index, higher = better, so that sizes are negative; NaN where there is none.
+        own: how many architectures have a value that isn't taken from isomorphic ones.
     """
 
     name: str
     kind: Literal["accuracy", "proxy", "size"]
     values: np.ndarray
+    own: int = COUNT
 
 
 class Columns:
@@ -86,7 +88,7 @@ class Columns:
         if table == "published":
             if self._dataset != _PROXIES_OF:
                 raise ConfigError(f"Published proxy values are of {_PROXIES_OF}, so that {name} can't be looked up.")
-            return Column(name, "proxy", self._proxies.column(rest))
+            return Column(name, "proxy", self._proxies.column(rest), self._proxies.architectures)
         benchmark = self._robbench if table == "robbench" else self._robustness
         return Column(name, "accuracy", self._accuracy(benchmark, measure, level, name))
 

@@ -173,7 +173,7 @@ def _architecture(genes: Genes, space: SearchSpace, values: ColumnValues | None)
 
 
 def _coverage(column: Column) -> dict[str, int]:
-    return {"architectures": COUNT, "without": int(np.isnan(column.values).sum())}
+    return {"architectures": COUNT, "own": column.own, "without": int(np.isnan(column.values).sum())}
 
 
 def _published(settings: QuerySettings) -> dict[str, Any] | None:

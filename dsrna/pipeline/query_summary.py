@@ -10,9 +10,15 @@ from rich.table import Table
 from dsrna.report.query_data import number_text, spread_text
 
 
+_FILE_WIDTH = 140
+"""Characters a line where the output is no terminal."""
+
+
 def show_searches(document: dict[str, Any]) -> None:
     """Prints what searches found, means and standard deviations over repeats."""
     console = Console()
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     judges = document["judges"]
     if document["searches"]:
         table = Table(title=f"Found with {document['budget']} queries, mean and deviation of {document['repeats']}")

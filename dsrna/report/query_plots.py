@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7b4fa3")
 _COLUMNS = 3
+_BEGINNING = 10
+"""Queries that curves leave out where there are many more: the first ones say nothing but stretch the axis."""
 
 
 def draw_curves(data: QueryData) -> Figure:
@@ -94,6 +96,9 @@ def draw_hypervolumes(data: QueryData) -> Figure:
 def _line(axes: Axes, grid: list[int], curve: dict[str, Any], kind: str, colour: str, label: str) -> None:
     mean, deviation = np.array(curve["mean"]), np.array(curve["std"])
     low, high, middle = (_shown_array(values, kind) for values in (mean - deviation, mean + deviation, mean))
+    if grid[-1] >= 10 * _BEGINNING:
+        start = next(place for place, count in enumerate(grid) if count >= _BEGINNING)
+        grid, low, high, middle = grid[start:], low[start:], high[start:], middle[start:]
     axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(grid, middle, color=colour, linewidth=1.5, label=label)
 
