@@ -125,4 +125,4 @@ def at_least(minimum: int, **settings: int) -> None:
     """
     for name, value in settings.items():
         if value < minimum:
-            raise ConfigError(f"Expected `{name}` to be at least {minimum}, got {value}.")
+            raise ConfigError(f"Expected `{name}` to be at least {minimum}, got {value}. (conf: {name})")

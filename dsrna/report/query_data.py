@@ -67,7 +67,8 @@ def spread_text(spread: dict[str, float] | None, kind: str) -> str:
     """``47.10 ± 0.30``, or ``none``."""
     if spread is None:
         return "none"
-    return f"{number_text(spread['mean'], kind)} ± {abs(shown(spread['std'], kind)):.2f}"
+    deviation = number_text(spread["std"], kind).removeprefix("-")
+    return f"{number_text(spread['mean'], kind)} ± {deviation}"
 
 
 def shown(value: float, kind: str) -> float:
