@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 METHOD = "genetic"
-"""Genetic algorithm, 3,000 evaluations, population 20, 31 runs."""
+DATASET = "cifar10"
 
 JUDGES = ("robbench/clean", "robbench/fgsm@8/255", "robbench/pgd@8/255", "robbench/autoattack")
 

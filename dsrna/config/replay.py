@@ -12,8 +12,8 @@ from dsrna.run_folder import RunFolder
 # Of the earlier run, not of the new one.
 NOT_REPLAYED = ("stages", "resume", "out", "from", "name", "trainer", "logger", "hydra")
 
-# All that a search by queries shares with the stages that start from what it found.
-OF_A_QUERY = ("data", "space", "seed")
+# All that a search by queries shares with the stages that start from what it found, as conf/query.yaml has it.
+OF_A_QUERY = {"data": "cifar10", "space": "nasbench201", "seed": "0"}
 
 
 def replay(kind: str, overrides: list[str]) -> list[str]:
@@ -57,6 +57,9 @@ def _with_earlier(overrides: list[str]) -> list[str]:
         folder = RunFolder.open(Path(source))
         by_queries = folder.read_run()["kind"] == "query"
         replayed = folder.read_overrides()
+        if by_queries:
+            said = {key_of(override) for override in replayed}
+            replayed = [f"{key}={value}" for key, value in OF_A_QUERY.items() if key not in said] + replayed
     for override in replayed:
         key = key_of(override)
         group = key.split(".")[0].split("/")[0]

@@ -88,5 +88,3 @@ def fitness_of(names: Sequence[str], values: Mapping[str, Callable[[Genes], floa
     """The values of several names as one fitness."""
     chosen = [values[name] for name in names]
     return lambda genes: tuple(value(genes) for value in chosen)
-
-

@@ -180,7 +180,8 @@ def _published(settings: QuerySettings) -> dict[str, Any] | None:
     """Published results of the same searches, where there are any."""
     found = {guide: published_searches.FOUND[guide] for guide in settings.guide if guide in published_searches.FOUND}
     wanted = [name for name in settings.judge if name in published_searches.JUDGES]
-    if not found or not wanted or settings.benchmark.dataset != "cifar10" or published_searches.METHOD not in settings.method:
+    here = settings.benchmark.dataset == published_searches.DATASET and published_searches.METHOD in settings.method
+    if not (found and wanted and here):
         return None
     places = [published_searches.JUDGES.index(name) for name in wanted]
     return {
@@ -189,4 +190,3 @@ def _published(settings: QuerySettings) -> dict[str, Any] | None:
         "judges": wanted,
         "found": {guide: [numbers[place] for place in places] for guide, numbers in found.items()},
     }
-

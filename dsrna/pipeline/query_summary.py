@@ -9,7 +9,6 @@ from rich.table import Table
 
 from dsrna.report.query_data import number_text, spread_text
 
-
 _FILE_WIDTH = 140
 """Characters a line where the output is no terminal."""
 

@@ -80,9 +80,7 @@ class Scorer:
                     totals[name] += proxy(network, self.x, self.y, draw)
                 except DsrnaError as error:
                     called = f"{key}, {string_at(key)}" if isinstance(key, int) else key
-                    raise type(error)(
-                        f"Architecture {called}, proxy {name}: {error} (conf: proxy.{name})"
-                    ) from error
+                    raise type(error)(f"Architecture {called}, proxy {name}: {error} (conf: proxy.{name})") from error
         return {name: total / self.repeats for name, total in totals.items()}
 
     def _network(self, genotype: Genotype, key: int | str, repeat: int) -> torch.nn.Module:

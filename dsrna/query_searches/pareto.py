@@ -28,8 +28,7 @@ def non_dominated(values: np.ndarray) -> np.ndarray:
     Args:
         values: (N, M) objectives.
     """
-    found: np.ndarray = ~_dominates(values).any(axis=0)
-    return found
+    return np.asarray(~_dominates(values).any(axis=0))
 
 
 def crowding_distances(values: np.ndarray) -> np.ndarray:
@@ -98,5 +97,4 @@ def _volume(points: np.ndarray) -> float:
 def _dominates(values: np.ndarray) -> np.ndarray:
     """(N, N) bool: whether point i dominates point j."""
     no_worse = (values[:, None] >= values[None]).all(axis=-1)
-    found: np.ndarray = no_worse & ~no_worse.T
-    return found
+    return np.asarray(no_worse & ~no_worse.T)

@@ -27,8 +27,8 @@ from dsrna.spaces.nasbench201.space import Nasbench201Space
 
 GUIDES = "guide=[robbench/clean,published/good]"
 SMALL = [
-    GUIDES, "judge=[robbench/pgd@8/255,robbench/clean]", "method=[random,local,genetic,nsga2]", "budget=80", "repeats=3",
-    "method.genetic.population=8", "method.nsga2.population=8",
+    GUIDES, "judge=[robbench/pgd@8/255,robbench/clean]", "method=[random,local,genetic,nsga2]", "budget=80",
+    "repeats=3", "method.genetic.population=8", "method.nsga2.population=8",
 ]  # fmt: skip
 BY_PROXY = ["data=digits", "method=[warmup]", "method.warmup.warmup=3", "budget=8", "images=4", "cells=1", "channels=4"]
 
@@ -120,7 +120,8 @@ def test_judged_means_are_recomputed(finished):
     for entry in document["searches"]:
         mine = [r for r in records if (r["method"], r["guide"]) == (entry["method"], entry["guide"])]
         ends = [pgd[index_of(r["improvements"][-1]["genes"])] for r in mine]
-        assert entry["judged"]["robbench/pgd@8/255"] == pytest.approx({"mean": np.mean(ends), "std": np.std(ends, ddof=1)})
+        expected = {"mean": np.mean(ends), "std": np.std(ends, ddof=1)}
+        assert entry["judged"]["robbench/pgd@8/255"] == pytest.approx(expected)
         for place, count in enumerate(document["grid"]):
             until = [[e for e in r["improvements"] if e["query"] <= count][-1] for r in mine]
             expected = np.mean([pgd[index_of(e["genes"])] for e in until])
@@ -209,7 +210,7 @@ def test_a_search_by_proxy_on_darts_ends_in_a_member_of_the_space(by_proxy):
     genotype = genotype_codec.load(folder.genotype_json, DartsSpace(nodes=1))
     DartsSpace(nodes=1).check(genotype)
     records = folder.read_searches()
-    assert [(r["method"], r["guide"]) for r in records] == [("warmup", "proxy/croze")] * 2 + [("warmup", "proxy/params")] * 2
+    assert [r["guide"] for r in records] == ["proxy/croze"] * 2 + ["proxy/params"] * 2
     scores = folder.read_scores()
     known = {r["architecture"]: r["scores"]["croze"] for r in scores if "croze" in r["scores"]}
     assert len(known) == sum("croze" in r["scores"] for r in scores), "every architecture is scored once"

@@ -16,7 +16,13 @@ from dsrna.query_searches.genetic import survivors as genetic_survivors
 from dsrna.query_searches.local_search import LocalSearch, climb
 from dsrna.query_searches.nsga2 import Nsga2
 from dsrna.query_searches.nsga2 import survivors as nsga2_survivors
-from dsrna.query_searches.pareto import crowding_distances, hypervolume, non_dominated, non_dominated_fronts, pareto_front
+from dsrna.query_searches.pareto import (
+    crowding_distances,
+    hypervolume,
+    non_dominated,
+    non_dominated_fronts,
+    pareto_front,
+)
 from dsrna.query_searches.random_search import RandomSearch
 from dsrna.query_searches.regularised_evolution import RegularisedEvolution
 
