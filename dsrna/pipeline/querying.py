@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -214,14 +215,14 @@ class _Meter:
 
     def __init__(self, bar: Progress) -> None:
         self._bar, self._done, self._shown = bar, 0, 0
-        self._numbers: dict[str, float | str] = {}
+        self._numbers: dict[str, Any] = {}
         self._scored = 0
 
     def begin(self, done: int, **numbers: float | str) -> None:
         """A search begins, before which there were ``done`` queries."""
         self._bar.advance(max(0, done - self._shown) if self._numbers else 0, self._numbers)
         self._done = self._shown = done
-        self._numbers = numbers
+        self._numbers = dict(numbers)
 
     def counting(self, fitness: Callable[[Genes], Fitness]) -> Callable[[Genes], Fitness]:
         """The same fitness, with every call counted."""
@@ -229,6 +230,8 @@ class _Meter:
         def counted(genes: Genes) -> Fitness:
             found = fitness(genes)
             self._done += 1
+            if found[0] > self._numbers.get("best", -math.inf):
+                self._numbers["best"] = found[0]
             if self._done - self._shown >= _QUERIES_A_STEP:
                 self._advance()
             return found
