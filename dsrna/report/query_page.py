@@ -49,6 +49,7 @@ def _page(data: QueryData, pictures: dict[str, bytes]) -> str:
     return render(
         "query.html",
         name=data.folder.path.resolve().name,
+        folder=data.folder.path,
         run=data.run,
         document=document,
         search=data.search,
