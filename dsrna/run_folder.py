@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "search" / "architecture.json"
 
     @property
+    def verdict_json(self) -> Path:
+        """What the published tables say of the derived architecture."""
+        return self.path / "verdict.json"
+
+    @property
     def evaluation_json(self) -> Path:
         return self.path / "evaluation.json"
 

@@ -32,8 +32,17 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The metric with its eps, for tables, e.g. ``pgd 8/255``."""
-        return self.metric if self.eps is None else f"{self.metric} {255 * self.eps:.4g}/255"
+        """See :func:`measurement_label`."""
+        return measurement_label(self.metric, self.eps)
+
+
+def measurement_label(metric: str, eps: float | None) -> str:
+    """A metric with its eps in [0, 1], for tables.
+
+    >>> measurement_label("pgd", 8 / 255)
+    'pgd 8/255'
+    """
+    return metric if eps is None else f"{metric} {255 * eps:.4g}/255"
 
 
 def accuracy_columns(
@@ -65,7 +74,7 @@ def accuracy_columns(
             benchmark.query_many(np.array(indices), dataset, metric, radius),
         )
         for metric, radius in measurements(benchmark, dataset)
-        if (metrics is None or metric in metrics) and (radius is None or eps is None or _among(radius, eps))
+        if (metrics is None or metric in metrics) and (radius is None or eps is None or is_among(radius, eps))
     ]
 
 
@@ -79,6 +88,16 @@ def measurements(benchmark: TabularBenchmark, dataset: str) -> Iterator[tuple[st
             continue
         for radius in axes["eps"].levels if "eps" in axes else (None,):
             yield metric, None if radius is None else float(radius)
+
+
+def corruption_measurements(benchmark: TabularBenchmark, dataset: str) -> Iterator[tuple[str, int]]:
+    """(metric, severity) of all accuracies on corrupted images."""
+    for metric in benchmark.metrics(dataset):
+        if metric.endswith(("_cm", "_confidence")):
+            continue
+        for axis in benchmark.axes(dataset, metric):
+            if axis.name == "severity":
+                yield from ((metric, int(level)) for level in axis.levels)
 
 
 def check_asked_for(
@@ -96,10 +115,11 @@ def check_asked_for(
             raise ConfigError(f"{unknown_name('metric', metric, names)} (conf: benchmark.metrics)")
     radii = sorted({radius for _, radius in known if radius is not None})
     for asked in eps or ():
-        if not _among(asked, radii):
+        if not is_among(asked, radii):
             there = ", ".join(f"{255 * radius:g}/255" for radius in radii)
             raise ConfigError(f"No table has eps {255 * asked:g}/255; there are {there}. (conf: benchmark.eps)")
 
 
-def _among(radius: float, radii: Sequence[float]) -> bool:
+def is_among(radius: float, radii: Sequence[float]) -> bool:
+    """Whether a radius is one of some, but for rounding."""
     return bool(np.isclose(radius, radii, rtol=1e-6, atol=0).any())

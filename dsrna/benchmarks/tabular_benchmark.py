@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -20,12 +21,14 @@ class TabularBenchmark(ABC):
         training: how its networks were trained, one phrase.
         citation: the publication.
         origin: where its files come from.
+        telling_eps: radii in [0, 1] at which its accuracies tell networks apart, the most telling one first.
     """
 
     title: ClassVar[str]
     training: ClassVar[str]
     citation: ClassVar[str]
     origin: ClassVar[str]
+    telling_eps: ClassVar[tuple[float, ...]]
 
     @property
     @abstractmethod
@@ -135,6 +138,10 @@ class TabularBenchmark(ABC):
                 "the file is incomplete. " + self._where_from("a whole one")
             )
         return found
+
+    def lacks(self, dataset: str, root: Path) -> str:
+        """What to tell when the files in a folder say nothing of a data set."""
+        return f"{self.title} has no results on {dataset} in {root}. {self._where_from('them')}"
 
     def _where_from(self, what: str) -> str:
         return f"Get {what} from {self.origin}. Please cite: {self.citation}."

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsrna.benchmarks.classes import Architecture, representatives
-from dsrna.benchmarks.columns import measurements
+from dsrna.benchmarks.columns import is_among, measurement_label, measurements
 from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.spaces.nasbench201.index import string_at
-from dsrna.types import Threat
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,8 @@ class Verdict:
         classes: how many have this accuracy in the table.
         best: the best accuracy in the table.
         best_architecture: the architecture string of a class that has it.
+        telling: False at radii at which the table's accuracies hardly tell networks apart.
+        headline: whether it is the one to look at first, PGD at the most telling radius.
     """
 
     benchmark: str
@@ -40,6 +41,8 @@ class Verdict:
     classes: int
     best: float
     best_architecture: str
+    telling: bool
+    headline: bool
 
     @property
     def regret(self) -> float:
@@ -48,8 +51,8 @@ class Verdict:
 
     @property
     def label(self) -> str:
-        """The metric with its eps, for tables, e.g. ``pgd linf 8/255``."""
-        return self.metric if self.eps is None else f"{self.metric} {Threat('linf', self.eps).label}"
+        """See :func:`~dsrna.benchmarks.columns.measurement_label`."""
+        return measurement_label(self.metric, self.eps)
 
 
 def verdict(
@@ -61,8 +64,7 @@ def verdict(
         architecture: index, architecture string or genotype.
         benchmark: a table.
         dataset: one of the benchmark's.
-        eps: which radii, in [0, 1] pixel units; None for all of the table. The networks of the robustness dataset,
-            trained as usual, have no accuracy left from about 4/255 on, so that ranks there say little.
+        eps: which radii, in [0, 1] pixel units; None for all of the table.
 
     Returns:
         The clean accuracy, then one row an attack and eps.
@@ -73,7 +75,7 @@ def verdict(
     return [
         _verdict(architecture, benchmark, dataset, metric, radius)
         for metric, radius in measurements(benchmark, dataset)
-        if radius is None or eps is None or np.isclose(radius, eps, rtol=1e-6, atol=0).any()
+        if radius is None or eps is None or is_among(radius, eps)
     ]
 
 
@@ -93,4 +95,6 @@ def _verdict(
         classes=int(np.isfinite(values).sum()),
         best=float(np.nanmax(values)),
         best_architecture=string_at(int(representatives()[np.nanargmax(values)])),
+        telling=eps is None or is_among(eps, benchmark.telling_eps),
+        headline=metric == "pgd" and eps is not None and is_among(eps, benchmark.telling_eps[:1]),
     )

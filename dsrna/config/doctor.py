@@ -13,6 +13,7 @@ import torch
 import dsrna
 from dsrna.config.catalog import conf_folder
 from dsrna.data.source import default_root
+from dsrna.nn.compiled.library import KernelsUnavailableError, library
 from dsrna.training.dashboards import has_wandb_key
 
 PACKAGES = {
@@ -63,10 +64,20 @@ def checks() -> list[Check]:
             "gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())), "full-size runs"
         ),
         Check("data root", f"{root.resolve()}" if root.is_dir() else "", "real data (data.root=… or $DSRNA_DATA)"),
+        _kernels(),
         Check("disk", f"{free:.0f} GiB free here", ""),
         Check("wandb key", "yes" if has_wandb_key() else "", "online dashboards; without it wandb runs offline"),
     ]
     return lines + [_package(name, enables) for name, enables in PACKAGES.items()]
+
+
+def _kernels() -> Check:
+    part, enables = "supernet kernels", "searches on a CPU several times as fast"
+    try:
+        library()
+    except KernelsUnavailableError as error:
+        return Check(part, "", f"{enables}; {error}")
+    return Check(part, "compiled for this processor", enables)
 
 
 def _package(name: str, enables: str) -> Check:

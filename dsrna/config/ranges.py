@@ -74,6 +74,7 @@ RANGES: Ranges = {
         lambda value: (_whole(value) or isinstance(value, float)) and 0 <= value < math.inf,
     ),
     ("metric.warmup_epochs",): ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0),
+    ("search.implementation",): _one_of("auto", "compiled", "textbook"),
     ("metric.weight_schedule",): _one_of("constant", "linear"),
     ("logger.kind",): _one_of("none", "wandb", "tensorboard"),
     ("trainer.threads",): ("`auto` or a number of CPU threads", lambda v: v == "auto" or (_whole(v) and v >= 1)),

@@ -47,6 +47,7 @@ class SearchSettings:
     warmup_epochs: int
     weights_fraction: float
     gradient_clip: float
+    implementation: str
     entropy_weight: float
     weights_optimizer: Any
     weights_schedule: Any

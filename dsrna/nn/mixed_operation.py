@@ -63,9 +63,9 @@ class MixedOperation(nn.Module):
         bypass = x[:, self.active_channels :]
         if self.stride == 2:
             bypass = F.max_pool2d(bypass, 2, ceil_mode=True)
-        return _shuffle_channels(torch.cat([mixed, bypass], dim=1), self.partial_channels)
+        return shuffle_channels(torch.cat([mixed, bypass], dim=1), self.partial_channels)
 
 
-def _shuffle_channels(x: Tensor, groups: int) -> Tensor:
-    """Channel g * (C / groups) + i moves to i * groups + g."""
+def shuffle_channels(x: Tensor, groups: int) -> Tensor:
+    """Channel g * (C / groups) + i of x (N, C, H, W) moves to i * groups + g."""
     return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)

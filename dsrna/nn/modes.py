@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -30,6 +30,25 @@ def batchnorm_statistics_frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, flag in zip(layers, tracked, strict=True):
             layer.track_running_stats = flag
+
+
+@contextmanager
+def without_gradients(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Inside, these parameters require no gradient, so that graphs built there neither hold nor compute what is theirs.
+
+    Gradients may be taken of such graphs at any time. After, each parameter has its own flag back.
+
+    Args:
+        parameters: leaves.
+    """
+    flags = [(parameter, parameter.requires_grad) for parameter in parameters]
+    try:
+        for parameter, _ in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, required in flags:
+            parameter.requires_grad_(required)
 
 
 @contextmanager

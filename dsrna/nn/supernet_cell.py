@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dsrna.nn.cell_inputs import CellInputs
 from dsrna.nn.cell_shape import CellShape
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.mixed_edges import MixedEdges
 from dsrna.types import CellWeights
 
 
@@ -40,10 +40,7 @@ class SupernetCell(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = CellInputs(shape, affine=False)
-        self.ends = tuple(edges)
-        self.edges = nn.ModuleList(
-            MixedOperation(primitives, shape.channels, shape.stride(source), partial_channels) for source, _ in edges
-        )
+        self.edges = MixedEdges(edges, primitives, shape.channels, shape.stride, partial_channels)
 
     def forward(self, before_previous: Tensor, previous: Tensor, weights: CellWeights) -> Tensor:
         """Maps the outputs of the two cells before to (N, intermediate nodes * channels, H', W').
@@ -53,13 +50,5 @@ class SupernetCell(nn.Module):
             previous: (N, channels_previous, H, W).
             weights: operation weights (E, O) and edge weights (E,) or None.
         """
-        nodes = self.inputs(before_previous, previous)
-        for index, ((source, target), edge) in enumerate(zip(self.ends, self.edges, strict=True)):
-            output = edge(nodes[source], weights.operations[index])
-            if weights.edges is not None:
-                output = weights.edges[index] * output
-            if target == len(nodes):
-                nodes.append(output)
-            else:
-                nodes[target] = nodes[target] + output
+        nodes = self.edges(self.inputs(before_previous, previous), weights)
         return torch.cat(nodes[2:], dim=1)

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from dsrna.benchmarks.nas_robbench_201 import NasRobBench201
+from dsrna.benchmarks.published import ROBUSTNESS_FOLDER
 from dsrna.benchmarks.published_proxies import PublishedProxies
 from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.benchmarks.sizes import SIZES, sizes
@@ -24,7 +25,6 @@ from dsrna.types import Threat
 
 TABLES = ("robbench", "robustness", "published", "size")
 
-_ROBUSTNESS_FOLDER = "robustness-data"
 _PROXIES_OF = "cifar10"
 
 
@@ -116,7 +116,7 @@ class Columns:
     @cached_property
     def _robustness(self) -> RobustnessDataset:
         with located("benchmark.root"):
-            return RobustnessDataset(self._root / _ROBUSTNESS_FOLDER)
+            return RobustnessDataset(self._root / ROBUSTNESS_FOLDER)
 
     @cached_property
     def _proxies(self) -> PublishedProxies:

@@ -12,15 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from dsrna.benchmarks.columns import Column, accuracy_columns, check_asked_for
-from dsrna.benchmarks.nas_robbench_201 import NasRobBench201
+from dsrna.benchmarks.published import open_tables
 from dsrna.benchmarks.rank_agreement import Coefficient, rank_agreements
-from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.benchmarks.sampling import random_architectures
-from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.config.launch import Request
 from dsrna.config.parts import located
 from dsrna.config.rank import benchmark_eps
-from dsrna.config.settings import BenchmarkSettings, RankSettings
+from dsrna.config.settings import RankSettings
 from dsrna.data.source import root_folder
 from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
@@ -39,7 +37,6 @@ log = logging.getLogger("dsrna")
 
 SCHEMA = "dsrna.ranking"
 VERSION = 1
-_ROBUSTNESS_FOLDER = "robustness-data"
 
 
 def rank(request: Request[RankSettings]) -> None:
@@ -74,7 +71,8 @@ def published_columns(settings: RankSettings, indices: Sequence[int]) -> list[Co
         DataError: a table is missing or damaged.
     """
     chosen, eps = settings.benchmark, benchmark_eps(settings)
-    tables = open_tables(chosen)
+    with located("benchmark.root"):
+        tables = open_tables(root_folder(chosen.root))
     for table in tables:
         if chosen.dataset not in table.datasets:
             raise ConfigError(
@@ -86,17 +84,6 @@ def published_columns(settings: RankSettings, indices: Sequence[int]) -> list[Co
     if not found:
         raise ConfigError("No column of the tables has one of these metrics at one of these eps. (conf: benchmark)")
     return found
-
-
-def open_tables(settings: BenchmarkSettings) -> tuple[TabularBenchmark, TabularBenchmark]:
-    """Both published tables.
-
-    Raises:
-        DataError: one is missing or damaged.
-    """
-    root = root_folder(settings.root)
-    with located("benchmark.root"):
-        return NasRobBench201(root), RobustnessDataset(root / _ROBUSTNESS_FOLDER)
 
 
 def build_scorer(settings: RankSettings) -> Scorer:

@@ -24,6 +24,7 @@ from dsrna.pipeline.rehearsal import rehearse
 from dsrna.pipeline.retrain_stage import baseline, certified, retrain
 from dsrna.pipeline.search_stage import search
 from dsrna.pipeline.summary import result_rows, show_result
+from dsrna.pipeline.table_verdict import judge
 from dsrna.report import write_report
 from dsrna.run_folder import RunFolder
 from dsrna.training.dashboards import Dashboard
@@ -50,6 +51,8 @@ def run(request: Request[Settings]) -> float | None:
     if folder is not None and folder.is_complete:
         with logging_to(folder.run_log):
             log.info("finished already: %s", folder.path)
+            if judge(folder, settings.data):  # tables that weren't there then
+                write_report(folder.path)
             show_result(folder)
             return _objective(folder)
     # Nothing is written before the data and what `from` names are known to be usable.
@@ -80,6 +83,8 @@ def run(request: Request[Settings]) -> float | None:
         finally:
             torch.set_num_threads(threads_before)
             dashboard.close(failed)
+        if folder.verdict_json.exists() and "report" not in stages:
+            write_report(folder.path)  # the tables' verdict is a result, also of a search alone
         show_result(folder)
         return _objective(folder)
 

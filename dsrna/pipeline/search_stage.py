@@ -14,15 +14,17 @@ from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
+from dsrna.nn.implementation import use_implementation
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
+from dsrna.pipeline.table_verdict import judge
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.strategies.strategy import Strategy
 from dsrna.training.architecture_history import ArchitectureHistory
-from dsrna.training.fit import fit
+from dsrna.training.fit import device_of, fit
 from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.rng import seed_all
 from dsrna.training.search_module import SearchModule
@@ -31,7 +33,7 @@ log = logging.getLogger("dsrna")
 
 
 def search(job: Job) -> None:
-    """Searches, and writes ``search/architecture.json`` and ``genotype.json``."""
+    """Searches; writes ``search/architecture.json``, ``genotype.json`` and, where tables know it, ``verdict.json``."""
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     splits = job.splits
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
@@ -89,6 +91,10 @@ def search(job: Job) -> None:
         schedule_interval=interval_of(search.weights_schedule),
     )
     log.info(
+        "supernet: %s implementation",
+        use_implementation(supernet, search.implementation, device_of(settings.trainer.accelerator).type),
+    )
+    log.info(
         "search: %d epochs of %d steps, supernet with %.3f M parameters",
         epochs, len(train), sum(p.numel() for p in supernet.parameters()) / 1e6,
     )  # fmt: skip
@@ -97,6 +103,7 @@ def search(job: Job) -> None:
     genotype = module.history.genotype(module.model.architecture())
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
+    judge(job.folder, settings.data)
 
 
 def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:

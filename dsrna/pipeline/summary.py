@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dsrna.report.certified import certified_point
+from dsrna.report.published import published_title, telling_rows
 from dsrna.run_folder import RunFolder, read_json
 
 
@@ -47,5 +48,22 @@ def show_result(folder: RunFolder) -> None:
             cells = (f"{100 * point['certified']:.2f} %" if point else "" for point in points)
             table.add_row(f"Certified, first {images}", *cells)
         console.print(table)
+    if folder.verdict_json.exists():
+        console.print(_verdict_table(read_json(folder.verdict_json)))
     page = folder.report_html
     console.print(f"report: {page}" if page.exists() else f"run folder: {folder.path}", soft_wrap=True)
+
+
+def _verdict_table(document: dict[str, Any]) -> Table:
+    table = Table(title=f"Published accuracies of the derived architecture\n{published_title(document)}")
+    table.add_column("")
+    for name in ("accuracy", "rank", "regret"):
+        table.add_column(name, justify="right")
+    for row in telling_rows(document):
+        table.add_row(
+            f"{row['label']}, {row['training']}",
+            f"{100 * row['accuracy']:.2f} %",
+            f"{row['rank']:,} of {row['classes']:,}",
+            f"{100 * row['regret']:.2f} %",
+        )
+    return table

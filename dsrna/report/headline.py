@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dsrna.report.certified import certified_sentence
-from dsrna.report.results import eps_text, percent, same_attack, strongest
+from dsrna.report.published import dataset_title, headline_rows
+from dsrna.report.results import eps_text, hundredths, percent, same_attack, strongest
 from dsrna.report.run_data import RunData
 
 
@@ -14,6 +15,8 @@ def headline(data: RunData) -> list[str]:
     sentences = []
     if data.architecture and data.architecture["epochs"]:
         sentences.append(_searched(data, data.architecture))
+    if data.verdict:
+        sentences += [_looked_up(data.verdict, row) for row in headline_rows(data.verdict)]
     if data.evaluation:
         sentences += _evaluated(data.evaluation)
     elif data.curve("retrain/val/acc")[0]:
@@ -30,6 +33,14 @@ def _searched(data: RunData, architecture: dict[str, Any]) -> str:
     aim = "" if metric is None else " without a robustness metric" if metric == "none" else f" with the metric {metric}"
     count = len(architecture["epochs"])
     return f"Cells of the {architecture['space']} space were searched{how}{aim}, in {_epochs(count)}."
+
+
+def _looked_up(verdict: dict[str, Any], row: dict[str, Any]) -> str:
+    return (
+        f"After {row['training']}, the published accuracy of the derived architecture under {row['label']} on "
+        f"{dataset_title(verdict)} is {hundredths(row['accuracy'])}: rank {row['rank']:,} of {row['classes']:,}, "
+        f"{hundredths(row['regret'])} below the best."
+    )
 
 
 def _evaluated(evaluation: dict[str, Any]) -> list[str]:

@@ -11,7 +11,17 @@ from dsrna.files import write_atomically, write_text
 from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
 from dsrna.report.headline import headline
 from dsrna.report.pictures import Picture, draw_pictures
-from dsrna.report.results import Row, genotype_text, percent, result_rows, same_attack, strongest, threat_text
+from dsrna.report.published import published_title, telling_rows
+from dsrna.report.results import (
+    Row,
+    genotype_text,
+    hundredths,
+    percent,
+    result_rows,
+    same_attack,
+    strongest,
+    threat_text,
+)
 from dsrna.report.run_data import RunData
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder, writing_to
@@ -58,6 +68,10 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "networks": list(networks.values()),
         "rows": _rows(evaluation) if evaluation else [],
         "radii": radius_rows(evaluation) if evaluation else [],
+        "verdict": data.verdict,
+        "judged_on": published_title(data.verdict) if data.verdict else None,
+        "telling": telling_rows(data.verdict) if data.verdict else [],
+        "hundredths": hundredths,
         "threat": _threat(data),
         "warnings": [
             (network["title"], warning) for network in networks.values() for warning in network["result"]["warnings"]

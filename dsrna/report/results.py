@@ -98,6 +98,15 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}\u202f%"
 
 
+def hundredths(fraction: float) -> str:
+    """A fraction as per cent with two decimals, for small differences.
+
+    >>> hundredths(0.4811)
+    '48.11\\u202f%'
+    """
+    return f"{100 * fraction:.2f}\u202f%"
+
+
 def eps_text(norm: str, eps: float) -> str:
     """A radius as people write it: ``8/255`` where it is one in l_inf, else the number."""
     scaled = eps * 255

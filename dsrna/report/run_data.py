@@ -22,6 +22,7 @@ class RunData:
         architecture: ``search/architecture.json``.
         genotype: ``genotype.json``.
         evaluation: ``evaluation.json``.
+        verdict: ``verdict.json``.
     """
 
     run: dict[str, Any]
@@ -31,11 +32,13 @@ class RunData:
     architecture: dict[str, Any] | None
     genotype: dict[str, Any] | None
     evaluation: dict[str, Any] | None
+    verdict: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunData:
         """Raises CheckpointError when ``folder`` is no run folder, or a file in it is damaged or of another version."""
         genotype, evaluation, architecture = folder.genotype_json, folder.evaluation_json, folder.architecture_json
+        verdict = folder.verdict_json
         return cls(
             run=folder.read_run(),
             config_text=folder.config_yaml.read_text(encoding="utf-8") if folder.config_yaml.is_file() else "",
@@ -44,6 +47,7 @@ class RunData:
             architecture=read_json(architecture) if architecture.is_file() else None,
             genotype=read_document(genotype, "dsrna.genotype", 1) if genotype.is_file() else None,
             evaluation=read_document(evaluation, "dsrna.evaluation", 1) if evaluation.is_file() else None,
+            verdict=read_document(verdict, "dsrna.verdict", 1) if verdict.is_file() else None,
         )
 
     def curve(self, key: str) -> tuple[list[int], list[float]]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from dsrna.errors import CheckpointError
 from dsrna.files import write_text
-from dsrna.report.results import percent
+from dsrna.report.published import headline_rows, published_name
+from dsrna.report.results import hundredths, percent
 from dsrna.report.run_data import RunData
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder, writing_to
@@ -27,6 +28,7 @@ class SweepRow:
         differs: override -> its value, for those in which the jobs of the table differ.
         clean, pgd20, autoattack: accuracies of the retrained network in [0, 1]; None where not measured.
         parameters: number of parameters of that network.
+        published: what the published tables say of the derived architecture: column -> row of ``verdict.json``.
         state: ``done``, or the first stage that isn't and how it is.
         report: its report.html, relative to the sweep's folder; None when there is none.
     """
@@ -37,6 +39,7 @@ class SweepRow:
     pgd20: float | None
     autoattack: float | None
     parameters: int | None
+    published: dict[str, dict[str, Any]]
     state: str
     report: str | None
 
@@ -54,6 +57,7 @@ def sweep_table(folders: Sequence[Path]) -> list[SweepRow]:
             differs={key: given[key] for key in differing if key in given},
             state=_state(data.run["stages"]),
             report=f"{folder.path.name}/{folder.report_html.name}" if folder.report_html.is_file() else None,
+            published={published_name(row): row for row in headline_rows(data.verdict)} if data.verdict else {},
             **_numbers(data.evaluation),
         )
         for folder, data, given in zip(run_folders, runs, overrides, strict=True)
@@ -76,9 +80,10 @@ def write_sweep_report(sweep_folder: Path) -> Path:
         raise CheckpointError(f"Expected run folders in {sweep_folder}, found none. Give the folder of a multirun.")
     rows = sweep_table(folders)
     keys = list(dict.fromkeys(key for row in rows for key in row.differs))
+    published = list(dict.fromkeys(name for row in rows for name in row.published))
     page = sweep_folder / "sweep.html"
     with writing_to(sweep_folder):
-        write_text(sweep_folder / "sweep.csv", _csv(rows, keys))
+        write_text(sweep_folder / "sweep.csv", _csv(rows, keys, published))
         write_text(
             page,
             render(
@@ -86,19 +91,25 @@ def write_sweep_report(sweep_folder: Path) -> Path:
                 name=sweep_folder.resolve().name,
                 rows=rows,
                 keys=keys,
+                published=published,
+                evaluated=any(row.clean is not None for row in rows) or not published,
                 percent=lambda value: "" if value is None else percent(value),
+                hundredths=hundredths,
             ),
         )
     return page
 
 
-def _csv(rows: Sequence[SweepRow], keys: Sequence[str]) -> str:
+def _csv(rows: Sequence[SweepRow], keys: Sequence[str], published: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["job", *keys, "clean", "pgd20", "autoattack", "parameters", "state"])
+    numbers = ("accuracy", "rank", "regret")
+    looked_up = [f"{name}, {number}" for name in published for number in numbers]
+    writer.writerow(["job", *keys, "clean", "pgd20", "autoattack", "parameters", *looked_up, "state"])
     for row in rows:
         given = [row.differs.get(key, "") for key in keys]
-        writer.writerow([row.job, *given, row.clean, row.pgd20, row.autoattack, row.parameters, row.state])
+        found = [row.published.get(name, {}).get(number) for name in published for number in numbers]
+        writer.writerow([row.job, *given, row.clean, row.pgd20, row.autoattack, row.parameters, *found, row.state])
     return text.getvalue()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from dsrna.nn.modes import without_gradients
 from dsrna.strategies.hypergradient import (
     ArchitectureGradient,
     Hypergradient,
@@ -33,5 +34,6 @@ class FirstOrder(Hypergradient):
         inner: InnerStep,
     ) -> ArchitectureGradient:
         """See :class:`Hypergradient`. The training loss, the weights and the inner step aren't looked at."""
-        loss, gradients = objective_gradients(validation_loss(), alphas)
+        with without_gradients(weights):
+            loss, gradients = objective_gradients(validation_loss(), alphas)
         return ArchitectureGradient(gradients, loss)

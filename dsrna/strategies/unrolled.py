@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
+from dsrna.nn.modes import without_gradients
 from dsrna.strategies.hypergradient import (
     ArchitectureGradient,
     Hypergradient,
@@ -63,7 +64,9 @@ class Unrolled(Hypergradient):
         inner: InnerStep,
     ) -> ArchitectureGradient:
         """See :class:`Hypergradient`."""
-        ahead = inner.moved(weights, loss_gradients(training_loss(), weights))
+        with without_gradients(alphas):
+            slopes = loss_gradients(training_loss(), weights)
+        ahead = inner.moved(weights, slopes)
         with _placed(weights, ahead):
             loss, gradients = objective_gradients(validation_loss(), [*alphas, *weights])
         direct, direction = gradients[: len(alphas)], gradients[len(alphas) :]
@@ -99,7 +102,8 @@ def _finite_difference(
     sides = []
     for sign in (1, -1):
         pairs = zip(weights, direction, strict=True)
-        with _placed(weights, [weight.detach() + sign * eps * along for weight, along in pairs]):
+        displaced = [weight.detach() + sign * eps * along for weight, along in pairs]
+        with _placed(weights, displaced), without_gradients(weights):
             sides.append(loss_gradients(training_loss(), alphas))
     return [(above - below) / (2 * eps) for above, below in zip(*sides, strict=True)]
 

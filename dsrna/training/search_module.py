@@ -13,7 +13,7 @@ from dsrna.data.loader import Batch
 from dsrna.errors import NonFiniteError
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
-from dsrna.nn.modes import batchnorm_statistics_frozen
+from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.hypergradient import Hypergradient, InnerStep
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
@@ -80,7 +80,8 @@ class SearchModule(StageModule):
         (x, y), (x_val, y_val) = batch
         if self.current_epoch >= self.warmup_epochs:
             self._architecture_step((x, y), (x_val, y_val), batch_idx)
-        logits = self.model(x)
+        with without_gradients(self.alphas):
+            logits = self.model(x)
         loss = self.finite(F.cross_entropy(logits, y), "The training loss")
         self.weight_step(loss, self.weights, self.gradient_clip)
         self.averages.add("train/loss", loss.detach(), len(y))

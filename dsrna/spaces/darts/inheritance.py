@@ -56,7 +56,7 @@ def _inherit_cell(
     operations = iter(cell.operations)
     for target, node in enumerate(nodes, start=2):
         for name, source in node:
-            edge = cast(MixedOperation, origin.edges[origin.ends.index((source, target))])
+            edge = cast(MixedOperation, origin.edges[origin.edges.ends.index((source, target))])
             _copy(edge.operations[primitives.index(name)], next(operations))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.mixed_edges import MixedEdges
 from dsrna.spaces.nasbench201.topology import EDGES
 from dsrna.types import CellWeights
 
@@ -27,17 +27,8 @@ class SupernetCell(nn.Module):
 
     def __init__(self, channels: int, primitives: Sequence[str], partial_channels: int = 1) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(MixedOperation(primitives, channels, 1, partial_channels) for _ in EDGES)
+        self.edges = MixedEdges(EDGES, primitives, channels, lambda source: 1, partial_channels)
 
     def forward(self, x: Tensor, weights: CellWeights) -> Tensor:
         """Maps (N, C, H, W) to (N, C, H, W) under operation weights (6, O) and edge weights (6,) or None."""
-        nodes = [x]
-        for index, ((source, target), edge) in enumerate(zip(EDGES, self.edges, strict=True)):
-            output = edge(nodes[source], weights.operations[index])
-            if weights.edges is not None:
-                output = weights.edges[index] * output
-            if target == len(nodes):
-                nodes.append(output)
-            else:
-                nodes[target] = nodes[target] + output
-        return nodes[-1]
+        return self.edges([x], weights)[-1]

@@ -1,12 +1,17 @@
 """Analyses of columns, against scipy and plain counting, and on columns built to have a known answer."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from dsrna.benchmarks.analysis import (
+    convolution_depths,
+    kendall_correlations,
+    means_by_depth,
     means_by_operation_count,
     means_by_position,
     operation_counts,
@@ -27,12 +32,18 @@ def test_rank_correlations_equal_scipys(seed, size, ties):
     generator = np.random.default_rng(seed)
     columns = generator.integers(0, 4, (3, size)).astype(float) if ties else generator.random((3, size))
     columns[:, :2] = [[0, 1], [1, 0], [0, 3]]  # no column is constant
-    matrix = rank_correlations(columns)
-    for i in range(3):
-        for j in range(3):
-            assert matrix[i, j] == pytest.approx(spearmanr(columns[i], columns[j]).statistic)
     holes = np.concatenate([columns, [[np.nan], [1.0], [2.0]]], axis=1)
-    np.testing.assert_allclose(rank_correlations(holes), matrix)
+    for ours, scipys in ((rank_correlations, spearmanr), (kendall_correlations, kendalltau)):
+        matrix = ours(columns)
+        for i in range(3):
+            for j in range(3):
+                assert matrix[i, j] == pytest.approx(scipys(columns[i], columns[j]).statistic)
+        np.testing.assert_allclose(ours(holes), matrix)
+
+
+def test_a_constant_column_has_no_rank_correlation():
+    matrix = kendall_correlations([np.arange(5.0), np.ones(5)])
+    np.testing.assert_allclose(matrix, [[1, np.nan], [np.nan, np.nan]])
 
 
 def test_rank_correlations_need_two_entries():
@@ -75,3 +86,20 @@ def test_spreads_leave_out_what_does_not_count():
             if counts[row, 2] == spread.convolutions_1x1 and counts[row, 3] == spread.convolutions_3x3
         ]
         assert (spread.smallest, spread.largest, spread.classes) == (min(rows), max(rows), len(rows))
+
+
+def longest_row(text):
+    """By walking every path from the input to the output."""
+    edges = {(source, target): "none" for target in range(1, 4) for source in range(target)}
+    for target, part in enumerate(text.split("+"), start=1):
+        for entry in part.strip("|").split("|"):
+            name, source = entry.split("~")
+            edges[int(source), target] = name
+    paths = [(0, 3), (0, 1, 3), (0, 2, 3), (0, 1, 2, 3)]
+    walked = [[edges[step] for step in itertools.pairwise(path)] for path in paths]
+    return max((names.count("nor_conv_3x3") for names in walked if "none" not in names), default=0)
+
+
+def test_depths_are_those_of_the_deepest_path():
+    assert convolution_depths().tolist() == [longest_row(text) for text in STRINGS]
+    np.testing.assert_array_equal(means_by_depth(convolution_depths().astype(float))[2], [0, 1, 2, np.nan])

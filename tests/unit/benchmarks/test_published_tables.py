@@ -111,7 +111,7 @@ def test_3x3_convolutions_help_after_adversarial_training(robbench):
 def test_the_best_architecture_has_rank_one_and_no_regret(robbench):
     best = verdict(0, robbench, "cifar10", eps=[8 / 255])[2].best_architecture
     row = verdict(best, robbench, "cifar10", eps=[8 / 255])[2]
-    assert (row.label, row.rank, row.classes, row.regret) == ("pgd linf 8/255", 1, 6466, 0.0)
+    assert (row.label, row.rank, row.classes, row.regret) == ("pgd 8/255", 1, 6466, 0.0)
 
 
 def test_loading_after_conversion_is_fast(robbench, cache):

@@ -329,7 +329,7 @@ def test_verdict_ranks_among_classes(robbench, robustness):
     rows = verdict(13433, robbench, "cifar10")
     assert [row.label for row in rows] == [
         "clean",
-        *("fgsm linf 3/255", "fgsm linf 8/255", "pgd linf 3/255", "pgd linf 8/255", "autoattack"),
+        *("fgsm 3/255", "fgsm 8/255", "pgd 3/255", "pgd 8/255", "autoattack"),
     ]
     for row in rows:
         accuracies = sorted(
@@ -340,5 +340,11 @@ def test_verdict_ranks_among_classes(robbench, robustness):
         assert (row.best, row.classes) == (accuracies[0], 6466)
         assert row.regret == accuracies[0] - row.accuracy
         assert robbench.query(row.best_architecture, "cifar10", row.metric, eps=row.eps) == row.best
+        assert (row.telling, row.headline) == (True, row.label == "pgd 8/255")
     (clean, at_half, at_one) = verdict(string_at(50), robustness, "cifar10", eps=[0.5 / 255, 1 / 255])
-    assert (clean.metric, at_half.eps, at_one.label) == ("clean", 0.5 / 255, "pgd linf 1/255")
+    assert (clean.metric, at_half.eps, at_one.label) == ("clean", 0.5 / 255, "pgd 1/255")
+    assert [(row.telling, row.headline) for row in (clean, at_half, at_one)] == [
+        (True, False),
+        (False, False),
+        (True, True),
+    ]

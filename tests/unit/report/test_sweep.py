@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dsrna.errors import CheckpointError
+from dsrna.files import write_json
 from dsrna.report import sweep_table, write_sweep_report
 from dsrna.report.sweep import SweepRow
 from dsrna.testing.run_folders import build_run_folder
@@ -34,6 +35,7 @@ def test_rows_say_what_differs_and_what_came_out(sweep: Path) -> None:
         pgd20=0.7,
         autoattack=pytest.approx(0.7 * 0.96),
         parameters=123_456,
+        published={},
         state="done",
         report=None,
     )
@@ -68,6 +70,21 @@ def test_the_written_table_has_one_row_a_job_in_order(sweep: Path) -> None:
     assert "123,456" in text
     assert "&lt;i&gt;" in text
     assert "<i>" not in text
+
+
+def test_published_numbers_are_columns(sweep: Path) -> None:
+    pgd = {"label": "pgd 8/255", "metric": "pgd", "training": "adversarial training", "benchmark": "NAS-RobBench-201"}
+    numbers = {"eps": 8 / 255, "accuracy": 0.4567, "rank": 1234, "regret": 0.0244, "headline": True}
+    clean = pgd | numbers | {"metric": "clean", "label": "clean", "headline": False}
+    document = {"schema": "dsrna.verdict", "version": 1, "dataset": "cifar10", "rows": [clean, pgd | numbers]}
+    write_json(sweep / "1" / "verdict.json", document)
+    text = write_sweep_report(sweep).read_text()
+    for shown in ("published pgd 8/255, adversarial training", "45.67\u202f%", "1,234", "2.44\u202f%"):
+        assert shown in text
+    with (sweep / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name, expected in (("accuracy", "0.4567"), ("rank", "1234"), ("regret", "0.0244")):
+        assert [row[f"pgd 8/255, adversarial training, {name}"] for row in rows] == ["", expected, "", ""]
 
 
 def test_the_last_of_repeated_overrides_counts(tmp_path: Path) -> None:

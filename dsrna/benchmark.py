@@ -1,0 +1,58 @@
+"""The published robustness tables of NAS-Bench-201: `python -m dsrna.benchmark analyse`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dsrna.errors import DsrnaError
+from dsrna.pipeline.entry import say
+
+
+def analyse(arguments: Sequence[str]) -> None:
+    """``analyse``: what the published tables say; a page, pictures, and the numbers."""
+    parser = argparse.ArgumentParser(prog="python -m dsrna.benchmark analyse", description=analyse.__doc__)
+    parser.add_argument(
+        "--tables",
+        metavar="FOLDER",
+        help="with NAS-RobBench-201_all.json, robustness-data/, or both; $DSRNA_DATA, else ./data, when left out",
+    )
+    parser.add_argument("--dataset", default="cifar10", help="cifar10 (default), cifar100 or imagenet16_120")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the report; runs/analysis_DATASET when left out")
+    chosen = parser.parse_args(arguments)
+    from dsrna.pipeline.table_analysis import analyse as analyse_tables  # slow to import: --help comes at once
+
+    out = chosen.out or Path("runs") / f"analysis_{chosen.dataset}"
+    say(f"report: {analyse_tables(chosen.tables, chosen.dataset, out, say)}")
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse}
+"""First word of the command line -> what does it, given the other words."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs one command.
+
+    Exit status: 0, 2 after an error that is the user's to mend, 130 after Ctrl-C.
+    """
+    summaries = "\n".join(f"  {command.__doc__}" for command in COMMANDS.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m dsrna.benchmark",
+        description=f"{__doc__}\n\n{summaries}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=list(COMMANDS))
+    chosen = parser.parse_args(arguments[:1])
+    try:
+        COMMANDS[chosen.command](arguments[1:])
+    except DsrnaError as error:
+        say(f"[error] {error}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

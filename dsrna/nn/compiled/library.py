@@ -1,0 +1,113 @@
+"""Builds the compiled kernels once for this machine, and loads them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from dsrna.errors import DsrnaError
+
+_SOURCES = (Path(__file__).with_name("bank.cpp"), Path(__file__).with_name("lanes.h"))
+_FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC")
+_OPENMP = "-fopenmp"
+_BUILD_SECONDS = 600
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+_log = logging.getLogger(__name__)
+
+
+class KernelsUnavailableError(DsrnaError):
+    """The compiled kernels can't be built or loaded here; the message says why."""
+
+
+def library() -> ctypes.CDLL:
+    """The kernels, built if they aren't yet.
+
+    The first call on a machine compiles for about 20 seconds and keeps the result in ``$XDG_CACHE_HOME/dsrna``
+    (``~/.cache/dsrna``), under a name that stands for the source, the compiler and the processor. The compiler is
+    ``$CXX``, else c++, g++ or clang++.
+
+    Raises:
+        KernelsUnavailableError: no compiler, or it fails. The answer is remembered.
+    """
+    outcome = _built()
+    if isinstance(outcome, str):
+        raise KernelsUnavailableError(outcome)
+    return outcome
+
+
+@functools.cache
+def _built() -> ctypes.CDLL | str:
+    """The library, or why there is none."""
+    compiler = next((found for name in _compilers() if (found := shutil.which(name))), None)
+    if compiler is None:
+        return "no C++ compiler was found ($CXX, c++, g++, clang++)"
+    try:
+        path = _cache() / f"kernels-{_fingerprint(compiler)}.so"
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _log.info("building the fast supernet's kernels with %s, once (about 20 s)", compiler)
+                _build(compiler, path)
+        kernels = ctypes.CDLL(str(path))
+        _keep_freed_memory()
+        return kernels
+    except subprocess.CalledProcessError as error:
+        return f"{compiler} failed: {(error.stderr or '').strip()[-500:] or error}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"building the kernels with {compiler} failed: {error}"
+
+
+def _compilers() -> list[str]:
+    named = os.environ.get("CXX")
+    return [named] if named else ["c++", "g++", "clang++"]
+
+
+def _cache() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsrna"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return home
+    except OSError:  # a home that can't be written to: the library lives as long as the process
+        return Path(tempfile.mkdtemp(prefix="dsrna-"))
+
+
+def _fingerprint(compiler: str) -> str:
+    """Of everything that the library depends on: another processor behind the same home needs another one."""
+    target = _run([compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull], timeout=60)
+    parts = [*_FLAGS, _OPENMP, target, *(path.read_text(encoding="utf-8") for path in _SOURCES)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _build(compiler: str, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        command = [compiler, *_FLAGS, str(_SOURCES[0]), "-o", str(made)]
+        try:
+            # One OpenMP runtime in the process: torch's own, where it brings one.
+            _run([*command, _OPENMP, f"-L{Path(torch.__file__).parent / 'lib'}"], timeout=_BUILD_SECONDS)
+        except subprocess.CalledProcessError:
+            _run(command, timeout=_BUILD_SECONDS)  # a compiler without OpenMP: one thread
+        made.replace(path)
+
+
+def _run(command: list[str], timeout: int) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout).stdout
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc not to give freed maps back: every step would fault their pages in anew, half of a forward pass."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 30)

@@ -1,0 +1,96 @@
+"""What the compiled kernels leave to the textbook implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from dsrna.errors import UnsupportedError
+from dsrna.nn.compiled.bank import NAMES
+from dsrna.nn.compiled.library import KernelsUnavailableError, library
+from dsrna.types import CellWeights
+
+if TYPE_CHECKING:
+    from dsrna.nn.mixed_edges import MixedEdges
+
+
+def why_textbook(edges: MixedEdges, inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
+    """Why this call has to take the textbook implementation, or None where the kernels compute the same.
+
+    Args:
+        edges: the edges of a cell.
+        inputs: the cell's input nodes.
+        weights: operation and edge weights.
+    """
+    return why_never(edges) or _about_call(inputs, weights) or _about_modules(edges, inputs[0].dtype)
+
+
+def why_never(edges: MixedEdges) -> str | None:
+    """Why the kernels can't serve these edges, whatever the call, or None.
+
+    Args:
+        edges: the edges of a cell.
+    """
+    try:
+        library()
+        edges.banks()
+    except (KernelsUnavailableError, UnsupportedError) as error:
+        return str(error)
+    return None
+
+
+def _about_call(inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return "the network is being traced"
+    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return "operations are being watched by a dispatch mode"
+    if forward_ad._current_level >= 0:
+        return "forward-mode derivatives are taken"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast is on"
+    tensors = [*inputs, weights.operations, *([] if weights.edges is None else [weights.edges])]
+    if any(
+        type(t) not in (Tensor, nn.Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors
+    ):
+        return "the inputs are no plain tensors"
+    if any(t.device.type != "cpu" for t in tensors):
+        return "the network isn't on the CPU"
+    if inputs[0].dtype not in NAMES or any(t.dtype != inputs[0].dtype for t in tensors):
+        return "the precision is neither float32 nor float64"
+    if inputs[0].numel() == 0:
+        return "the batch is empty"
+    return None
+
+
+def _about_modules(edges: MixedEdges, dtype: torch.dtype) -> str | None:
+    if torch.nn.modules.module._has_any_global_hook():
+        return "hooks on all modules"
+    norms = [norm for bank in edges.banks().values() for norm in bank.norms]
+    if norms:
+        first = norms[0]
+        for norm in norms:
+            alike = (norm.training, norm.track_running_stats, norm.momentum, norm.eps)
+            if alike != (first.training, first.track_running_stats, first.momentum, first.eps):
+                return "BatchNorm layers differ in mode, momentum or eps"
+            if norm.affine or norm.running_mean is None or norm.running_var is None:
+                return "BatchNorm layers with a scale, or without running statistics"
+            if norm.running_mean.requires_grad or norm.running_var.requires_grad:
+                return "running statistics that are differentiated"
+        if first.training and first.track_running_stats and first.momentum is None:
+            return "running statistics that average over all batches"
+    for bank in edges.banks().values():
+        if any(_hooked(module) for module in bank.modules):
+            return "hooks on modules"
+        if any(parameter.dtype != dtype for parameter in bank.parameters):
+            return "network weights of another precision than the images"
+    return None
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )

@@ -1,0 +1,133 @@
+"""All edges of a supernet's cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dsrna.nn.compiled.bank import CompiledBank
+from dsrna.nn.compiled.limits import why_textbook
+from dsrna.nn.mixed_operation import MixedOperation, shuffle_channels
+from dsrna.types import CellWeights
+
+
+class MixedEdges(nn.ModuleList):
+    """x_j = sum_{i<j} b_(i,j) mixed_(i,j)(x_i) for each node j that edges enter; b is 1 without edge weights.
+
+    Two implementations of the same mathematics. The textbook one runs the operations' modules one after another: every
+    device, precision and kind of tensor. The compiled one computes all edges that leave a node together, on the CPU; it
+    takes what :func:`~dsrna.nn.compiled.limits.why_textbook` has no objection to, and leaves the rest to the other.
+    Both agree to rounding; a second derivative through the compiled one is the textbook's.
+
+    Args:
+        ends: (source, target) of each edge, grouped by ascending target; the first targets follow the last input node.
+        primitives: names of operations, in the order of the weights.
+        channels: of every node.
+        stride: of the edges that leave a node, 1 or 2.
+        partial_channels: see :class:`~dsrna.nn.mixed_operation.MixedOperation`.
+
+    Attributes:
+        ends: as given.
+        compiled: whether the compiled implementation is used where it can be; see
+            :func:`~dsrna.nn.implementation.use_implementation`.
+
+    Source: DARTS (ICLR 2019), eq. 1; edge weights: PC-DARTS (ICLR 2020), eq. 2.
+    """
+
+    def __init__(
+        self,
+        ends: Sequence[tuple[int, int]],
+        primitives: Sequence[str],
+        channels: int,
+        stride: Callable[[int], int],
+        partial_channels: int = 1,
+    ) -> None:
+        super().__init__(MixedOperation(primitives, channels, stride(source), partial_channels) for source, _ in ends)
+        self.ends = tuple(ends)
+        self.compiled = False
+        self._banks: dict[int, CompiledBank] | None = None
+        self._operations: list[int] = []
+
+    def forward(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
+        """All nodes, the inputs first.
+
+        Args:
+            inputs: the nodes that no edge enters, each (N, C, H, W).
+            weights: operation weights (E, O) and edge weights (E,) or None.
+        """
+        if self.compiled and why_textbook(self, inputs, weights) is None:
+            return self._by_kernels(inputs, weights)
+        return self._by_modules(inputs, weights)
+
+    def _by_modules(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
+        nodes = list(inputs)
+        for index, ((source, target), edge) in enumerate(zip(self.ends, self, strict=True)):
+            output = edge(nodes[source], weights.operations[index])
+            if weights.edges is not None:
+                output = weights.edges[index] * output
+            if target == len(nodes):
+                nodes.append(output)
+            else:
+                nodes[target] = nodes[target] + output
+        return nodes
+
+    def _by_kernels(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
+        nodes = list(inputs)
+        mixed: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
+        bypassing: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
+        operations = weights.operations if weights.edges is None else weights.operations * weights.edges[:, None]
+        for source, leaving in self._leaving():
+            while source >= len(nodes):
+                nodes.append(self._node(mixed[len(nodes)], bypassing[len(nodes)]))
+            first = cast(MixedOperation, self[leaving[0]])
+            active = first.active_channels
+            x = nodes[source]
+            outputs = self.banks()[source](x[:, :active], operations[leaving])
+            for index, output in zip(leaving, outputs, strict=True):
+                mixed[self.ends[index][1]].append(output)
+            if active < x.shape[1]:
+                bypass = x[:, active:]
+                if first.stride == 2:
+                    bypass = F.max_pool2d(bypass, 2, ceil_mode=True)
+                for index in leaving:
+                    bypassing[self.ends[index][1]].append(
+                        bypass if weights.edges is None else bypass * weights.edges[index]
+                    )
+        while len(nodes) <= self.ends[-1][1]:
+            nodes.append(self._node(mixed[len(nodes)], bypassing[len(nodes)]))
+        return nodes
+
+    def _node(self, mixed: list[Tensor], bypassing: list[Tensor]) -> Tensor:
+        total = sum(mixed[1:], start=mixed[0])
+        if not bypassing:
+            return total
+        rest = sum(bypassing[1:], start=bypassing[0])
+        return shuffle_channels(torch.cat([total, rest], dim=1), cast(MixedOperation, self[0]).partial_channels)
+
+    def _leaving(self) -> Iterator[tuple[int, list[int]]]:
+        """Each node that edges leave, in ascending order, and those edges."""
+        for node in sorted({source for source, _ in self.ends}):
+            yield node, [index for index, (source, _) in enumerate(self.ends) if source == node]
+
+    def banks(self) -> dict[int, CompiledBank]:
+        """Node -> the edges that leave it, for the kernels; made anew when an operation was replaced.
+
+        Raises:
+            UnsupportedError: an operation has no compiled form.
+        """
+        operations = [id(operation) for edge in self for operation in cast(MixedOperation, edge).operations]
+        if self._banks is None or self._operations != operations:
+            self._banks = {
+                node: CompiledBank([cast(MixedOperation, self[index]) for index in leaving])
+                for node, leaving in self._leaving()
+            }
+            self._operations = operations
+        return self._banks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the banks, which belong to this copy's operations."""
+        return {**self.__dict__, "_banks": None}

@@ -1,0 +1,252 @@
+"""What a search step costs: compiled kernels, textbook modules, and the published method transcribed.
+
+Run: ``make bench-supernet`` or ``python experiments/bench/supernet_step.py --channels 16 --cells 8 --batch 16``; with
+``--grow FILE.png`` instead: how the cost grows with channels, cells and batch, as a table and a picture. All variants
+are timed in one process in turn, several rounds; a ratio is the median over rounds of (baseline / variant in the same
+round). Memory is the largest resident set of a process of its own that takes two such steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import published_darts
+import torch
+import torch.nn.functional as F
+from architecture_step import resident
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from dsrna.errors import DsrnaError
+from dsrna.functional.seeding import generator
+from dsrna.metrics.base import RobustnessMetric
+from dsrna.metrics.jacobian import JacobianNorm
+from dsrna.nn.implementation import use_implementation
+from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
+from dsrna.progress import Progress
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.strategies.darts import Darts
+from dsrna.strategies.first_order import FirstOrder
+from dsrna.strategies.hypergradient import InnerStep
+from dsrna.strategies.pcdarts import PCDarts
+from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.strategies.unrolled import Unrolled
+
+RATE = 0.025
+STEPS = ("weight", "architecture", "unrolled", "jacobian projection", "jacobian class")
+WAYS = ("published", "textbook", "compiled")
+GROWTH = {"channels": (4, 8, 16, 24, 32), "cells": (3, 5, 8, 11), "batch": (4, 8, 16, 32)}
+
+
+class Size(NamedTuple):
+    channels: int
+    cells: int
+    batch: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--cells", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--partial-channels", type=int, default=1, help="K of PC-DARTS; leaves out the published way")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--grow", type=Path, help="a PNG; a JSON of the same name holds the numbers")
+    parser.add_argument("--memory-of", nargs=2, help="prints the peak resident set in MiB of two such steps")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    size = Size(chosen.channels, chosen.cells, chosen.batch)
+    if chosen.memory_of:
+        way, step = chosen.memory_of
+        run = Bench(size, chosen.partial_channels, (way,)).step(way, step)
+        run()
+        run()
+        print(resident())
+    elif chosen.grow:
+        grow(chosen)
+    else:
+        show(measure(size, chosen), size, chosen)
+
+
+class Bench:
+    """Networks of one size, all with the same images."""
+
+    def __init__(self, size: Size, partial_channels: int, ways: tuple[str, ...] = WAYS) -> None:
+        torch.manual_seed(0)
+        self.x = torch.rand(2, size.batch, 3, 32, 32)
+        self.y = torch.randint(10, (2, size.batch))
+        self.networks: dict[str, nn.Module] = {}
+        if "published" in ways:
+            self.networks["published"] = published_darts.PublishedDarts(size.channels, size.cells, 10)
+        space = DartsSpace()
+        strategy = Darts() if partial_channels == 1 else PCDarts(partial_channels)
+        supernet = space.supernet((3, 32, 32), 10, size.cells, size.channels, partial_channels)
+        ours = RelaxedSupernet(supernet, strategy.initial(space, generator(0, "alphas")))
+        for way in ("textbook", "compiled"):
+            if way in ways:
+                self.networks[way] = copy.deepcopy(ours)
+                use_implementation(self.networks[way], way)
+
+    def step(self, way: str, kind: str) -> Callable[[], None]:
+        network = self.networks[way]
+        if isinstance(network, published_darts.PublishedDarts):
+            return self._published(network, kind)
+        return self._ours(network, kind)
+
+    def _published(self, network: published_darts.PublishedDarts, kind: str) -> Callable[[], None]:
+        weights = torch.optim.SGD(network.weights(), RATE, momentum=0.9, weight_decay=3e-4)
+        alphas = torch.optim.Adam(network.alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+        x, y = self.x, self.y
+        steps = {
+            "weight": lambda: published_darts.weight_step(network, weights, x[0], y[0]),
+            "architecture": lambda: published_darts.architecture_step(network, alphas, x[1], y[1]),
+            "unrolled": lambda: published_darts.unrolled_step(network, alphas, x, y, RATE),
+        }
+        return steps[kind]
+
+    def _ours(self, network: RelaxedSupernet, kind: str) -> Callable[[], None]:
+        weights, alphas = list(network.supernet.parameters()), list(network.architecture.parameters())
+        of_weights = torch.optim.SGD(weights, RATE, momentum=0.9, weight_decay=3e-4)
+        of_alphas = torch.optim.Adam(alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+        metric: RobustnessMetric | None = None
+        if kind.startswith("jacobian"):
+            estimator = "projection" if kind == "jacobian projection" else "classes"
+            metric = JacobianNorm("l2", estimator, derivative="central_difference")
+        hypergradient = Unrolled("finite_difference") if kind == "unrolled" else FirstOrder()
+
+        def loss(half: int) -> Tensor:
+            return F.cross_entropy(network(self.x[half]), self.y[half])
+
+        def weight_step() -> None:
+            of_weights.zero_grad()
+            with without_gradients(alphas):
+                value = loss(0)
+            value.backward()
+            nn.utils.clip_grad_norm_(weights, 5.0)
+            of_weights.step()
+
+        def objective() -> list[Tensor]:
+            yield loss(1)
+            if metric is not None:
+                yield -0.01 * metric(network, self.x[1], self.y[1], generator(0, "metric")).mean()
+
+        def architecture_step() -> None:
+            with batchnorm_statistics_frozen(network):
+                inner = InnerStep(RATE, 0.9, 3e-4)
+                found = hypergradient(objective, lambda: loss(0), alphas, weights, inner)
+            for alpha, gradient in zip(alphas, found.gradients, strict=True):
+                alpha.grad = gradient
+            of_alphas.step()
+
+        return weight_step if kind == "weight" else architecture_step
+
+
+def measure(size: Size, chosen: argparse.Namespace) -> dict[tuple[str, str], tuple[list[float], float]]:
+    ways = WAYS if chosen.partial_channels == 1 else WAYS[1:]
+    pairs = [(way, step) for step in chosen.steps for way in ways if not (way == "published" and "jacobian" in step)]
+    with Progress("bench", len(pairs) * (chosen.rounds + 2)) as progress:
+        memory = {}
+        for pair in pairs:  # first, since a process counts the resident set of the one that starts it
+            memory[pair] = memory_of(*pair)
+            progress.advance(1, {"MiB": memory[pair]})
+        bench = Bench(size, chosen.partial_channels, ways)
+        steps = {pair: bench.step(*pair) for pair in pairs}
+        seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
+        for _ in range(chosen.rounds + 1):
+            for pair, step in steps.items():
+                began = time.perf_counter()
+                step()
+                seconds[pair].append(time.perf_counter() - began)
+                progress.advance(1, {"seconds": seconds[pair][-1]})
+    return {pair: (values[1:], memory[pair]) for pair, values in seconds.items()}  # the first round warms up
+
+
+def memory_of(way: str, step: str) -> float:
+    command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", way, step]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if outcome.returncode != 0:
+        raise DsrnaError(f"Measuring the memory of {way}, {step} failed:\n{outcome.stderr}")
+    return float(outcome.stdout.split()[-1])
+
+
+def ratios(baseline: list[float], variant: list[float]) -> list[float]:
+    return [slow / fast for slow, fast in zip(baseline, variant, strict=True)]
+
+
+def show(measured: dict[tuple[str, str], tuple[list[float], float]], size: Size, chosen: argparse.Namespace) -> None:
+    kind = "DARTS" if chosen.partial_channels == 1 else f"PC-DARTS (K = {chosen.partial_channels})"
+    table = Table(
+        title=f"search step, {kind} supernet C{size.channels}, {size.cells} cells, batch {size.batch}, 32x32; torch "
+        f"{torch.__version__}, {chosen.threads} CPU threads, {platform.machine()}"
+    )
+    for column in ("step", "way", "seconds", "times faster than textbook", "min - max", "than published", "peak MiB"):
+        table.add_column(column)
+    for (way, step), (seconds, memory) in measured.items():
+        row = [step, way, f"{statistics.median(seconds):.3f}"]
+        against = ratios(measured["textbook", step][0], seconds)
+        row += [f"{statistics.median(against):.2f}", f"{min(against):.2f} - {max(against):.2f}"]
+        published = measured.get(("published", step))
+        row.append(f"{statistics.median(ratios(published[0], seconds)):.2f}" if published else "")
+        table.add_row(*row, f"{memory:.0f}", end_section=way == "compiled")
+    console = Console(width=130)
+    console.print(table)
+    plain = measured.get(("compiled", "architecture"))
+    for step in ("unrolled", "jacobian projection", "jacobian class"):
+        if plain and ("compiled", step) in measured:
+            cost = statistics.median(ratios(measured["compiled", step][0], plain[0]))
+            console.print(f"compiled, {step}: {cost:.2f} times the compiled plain architecture step")
+
+
+def grow(chosen: argparse.Namespace) -> None:
+    middle = Size(8, 5, 16)
+    numbers = []
+    sizes = [(axis, middle._replace(**{axis: value})) for axis, values in GROWTH.items() for value in values]
+    with Progress("growth", len(sizes) * 2) as progress:
+        for axis, size in sizes:
+            bench = Bench(size, 1, ("textbook", "compiled"))
+            for kind in ("weight", "architecture"):
+                steps = {way: bench.step(way, kind) for way in ("textbook", "compiled")}
+                seconds: dict[str, list[float]] = {way: [] for way in steps}
+                for _ in range(chosen.rounds + 1):
+                    for way, step in steps.items():
+                        began = time.perf_counter()
+                        step()
+                        seconds[way].append(time.perf_counter() - began)
+                medians = {way: statistics.median(values[1:]) for way, values in seconds.items()}
+                numbers.append({"axis": axis, "value": getattr(size, axis), "step": kind, **medians})
+                progress.advance(1, {"times": medians["textbook"] / medians["compiled"]})
+    chosen.grow.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    figure, panels = plt.subplots(1, len(GROWTH), figsize=(11, 3.6), sharey=True)
+    for panel, axis in zip(panels, GROWTH, strict=True):
+        for way, colour in (("textbook", "tab:gray"), ("compiled", "tab:blue")):
+            for kind, style in (("weight", "-"), ("architecture", "--")):
+                line = [(row["value"], row[way]) for row in numbers if (row["axis"], row["step"]) == (axis, kind)]
+                panel.plot(*zip(*line, strict=True), style, color=colour, marker="o", label=f"{way}, {kind} step")
+        fixed = ", ".join(f"{name} {value}" for name, value in middle._asdict().items() if name != axis)
+        panel.set(xlabel=axis, title=fixed, yscale="log")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("seconds a step")
+    panels[-1].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(chosen.grow, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""The compiled implementation of a cell's edges against the textbook one."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import forward_ad
+from torch.nn import functional as F
+
+from dsrna.errors import ConfigError
+from dsrna.nn.batch_statistics import normalising_by, noting_batch_statistics
+from dsrna.nn.compiled import library as kernels
+from dsrna.nn.compiled.limits import why_textbook
+from dsrna.nn.implementation import use_implementation
+from dsrna.nn.mixed_edges import MixedEdges
+from dsrna.nn.modes import batchnorm_statistics_frozen
+from dsrna.nn.operations import OPERATIONS
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.strategies.darts import Darts
+from dsrna.strategies.pcdarts import PCDarts
+from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.types import CellWeights
+
+PRIMITIVES = tuple(OPERATIONS)
+ENDS = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+DOUBLE = {"rtol": 1e-9, "atol": 1e-11}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _needs_a_compiler():
+    try:
+        kernels.library()
+    except kernels.KernelsUnavailableError as error:
+        pytest.skip(str(error))
+
+
+def pair(channels, stride, partial_channels=1, dtype=torch.float64, primitives=PRIMITIVES):
+    """The same edges twice: textbook and compiled."""
+    textbook = MixedEdges(ENDS, primitives, channels, lambda source: stride if source < 2 else 1, partial_channels)
+    textbook.to(dtype)
+    compiled = copy.deepcopy(textbook)
+    compiled.compiled = True
+    return textbook, compiled
+
+
+def case(channels, height, width, images, with_edges, one_hot=False, dtype=torch.float64, primitives=PRIMITIVES):
+    inputs = [torch.randn(images, channels, height, width, dtype=dtype) for _ in range(2)]
+    operations = torch.rand(len(ENDS), len(primitives), dtype=dtype)
+    if one_hot:
+        operations = F.one_hot(operations.argmax(dim=1), len(primitives)).to(dtype)
+    return inputs, CellWeights(operations, torch.rand(len(ENDS), dtype=dtype) if with_edges else None)
+
+
+def leaves(inputs, weights):
+    inputs = [x.clone().requires_grad_() for x in inputs]
+    weights = CellWeights(*(None if w is None else w.clone().requires_grad_() for w in weights))
+    return inputs, weights
+
+
+def results(edges, inputs, weights, sources):
+    """Nodes, and gradients of a sum of them that weighs each value differently."""
+    assert (why_textbook(edges, inputs, weights) is None) or not edges.compiled
+    inputs, weights = leaves(inputs, weights)
+    nodes = edges(inputs, weights)[2:]
+    wanted = [*inputs, *(w for w in weights if w is not None), *edges.parameters()]
+    loss = sum((node * source).sum() for node, source in zip(nodes, sources, strict=True))
+    return nodes, torch.autograd.grad(loss, wanted)
+
+
+def expect_equal(textbook, compiled, inputs, weights, tolerance=DOUBLE):
+    with torch.no_grad(), batchnorm_statistics_frozen(textbook):
+        sources = [torch.randn_like(node) for node in textbook(inputs, weights)[2:]]
+    expected, gradients = results(textbook, inputs, weights, sources)
+    found, compiled_gradients = results(compiled, inputs, weights, sources)
+    torch.testing.assert_close(found, expected, **tolerance)
+    torch.testing.assert_close(compiled_gradients, gradients, **tolerance)
+    torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **tolerance)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.sampled_from([2, 3, 4, 6, 8, 12, 16]),
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    images=st.integers(1, 4),
+    stride=st.sampled_from([1, 2]),
+    training=st.booleans(),
+    with_edges=st.booleans(),
+    one_hot=st.booleans(),
+    partial=st.sampled_from([1, 2]),
+    seed=st.integers(0, 100),
+)
+def test_both_implementations_agree(channels, size, images, stride, training, with_edges, one_hot, partial, seed):
+    torch.manual_seed(seed)
+    textbook, compiled = pair(channels * partial, stride, partial)
+    inputs, weights = case(channels * partial, *size, images, with_edges, one_hot)
+    for edges in (textbook, compiled):
+        edges(inputs, weights)  # running statistics that aren't 0 and 1
+        edges.train(training)
+    expect_equal(textbook, compiled, inputs, weights)
+
+
+@pytest.mark.parametrize("channels", [4, 8, 16, 20, 24, 32, 48, 64])
+def test_every_width_of_vectors_in_single_precision(channels):
+    torch.manual_seed(channels)
+    textbook, compiled = pair(channels, 1, dtype=torch.float32)
+    inputs, weights = case(channels, 9, 11, 3, False, dtype=torch.float32)
+    exact = copy.deepcopy(textbook).double()
+    sources = [torch.randn(3, channels, 9, 11) for _ in range(2)]
+    expected, gradients = results(
+        exact, [x.double() for x in inputs], CellWeights(weights.operations.double()), [s.double() for s in sources]
+    )
+    for edges in (textbook, compiled):  # both are as far from the exact result
+        nodes, found = results(edges, inputs, weights, sources)
+        for value, reference in zip([*nodes, *found], [*expected, *gradients], strict=True):
+            assert (value.double() - reference).norm() <= 2e-3 * reference.norm() + 1e-6
+
+
+def test_gradients_that_are_not_needed_are_none_and_the_rest_is_unchanged():
+    torch.manual_seed(0)
+    textbook, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, True)
+    for edges in (textbook, compiled):
+        edges.requires_grad_(False)
+    _, of_alphas = leaves(inputs, weights)
+    alone = [
+        torch.autograd.grad(sum(node.square().sum() for node in edges(inputs, of_alphas)[2:]), list(of_alphas))
+        for edges in (textbook, compiled)
+    ]
+    torch.testing.assert_close(alone[1], alone[0], **DOUBLE)
+    images = [x.clone().requires_grad_() for x in inputs]
+    alone = [torch.autograd.grad(edges(images, weights)[2].square().sum(), images) for edges in (textbook, compiled)]
+    torch.testing.assert_close(alone[1], alone[0], **DOUBLE)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_derivatives_of_gradients_agree_also_after_the_mode_has_changed(training):
+    torch.manual_seed(1)
+    textbook, compiled = pair(4, 2)
+    inputs, weights = case(4, 6, 6, 3, True)
+    found = []
+    for edges in (textbook, compiled):
+        edges(inputs, weights)
+        edges.train(training)
+        images, of_alphas = leaves(inputs, weights)
+        loss = sum(node.square().sum() for node in edges(images, of_alphas)[2:])
+        edges.train(not training)
+        gradients = torch.autograd.grad(loss, [*images, *of_alphas, *edges.parameters()], create_graph=True)
+        slope = sum(gradient.square().sum() for gradient in gradients)
+        found.append(torch.autograd.grad(slope, [*images, *of_alphas, *edges.parameters()]))
+        assert all(torch.equal(norm, norm) for norm in edges.buffers())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
+
+
+def test_frozen_statistics_stay_to_the_last_bit():
+    _, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, False)
+    before = copy.deepcopy(compiled.state_dict())
+    with batchnorm_statistics_frozen(compiled):
+        compiled(inputs, weights)
+    assert all(torch.equal(value, before[name]) for name, value in compiled.state_dict().items())
+    compiled(inputs, weights)
+    assert not torch.equal(compiled[0].operations[1][1].running_mean, before["0.operations.1.1.running_mean"])
+
+
+def test_a_weight_that_is_not_a_number_is_not_hidden():
+    _, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, False)
+    with torch.no_grad():
+        compiled[0].operations[4][1].weight[0] = float("nan")
+    assert compiled(inputs, weights)[2].isnan().any()
+    inputs[1][0, 0, 0, 0] = float("nan")
+    assert compiled(inputs, weights)[3].isnan().any()
+
+
+def test_what_the_kernels_do_not_do_goes_to_the_textbook():
+    textbook, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, False)
+
+    def reason():
+        torch.testing.assert_close(compiled(inputs, weights), textbook(inputs, weights), **DOUBLE)
+        return why_textbook(compiled, inputs, weights)
+
+    assert reason() is None
+    norm = compiled[0].operations[1][1]
+    seen = []
+    handle = norm.register_forward_hook(lambda *_: seen.append(1))
+    assert "hooks" in reason()
+    assert seen
+    handle.remove()
+    norm.eval()
+    textbook[0].operations[1][1].eval()
+    assert "differ" in reason()
+    norm.train()
+    textbook[0].operations[1][1].train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert why_textbook(compiled, inputs, weights) == "autocast is on"
+    with forward_ad.dual_level():
+        assert "forward-mode" in why_textbook(compiled, inputs, weights)
+    half = [x.bfloat16() for x in inputs]
+    assert "precision" in why_textbook(compiled, half, CellWeights(weights.operations.bfloat16()))
+    assert "another precision" in why_textbook(
+        compiled, [x.float() for x in inputs], CellWeights(weights.operations.float())
+    )
+    assert reason() is None
+    with noting_batch_statistics(compiled) as noted:
+        compiled(inputs, weights)
+    assert len(noted) == sum(isinstance(module, torch.nn.BatchNorm2d) for module in compiled.modules())
+    compiled.eval()
+    with normalising_by(noted):
+        assert why_textbook(compiled, inputs, weights) == "running statistics that are differentiated"
+
+
+def test_an_operation_that_was_replaced_counts():
+    textbook, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, False)
+    compiled(inputs, weights)
+    for edges in (textbook, copy.deepcopy(compiled), compiled):
+        edges[0].operations[3] = torch.nn.Sequential(
+            torch.nn.MaxPool2d(3, 1, 1), torch.nn.BatchNorm2d(4, affine=False).double()
+        )
+        last = edges
+    torch.testing.assert_close(last(inputs, weights), textbook(inputs, weights), **DOUBLE)
+    last[0].operations[3] = torch.nn.Tanh()
+    textbook[0].operations[3] = torch.nn.Tanh()
+    assert "Tanh" in why_textbook(last, inputs, weights)
+    torch.testing.assert_close(last(inputs, weights), textbook(inputs, weights), **DOUBLE)
+
+
+def networks(kind):
+    torch.manual_seed(0)
+    if kind == "nasbench201":
+        space, strategy, cells = Nasbench201Space(), Darts(), 1
+    else:
+        space, cells = DartsSpace(), 3
+        strategy = PCDarts(2) if kind == "pcdarts" else Darts()
+    supernet = space.supernet((3, 8, 8), 4, cells, 4, strategy.partial_channels)
+    textbook = RelaxedSupernet(supernet, strategy.initial(space, torch.Generator().manual_seed(0))).double()
+    compiled = copy.deepcopy(textbook)
+    assert use_implementation(compiled, "compiled") == "compiled"
+    return textbook, compiled
+
+
+@pytest.mark.parametrize("kind", ["darts", "pcdarts", "nasbench201"])
+def test_twenty_steps_of_a_search_are_the_same(kind):
+    ways = []
+    for model in networks(kind):
+        draws = torch.Generator().manual_seed(1)
+        weights = torch.optim.SGD(model.supernet.parameters(), lr=0.05, momentum=0.9, weight_decay=3e-4)
+        alphas = torch.optim.Adam(model.architecture.parameters(), lr=0.01, betas=(0.5, 0.999))
+        way = []
+        for step in range(20):
+            x = torch.rand(6, 3, 8, 8, generator=draws, dtype=torch.float64)
+            y = torch.randint(4, (6,), generator=draws)
+            optimizer = weights if step % 2 else alphas
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            way.append(loss.detach())
+        ways.append((torch.stack(way), model.state_dict()))
+    torch.testing.assert_close(ways[1][0], ways[0][0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(ways[1][1], ways[0][1], rtol=1e-5, atol=1e-7)
+
+
+def test_the_choice_is_checked_and_said(monkeypatch):
+    _, model = networks("darts")
+    assert use_implementation(model, "textbook") == "textbook (it was asked for)"
+    assert not any(cell.edges.compiled for cell in model.supernet.cells)
+    assert (
+        use_implementation(model, "auto", "cuda")
+        == "textbook (the network runs on cuda, the compiled kernels are for CPUs)"
+    )
+    with pytest.raises(ConfigError, match=r"search\.implementation"):
+        use_implementation(model, "fast")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    kernels._built.cache_clear()
+    try:
+        assert use_implementation(model).startswith("textbook (no C++ compiler was found")
+        with pytest.raises(ConfigError, match="can't be had"):
+            use_implementation(model, "compiled")
+    finally:
+        kernels._built.cache_clear()
