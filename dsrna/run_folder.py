@@ -77,8 +77,17 @@ class RunFolder:
 
     @property
     def scores_jsonl(self) -> Path:
-        """One object a line, an architecture's scores, in the order of the ranking's plan."""
+        """One object a line, an architecture's scores, in the order in which they are computed."""
         return self.path / "scores.jsonl"
+
+    @property
+    def searches_jsonl(self) -> Path:
+        """One object a line, a finished search by queries, in the order of the plan."""
+        return self.path / "searches.jsonl"
+
+    @property
+    def query_json(self) -> Path:
+        return self.path / "query.json"
 
     @property
     def ranking_json(self) -> Path:
@@ -234,6 +243,14 @@ class RunFolder:
     def read_scores(self) -> list[dict[str, Any]]:
         """All records of ``scores.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
         return [record for _, record in _lines(self.scores_jsonl)]
+
+    def append_search(self, record: dict[str, Any]) -> None:
+        """Adds one line to ``searches.jsonl``. Raises ConfigError when the folder can't be written to."""
+        self._append(self.searches_jsonl, record)
+
+    def read_searches(self) -> list[dict[str, Any]]:
+        """All records of ``searches.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
+        return [record for _, record in _lines(self.searches_jsonl)]
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drops, atomically, the records of ``stage`` later than ``step`` (all other lines stay byte for byte).

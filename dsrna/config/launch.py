@@ -43,7 +43,7 @@ class Request(Generic[S]):
     """One job, ready to run.
 
     Attributes:
-        kind: the entry point, ``search``, ``retrain``, ``evaluate`` or ``rank``.
+        kind: the entry point, ``search``, ``retrain``, ``evaluate``, ``rank`` or ``query``.
         settings: typed, validated.
         config_text: the resolved config as YAML.
         overrides: the job's own, of what the user typed.

@@ -12,6 +12,9 @@ from dsrna.run_folder import RunFolder
 # Of the earlier run, not of the new one.
 NOT_REPLAYED = ("stages", "resume", "out", "from", "name", "trainer", "logger", "hydra")
 
+# All that a search by queries shares with the stages that start from what it found, as conf/query.yaml has it.
+OF_A_QUERY = {"data": "cifar10", "space": "nasbench201", "seed": "0"}
+
 
 def replay(kind: str, overrides: list[str]) -> list[str]:
     """The overrides of the run folder that ``from`` names, followed by the user's own.
@@ -51,10 +54,16 @@ def _with_earlier(overrides: list[str]) -> list[str]:
     given = {key_of(override) for override in overrides}
     earlier = []
     with located("from"):
-        replayed = RunFolder.open(Path(source)).read_overrides()
+        folder = RunFolder.open(Path(source))
+        by_queries = folder.read_run()["kind"] == "query"
+        replayed = folder.read_overrides()
+        if by_queries:
+            said = {key_of(override) for override in replayed}
+            replayed = [f"{key}={value}" for key, value in OF_A_QUERY.items() if key not in said] + replayed
     for override in replayed:
         key = key_of(override)
-        if key in given or key.split(".")[0].split("/")[0] in NOT_REPLAYED:
+        group = key.split(".")[0].split("/")[0]
+        if key in given or group in NOT_REPLAYED or (by_queries and group not in OF_A_QUERY):
             continue
         if "_target_" in override:
             raise ConfigError(

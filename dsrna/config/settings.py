@@ -152,9 +152,13 @@ class Settings(RunSettings):
 
 
 @dataclass
-class BenchmarkSettings:
+class TableSettings:
     root: str | None
     dataset: str
+
+
+@dataclass
+class BenchmarkSettings(TableSettings):
     metrics: list[str] | None
     eps: Any  # a list of numbers and fractions, or null
 
@@ -185,3 +189,24 @@ class BenchmarkTrainingSettings(Settings):
     n: int | None
     seeds: list[int]
     layout: str
+
+
+@dataclass
+class QuerySettings(RunSettings):
+    """All settings of searches by queries, resolved. Lists of columns are null where the space decides."""
+
+    data: DataSettings
+    space: Any
+    method: Any
+    proxy: Any
+    guide: Any
+    judge: Any
+    objectives: Any
+    front: Any
+    budget: int
+    repeats: int
+    images: int
+    cells: int
+    channels: int
+    benchmark: TableSettings
+    progress: str

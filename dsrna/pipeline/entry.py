@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsrna.config.launch import Request, launch
+from dsrna.config.query import query_settings
 from dsrna.config.rank import rank_settings
-from dsrna.config.settings import RankSettings, Settings
+from dsrna.config.settings import QuerySettings, RankSettings, Settings
 from dsrna.config.validate import validated
 from dsrna.progress import terminal
 
@@ -19,6 +20,8 @@ def main_of(kind: str) -> None:
     try:
         if kind == "rank":
             launch(kind, rank_settings, rank, lambda folder: say(f"rankings: {folder}"), say)
+        elif kind == "query":
+            launch(kind, query_settings, query, lambda folder: say(f"searches: {folder}"), say)
         else:
             launch(kind, validated, run, finish_sweep, say)
     except KeyboardInterrupt:
@@ -37,6 +40,14 @@ def rank(request: Request[RankSettings]) -> float | None:
     from dsrna.pipeline.ranking import rank as rank_architectures  # slow to import, as above
 
     rank_architectures(request)
+    return None
+
+
+def query(request: Request[QuerySettings]) -> float | None:
+    """See :func:`dsrna.pipeline.querying.query`."""
+    from dsrna.pipeline.querying import query as query_architectures  # slow to import, as above
+
+    query_architectures(request)
     return None
 
 

@@ -1,14 +1,18 @@
-"""The run folder of a request: a new one, or the one to go on with."""
+"""The run folder of a request, a new one or the one to go on with, and what stages note in it."""
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dsrna.config.launch import Request, module_of
 from dsrna.errors import CheckpointError
 from dsrna.run_folder import RunFolder
+
+log = logging.getLogger("dsrna")
 
 
 def unfinished(request: Request[Any]) -> RunFolder | None:
@@ -40,3 +44,26 @@ def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFold
         device=device,
         command=shlex.join(["python", "-m", *module_of(request.kind), *request.overrides]),
     )
+
+
+def do_stage(folder: RunFolder, name: str, work: Callable[[], None], resume_command: str) -> None:
+    """Does one stage and notes in run.json how it went; a stage that is done isn't done again."""
+    noted = folder.read_run()["stages"][name]
+    if noted["state"] == "done":
+        return
+    began, before = time.monotonic(), float(noted.get("seconds", 0.0))
+
+    def note(state: Any) -> None:
+        folder.set_stage(name, state, before + time.monotonic() - began)
+
+    note("running")
+    try:
+        work()
+    except KeyboardInterrupt:
+        note("interrupted")
+        log.warning("Interrupted; what was done is in %s. To go on:\n  %s", folder.path, resume_command)
+        raise
+    except BaseException:
+        note("failed")
+        raise
+    note("done")

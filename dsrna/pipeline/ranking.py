@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -26,7 +24,7 @@ from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import generator
-from dsrna.pipeline.folders import create, unfinished
+from dsrna.pipeline.folders import create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.scoring import Scorer, score_all
@@ -61,8 +59,8 @@ def rank(request: Request[RankSettings]) -> None:
     folder = folder or create(request, ["score", "report"], "cpu")
     with logging_to(folder.run_log):
         log.info("run folder: %s", folder.path)
-        _stage(folder, "score", lambda: _score(folder, scorer, indices, settings), request.resume_command)
-        _stage(folder, "report", lambda: _report(folder, columns, indices, settings), request.resume_command)
+        do_stage(folder, "score", lambda: _score(folder, scorer, indices, settings), request.resume_command)
+        do_stage(folder, "report", lambda: _report(folder, columns, indices, settings), request.resume_command)
 
 
 def published_columns(settings: RankSettings, indices: Sequence[int]) -> list[Column]:
@@ -96,44 +94,26 @@ def build_scorer(settings: RankSettings) -> Scorer:
         ConfigError: there are fewer images than asked for.
     """
     splits = splits_of(settings.data, settings.seed, test_limit=None)
-    x, y = _batch(splits, settings)
+    x, y = images_to_score(splits, settings.images, settings.seed)
     return Scorer(
         proxies=settings.proxy, x=x, y=y, classes=splits.train.classes, mean=splits.mean, std=splits.std,
         cells=settings.cells, channels=settings.channels, repeats=settings.repeats, seed=settings.seed,
     )  # fmt: skip
 
 
-def _batch(splits: Splits, settings: RankSettings) -> tuple[Tensor, Tensor]:
-    if settings.images > len(splits.train):
+def images_to_score(splits: Splits, images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A stratified batch of the training split.
+
+    Raises:
+        ConfigError: there are fewer images than asked for.
+    """
+    if images > len(splits.train):
         raise ConfigError(
-            f"Expected at most as many images as the training split has, {len(splits.train)}, got {settings.images}. "
+            f"Expected at most as many images as the training split has, {len(splits.train)}, got {images}. "
             "(conf: images)"
         )
-    chosen, _ = stratified(splits.train.labels, settings.images, generator(settings.seed, "ranking images"))
+    chosen, _ = stratified(splits.train.labels, images, generator(seed, "ranking images"))
     return splits.train.batch(chosen)
-
-
-def _stage(folder: RunFolder, name: str, work: Callable[[], None], resume_command: str) -> None:
-    """Does one stage and notes in run.json how it went; a stage that is done isn't done again."""
-    noted = folder.read_run()["stages"][name]
-    if noted["state"] == "done":
-        return
-    began, before = time.monotonic(), float(noted.get("seconds", 0.0))
-
-    def note(state: Any) -> None:
-        folder.set_stage(name, state, before + time.monotonic() - began)
-
-    note("running")
-    try:
-        work()
-    except KeyboardInterrupt:
-        note("interrupted")
-        log.warning("Interrupted; what was done is in %s. To go on:\n  %s", folder.path, resume_command)
-        raise
-    except BaseException:
-        note("failed")
-        raise
-    note("done")
 
 
 def _score(folder: RunFolder, scorer: Scorer, indices: Sequence[int], settings: RankSettings) -> None:

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -18,8 +19,10 @@ from torch import Tensor
 from dsrna.config.rank import build_proxies
 from dsrna.errors import DsrnaError
 from dsrna.functional.seeding import derive_seed, generator
+from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.spaces.search_space import SearchSpace
 
 Scores = dict[str, float]
 
@@ -36,6 +39,7 @@ class Scorer:
         cells, channels: sizes of the networks.
         repeats: how many initial weights an architecture's scores are averaged over.
         seed: of weights and of the proxies' own draws.
+        space: of the networks.
     """
 
     proxies: dict[str, Any]
@@ -48,11 +52,20 @@ class Scorer:
     channels: int
     repeats: int
     seed: int
+    space: SearchSpace = field(default_factory=Nasbench201Space)
 
     def scores(self, index: int) -> Scores:
+        """:meth:`scores_of` an architecture of NAS-Bench-201 by its published index."""
+        return self.scores_of(Nasbench201Space().genotype(index), index)
+
+    def scores_of(self, genotype: Genotype, key: int | str) -> Scores:
         """Proxy -> mean score of an architecture over the repeats.
 
         The same in every process, whatever was scored before.
+
+        Args:
+            genotype: one of the space.
+            key: the architecture's own, on which initial weights and the proxies' draws depend.
 
         Raises:
             DsrnaError: a proxy can't score the network; the message names architecture and proxy.
@@ -60,24 +73,22 @@ class Scorer:
         proxies = build_proxies(self.proxies)
         totals = dict.fromkeys(proxies, 0.0)
         for repeat in range(self.repeats):
-            network = self._network(index, repeat)
+            network = self._network(genotype, key, repeat)
             for name, proxy in proxies.items():
-                draw = generator(self.seed, "proxy", name, index, repeat)
+                draw = generator(self.seed, "proxy", name, key, repeat)
                 try:
                     totals[name] += proxy(network, self.x, self.y, draw)
                 except DsrnaError as error:
-                    raise type(error)(
-                        f"Architecture {index}, {string_at(index)}, proxy {name}: {error} (conf: proxy.{name})"
-                    ) from error
+                    called = f"{key}, {string_at(key)}" if isinstance(key, int) else key
+                    raise type(error)(f"Architecture {called}, proxy {name}: {error} (conf: proxy.{name})") from error
         return {name: total / self.repeats for name, total in totals.items()}
 
-    def _network(self, index: int, repeat: int) -> torch.nn.Module:
-        space = Nasbench201Space()
+    def _network(self, genotype: Genotype, key: int | str, repeat: int) -> torch.nn.Module:
         channels, height, width = self.x.shape[1:]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, "initial weights", index, repeat))
-            return space.network(
-                space.genotype(index), (channels, height, width), self.classes, cells=self.cells,
+            torch.manual_seed(derive_seed(self.seed, "initial weights", key, repeat))
+            return self.space.network(
+                genotype, (channels, height, width), self.classes, cells=self.cells,
                 channels=self.channels, mean=self.mean, std=self.std,
             )  # fmt: skip
 
@@ -110,14 +121,21 @@ def score_all(scorer: Scorer, indices: Sequence[int], workers: int) -> Iterator[
 
 
 def _one_after_the_other(scorer: Scorer, indices: Sequence[int]) -> Iterator[Scores]:
-    threads = torch.get_num_threads()
     for index in indices:
-        torch.set_num_threads(1)  # as in the processes, since the number of threads can change the last bits
-        try:
+        with one_thread():
             scores = scorer.scores(index)
-        finally:
-            torch.set_num_threads(threads)
         yield scores
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Scores in the block as in the processes: the number of threads can change the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _in_order(pool: ProcessPoolExecutor, indices: Sequence[int], ahead: int) -> Iterator[Scores]:

@@ -13,9 +13,9 @@ LEVELS = {
     1: ("nn",),
     2: ("spaces",),
     3: ("metrics", "attacks", "data", "bounds", "benchmarks", "corruptions"),
-    4: ("strategies", "objectives", "evaluation", "verification", "export", "proxies"),
+    4: ("strategies", "objectives", "evaluation", "verification", "export", "proxies", "query_searches"),
     5: ("training", "report"),
-    6: ("config", "pipeline", "search", "retrain", "evaluate", "rank", "benchmark", "__main__"),
+    6: ("config", "pipeline", "search", "retrain", "evaluate", "rank", "benchmark", "query", "__main__"),
 }
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 ONLY_IN = {

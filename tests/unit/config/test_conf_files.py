@@ -6,6 +6,7 @@ import yaml
 from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices, conf_folder, description, groups
 from dsrna.config.compose import compose, settings_from
+from dsrna.config.query import build_methods, guides_of, query_settings
 from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, validate
 
 GIVEN = {  # what only the user knows
@@ -13,7 +14,9 @@ GIVEN = {  # what only the user knows
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],
 }
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
-EVERY = [(group, choice) for group in groups() if group not in ("proxy", "recipe") for choice in choices(group)]
+EVERY = [
+    (group, choice) for group in groups() if group not in ("proxy", "recipe", "method") for choice in choices(group)
+]
 
 
 def settings_of(entry, *overrides):
@@ -124,3 +127,10 @@ def test_the_robustness_dataset_is_measured_as_published():
 def test_the_debug_form_limits_everything():
     limits = settings_of("search", "trainer=debug").trainer.limits
     assert None not in vars(limits).values()
+
+
+@pytest.mark.parametrize("choice", choices("method"))
+def test_every_method_of_searching_by_queries_is_valid(choice):
+    settings = query_settings(compose("query", [f"method=[{choice}]"]))
+    assert list(build_methods(settings)) == [choice]
+    assert guides_of(settings) == settings.objectives[:2]

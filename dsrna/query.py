@@ -1,0 +1,8 @@
+"""Search by queries, on a table or by a proxy: `python -m dsrna.query method=[genetic] guide=[robbench/clean]`."""
+
+from __future__ import annotations
+
+from dsrna.pipeline.entry import main_of
+
+if __name__ == "__main__":
+    main_of("query")

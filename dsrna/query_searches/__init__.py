@@ -1,0 +1,1 @@
+"""Searches that learn of an architecture only what a query tells: its fitness."""
