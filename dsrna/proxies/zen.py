@@ -45,7 +45,7 @@ class Zen(Proxy):
         scales: list[Tensor] = []
 
         def note_scale(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            variances = inputs[0].transpose(0, 1).flatten(1).var(dim=1, correction=0)
+            variances = inputs[0].var([0, *range(2, inputs[0].ndim)], correction=0)
             scales.append(variances.mean().sqrt().log())
 
         hooks = [

@@ -34,6 +34,12 @@ def smooth_network(seed=0):
     return nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 3)).double()
 
 
+def calibrated_copy(model, x):
+    copied = working_copy(model, "calibrated")
+    copied(x)
+    return copied
+
+
 def small_batch(count=4):
     return torch.rand(count, 3, 2, 2, generator=draw(3), dtype=torch.float64), torch.arange(count) % 3
 
@@ -109,7 +115,7 @@ def test_the_kernel_of_a_linear_network_is_exact():
 def test_statistics_of_the_batch_are_held_constant():
     """The calibrated copy gives the logits of training mode, but an image's don't depend on the others."""
     model = plain_network().train()
-    calibrated = working_copy(model, "calibrated", X)
+    calibrated = working_copy(model, "calibrated")
     torch.testing.assert_close(calibrated(X), model(X))
     torch.testing.assert_close(calibrated(X[:2]), calibrated(X)[:2])
 
@@ -132,7 +138,7 @@ def full_jacobian(model, image):
 
 def test_jacobian_against_torch():
     model = plain_network()
-    calibrated = working_copy(model, "calibrated", X)
+    calibrated = calibrated_copy(model, X)
     found = [full_jacobian(calibrated, image) for image in X]
     expected = torch.stack([matrix.square().sum().sqrt() for matrix in found]).mean()
     assert InputJacobian()(model, X, Y) == pytest.approx(-expected.item(), rel=1e-9)
@@ -160,7 +166,7 @@ def largest(model, x, y):
 def test_hessian_against_the_full_one(build):
     model = build()
     x, y = small_batch() if build is smooth_network else image_batch(3, size=4)
-    expected = largest(working_copy(model, "calibrated", x), x, y).mean()
+    expected = largest(calibrated_copy(model, x), x, y).mean()
     assert InputHessian(steps=12)(model, x, y, draw()) == pytest.approx(-expected.item(), rel=1e-6)
     few = InputHessian(steps=2)(model, x, y, draw())
     assert few >= -expected.item() * (1 + 1e-9), "Lanczos comes from below"
