@@ -51,9 +51,12 @@ def copied(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model)
     copies = {id(module): object.__new__(type(module)) for module in modules}
     memo: dict[int, Any] = dict(copies)
-    for parameter in model.parameters():
-        if type(parameter) is nn.Parameter and not vars(parameter):
-            memo[id(parameter)] = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+    for module in modules:
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if type(tensor) is nn.Parameter and not vars(tensor):
+                memo[id(tensor)] = nn.Parameter(tensor.detach().clone(), tensor.requires_grad)
+            elif type(tensor) is Tensor and tensor.is_leaf and not vars(tensor):
+                memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
     for module in modules:
         vars(copies[id(module)]).update({name: _copied_value(value, memo) for name, value in vars(module).items()})
     return copies[id(model)]
