@@ -43,7 +43,9 @@ def draw_scatter(data: RankingData, proxy: int) -> Figure:
     """One proxy's ranks against the accuracies of both tables, one point an architecture."""
     figure = new_figure(7.6, 3.3)
     every = np.atleast_1d(figure.subplots(1, len(data.groups)))
-    ranks = data.scores[proxy].argsort().argsort() + 1
+    scores = data.scores[proxy]
+    # The mean rank of equal scores, as Spearman's correlation takes it.
+    ranks = np.mean([np.sort(scores).searchsorted(scores, side) for side in ("left", "right")], axis=0) + 0.5
     for axes, group, wanted, colour in zip(every, data.groups, HEADLINE_COLUMNS, (ADVERSARIAL, CLEAN), strict=False):
         column = data.position(group, *wanted)
         axes.scatter(ranks, 100 * data.accuracies[column], s=9, alpha=0.55, color=colour, linewidths=0)
