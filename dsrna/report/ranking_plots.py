@@ -19,7 +19,7 @@ HEADLINE_COLUMNS = ("pgd 8/255", "pgd 3/255"), ("pgd 1/255", "pgd 0.5/255")
 def draw_heat_map(data: RankingData) -> Figure:
     """Spearman's correlation of every proxy (rows) with every column; the tables side by side, one colour scale."""
     widths = [len(group.positions) for group in data.groups]
-    figure = new_figure(2.0 + 0.52 * sum(widths), max(3.0, 1.8 + 0.3 * len(data.proxies)))
+    figure = new_figure(2.0 + 0.36 * sum(widths), max(3.0, 1.8 + 0.3 * len(data.proxies)))
     every = np.atleast_1d(figure.subplots(1, len(data.groups), sharey=True, width_ratios=widths))
     for axes, group in zip(every, data.groups, strict=True):
         values = data.spearman["value"][:, group.positions]
