@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--proxies", nargs="+", default=KERNELS)
     chosen = parser.parse_args()
-    table = Table(title=f"{chosen.architecture}, C16 N5, {chosen.images} images of 32x32, torch {torch.__version__}, CPU")
+    table = Table(
+        title=f"{chosen.architecture}, C16 N5, {chosen.images} images of 32x32, torch {torch.__version__}, CPU"
+    )
     for column in ("proxy", "peak memory (GB)", "seconds"):
         table.add_column(column)
     for name in (NOTHING, *chosen.proxies):

@@ -81,7 +81,12 @@ def scores(indices: list[int], seed: int, chosen: argparse.Namespace) -> list[di
     settings = rank_settings(
         compose(
             "rank",
-            [f"proxy=[{','.join(chosen.proxies)}]", f"images={chosen.images}", f"seed={seed}", f"data.root={chosen.root}"],
+            [
+                f"proxy=[{','.join(chosen.proxies)}]",
+                f"images={chosen.images}",
+                f"seed={seed}",
+                f"data.root={chosen.root}",
+            ],
         )
     )
 
