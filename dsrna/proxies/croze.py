@@ -31,7 +31,8 @@ class Croze(Proxy):
     changes no cosine, and single precision is enough.
 
     Differs from the released code: images are in [0, 1] and normalised by the network, where the code clips images
-    that are normalised already; the cells' convolutions there have a bias.
+    that are normalised already; the cells' convolutions there have a bias; cosines with a vector shorter than 1e-8,
+    which weights of the usual size don't bring about, are smaller there.
 
     Cost: three forward and backward passes without BatchNorm, one of them to the images alone.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,21 +47,21 @@ class RescaledNetwork:
         """Logits (N, K) of a size about 1, with a graph, and the true ones, in double precision and without."""
         self._exponents[:] = [0, 0]  # the stem's outputs
         logits: Tensor = self._model(x)
-        true = logits.detach().double() * 2.0 ** self._exponents[-1]
+        true = logits.detach().double() * _power_of_two(self._exponents[-1])
         return logits, true if self._bias is None else true + self._bias
 
     def _align(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """All inputs by the last one's power of two."""
         exponents = self._exponents[-len(inputs) :]
         return tuple(
-            x if exponent == exponents[-1] else x * 2.0 ** (exponent - exponents[-1])
+            x if exponent == exponents[-1] else x * _power_of_two(exponent - exponents[-1])
             for x, exponent in zip(inputs, exponents, strict=True)
         )
 
     def _shrink(self, block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         _, exponent = math.frexp(float(output.detach().abs().max()))  # 0 for 0, infinity and NaN
         self._exponents.append(self._exponents[-1] + exponent)
-        return output * 2.0**-exponent
+        return output * _power_of_two(-exponent)
 
 
 class _AtTrueSize(nn.Module):
@@ -78,8 +79,8 @@ class _AtTrueSize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The branch's output times 2^-k, for x times 2^-k."""
-        factor = 2.0 ** -self.exponents[-1]
-        self.first.eps = max(self.eps * factor**2, _SMALLEST_EPS)
+        factor = _power_of_two(-self.exponents[-1])
+        self.first.eps = max(self.eps * factor * factor, _SMALLEST_EPS)
         output: Tensor = _Times.apply(self.branch(_Times.apply(x, 1.0, factor)), factor, 1.0)
         return output
 
@@ -95,3 +96,8 @@ class _Times(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         return gradients[0] * context.gradient_factor, None, None
+
+
+def _power_of_two(exponent: int) -> float:
+    """2^exponent; infinity beyond the range of double precision, for which Python has an error."""
+    return 2.0**exponent if exponent < sys.float_info.max_exp else math.inf

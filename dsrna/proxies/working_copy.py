@@ -6,8 +6,8 @@ import copy
 from collections import OrderedDict
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _UNCHANGING = {bool, int, float, str, type(None)}
@@ -89,9 +89,12 @@ def _calibrate_in_the_first_pass(layer: _BatchNorm) -> None:
     layer.register_buffer("running_var", None)
 
     def calibrate(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        # The same biased variance by which training mode divides; `momentum=1` would store the unbiased one.
         values = inputs[0].detach()
-        layer.running_var, layer.running_mean = torch.var_mean(values, [0, *range(2, values.ndim)], correction=0)
+        mean, variance = values.new_zeros(2, values.shape[1])
+        F.batch_norm(values, mean, variance, training=True, momentum=1.0)  # several times faster than `var_mean`
+        count = values.numel() // values.shape[1]
+        # That is the unbiased variance; training mode divides by the biased one.
+        layer.running_mean, layer.running_var = mean, variance * ((count - 1) / count)
         handle.remove()
 
     handle = layer.register_forward_pre_hook(calibrate)

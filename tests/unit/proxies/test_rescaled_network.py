@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from dsrna.errors import NonFiniteError
 from dsrna.nn.residual_reduction import ResidualReduction
+from dsrna.proxies.croze import Croze
 from dsrna.proxies.rescaled_network import RescaledNetwork
 from dsrna.proxies.stages import stages_of
 from dsrna.proxies.working_copy import remove_batch_norm
@@ -15,7 +17,7 @@ from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.testing.proxy_networks import image_batch
 
-X, _ = image_batch()
+X, Y = image_batch()
 STRING = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 
 
@@ -67,3 +69,8 @@ def test_single_precision_holds_what_grows_beyond_it():
     logits, true = RescaledNetwork(rescaled, stages.blocks, stages.classifier)(X.float())
     torch.testing.assert_close(true, expected, rtol=1e-4, atol=float(1e-5 * expected.abs().max()))
     assert logits.isfinite().all()
+
+
+def test_what_double_precision_cannot_hold_is_refused():
+    with pytest.raises(NonFiniteError, match="weights may be too large"):
+        Croze()(bare_network("nasbench201", 1e60), X, Y)
