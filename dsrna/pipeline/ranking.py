@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ log = logging.getLogger("dsrna")
 SCHEMA = "dsrna.ranking"
 VERSION = 1
 _ROBUSTNESS_FOLDER = "robustness-data"
+_SHOWN = 3
+"""Proxies whose scores stand beside the progress bar; more don't fit on a line."""
 
 
 def rank(request: Request[RankSettings]) -> None:
@@ -163,7 +166,7 @@ def _score(folder: RunFolder, scorer: Scorer, indices: Sequence[int], settings: 
     with Progress("score", len(indices), done=len(done), mode=settings.progress) as bar:
         for index, scores in zip(left, score_all(scorer, left, workers), strict=True):
             folder.append_scores({"index": index, "architecture": string_at(index), "scores": scores})
-            bar.advance(1, scores)
+            bar.advance(1, dict(islice(scores.items(), _SHOWN)))
 
 
 def _report(folder: RunFolder, columns: Sequence[Column], indices: Sequence[int], settings: RankSettings) -> None:

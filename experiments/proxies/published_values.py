@@ -12,6 +12,7 @@ import argparse
 import csv
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def scores(indices: list[int], seed: int, chosen: argparse.Namespace) -> list[di
     def shown() -> Iterator[dict[str, float]]:
         with Progress(f"seed {seed}", len(indices)) as bar:
             for found in score_all(build_scorer(settings), indices, chosen.workers):
-                bar.advance(1, found)
+                bar.advance(1, dict(islice(found.items(), 3)))
                 yield found
 
     return list(shown())
