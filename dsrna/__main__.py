@@ -97,12 +97,12 @@ def show_config(overrides: list[str]) -> None:
 
 
 def draw_report(folder: Path) -> None:
-    """Draws pictures and page again from what the run folder holds, and prints the result table."""
+    """Draws pictures and page again from what the run folder holds, and prints the result table if there is one."""
     from dsrna.pipeline.summary import show_result
-    from dsrna.report import write_report
+    from dsrna.report import redraw
     from dsrna.run_folder import RunFolder
 
-    write_report(folder)
+    redraw(folder)
     show_result(RunFolder.open(folder))
 
 

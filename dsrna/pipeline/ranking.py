@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 
 import numpy as np
 from torch import Tensor
@@ -37,6 +38,8 @@ log = logging.getLogger("dsrna")
 
 SCHEMA = "dsrna.ranking"
 VERSION = 1
+_SHOWN = 3
+"""Proxies whose scores stand beside the progress bar; more don't fit on a line."""
 
 
 def rank(request: Request[RankSettings]) -> None:
@@ -130,7 +133,7 @@ def _score(folder: RunFolder, scorer: Scorer, indices: Sequence[int], settings: 
     with Progress("score", len(indices), done=len(done), mode=settings.progress) as bar:
         for index, scores in zip(left, score_all(scorer, left, workers), strict=True):
             folder.append_scores({"index": index, "architecture": string_at(index), "scores": scores})
-            bar.advance(1, scores)
+            bar.advance(1, dict(islice(scores.items(), _SHOWN)))
 
 
 def _report(folder: RunFolder, columns: Sequence[Column], indices: Sequence[int], settings: RankSettings) -> None:

@@ -52,7 +52,7 @@ class Proxy(ABC):
         with torch.inference_mode(False), torch.enable_grad():
             # Cloning makes ordinary tensors of a caller's inference tensors, which autograd refuses.
             x, y = x.detach().clone(), y.clone()
-            found = self.score(working_copy(model, self.batch_norm, x), x, y, generator)
+            found = self.score(working_copy(model, self.batch_norm), x, y, generator)
             score = float(found.detach() if isinstance(found, Tensor) else found)
         if not math.isfinite(score):
             raise NonFiniteError(

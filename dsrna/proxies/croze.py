@@ -5,18 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.nn.residual_reduction import ResidualReduction
 from dsrna.proxies.base import Proxy
-from dsrna.proxies.layers import weighted_layers, weights_of
+from dsrna.proxies.layers import weights_of
+from dsrna.proxies.rescaled_network import RescaledNetwork
 from dsrna.proxies.stages import features_noted, stages_of
 from dsrna.proxies.working_copy import remove_batch_norm
 
-_SCALE = 1e-25
-"""Of features in single precision; leaves room for growth by 1e60."""
 _TINY = 1e-200
-"""Floor under lengths, instead of torch's 1e-8, which would be another one at another scale."""
+"""Floor under lengths, instead of torch's 1e-8, which would be another one for features of another size."""
 
 
 class Croze(Proxy):
@@ -28,12 +26,13 @@ class Croze(Proxy):
     lowers the loss. Cosines run along dimension 0 (output channels, images) and are summed over all others, so that
     scores grow with the network. BatchNorm is taken out, save in the residual reductions of NAS-Bench-201.
 
-    Features grow to 1e40 and more without BatchNorm. The released code works in double precision; here the first
-    layer's weights and all biases are scaled by 1e-25, which scales all features and the logits alike and changes no
-    cosine, so that the passes can be of single precision. Where that isn't enough they are repeated in double.
+    Features grow to 1e40 and more without BatchNorm. The released code works in double precision; here features are
+    brought back to a size of 1 after every block (:class:`~dsrna.proxies.rescaled_network.RescaledNetwork`), which
+    changes no cosine, and single precision is enough.
 
     Differs from the released code: images are in [0, 1] and normalised by the network, where the code clips images
-    that are normalised already; the cells' convolutions there have a bias.
+    that are normalised already; the cells' convolutions there have a bias; cosines with a vector shorter than 1e-8,
+    which weights of the usual size don't bring about, are smaller there.
 
     Cost: three forward and backward passes without BatchNorm, one of them to the images alone.
 
@@ -54,30 +53,22 @@ class Croze(Proxy):
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
         remove_batch_norm(model, keep=ResidualReduction)
-        _scale_down(model)
-        weights = weights_of(weighted_layers(model))
-        before = [weight.detach().clone() for weight in weights]
-        score = self._score(model, before, x.to(before[0].dtype), y)
-        if score.isfinite():
-            return score
         with torch.no_grad():
-            for weight, old in zip(weights, before, strict=True):
-                weight.copy_(old)
-        return self._score(model.double(), [old.double() for old in before], x.double(), y)
-
-    def _score(self, model: nn.Module, before: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
-        """The score in the precision of the network, whose weights are perturbed; ``before`` are copies of them."""
+            for parameter in model.parameters():
+                parameter.abs_()
         stages = stages_of(model)
-        weights = weights_of(weighted_layers(model))
+        network = RescaledNetwork(model, stages.blocks, stages.classifier)
+        weights = weights_of([layer for layer, _ in stages.layers])
+        before = [weight.detach().clone() for weight in weights]
+        x = x.to(before[0].dtype)
         with features_noted(stages) as features:
-            gradients = _loss_gradients(model, x, y, weights)
+            gradients = _loss_gradients(network, x, y, weights)
         self._perturb(weights, gradients)
         images = x.clone().requires_grad_()
-        (slope,) = _loss_gradients(model.requires_grad_(False), images, y, [images])
-        model.requires_grad_(True)
+        (slope,) = _loss_gradients(network, images, y, [images])
         moved = (x - self.eps * slope.sign()).clamp(0, 1)
         with features_noted(stages) as moved_features:
-            moved_gradients = _loss_gradients(model, moved, y, weights)
+            moved_gradients = _loss_gradients(network, moved, y, weights)
         similar = [(1 + _cosines(a, b)).sum() for a, b in zip(moved_features, features, strict=True)]
         terms = [
             (1 + _cosines(after, old)).sum() * _cosines(moved_gradient, gradient).abs().sum() * similar[stage]
@@ -91,47 +82,16 @@ class Croze(Proxy):
         """Moves the weights to where the loss is higher."""
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
-                direction = F.normalize(gradient.double().flatten(), dim=0, eps=1e-300).view_as(weight)
+                direction = F.normalize(gradient.double().flatten(), dim=0, eps=_TINY).view_as(weight)
                 weight.add_((self.weight_step * weight.double().norm() * direction).to(weight.dtype))
 
 
-def _scale_down(model: nn.Module) -> None:
-    """Absolute weights, and all features and the logits times the scale.
-
-    Between its first layer and its logits the network is positively homogeneous, but for BatchNorm and biases.
-    """
-    layers = weighted_layers(model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.abs_()
-        layers[0].get_parameter("weight").mul_(_SCALE)
-        for layer in layers:
-            if isinstance(layer.bias, Tensor):
-                layer.bias.mul_(_SCALE)
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, _BatchNorm):
-                setattr(module, name, _AtTrueScale(child))
-
-
-class _AtTrueScale(nn.Module):
-    """BatchNorm of features at their true scale, which only double precision can hold."""
-
-    def __init__(self, batch_norm: _BatchNorm) -> None:
-        super().__init__()
-        self.batch_norm = batch_norm.double()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The scaled output for scaled features."""
-        return (_SCALE * self.batch_norm(x.double() / _SCALE)).to(x.dtype)
-
-
-def _loss_gradients(model: nn.Module, x: Tensor, y: Tensor, inputs: list[Tensor]) -> list[Tensor]:
-    """Gradients of the mean cross-entropy at the true scale of the logits, each up to one positive factor for all."""
-    logits = model(x)
-    slopes = (logits.detach().double() / _SCALE).softmax(dim=1) - F.one_hot(y, logits.shape[1])
+def _loss_gradients(network: RescaledNetwork, x: Tensor, y: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """Gradients of the mean cross-entropy of the true logits, each up to a positive factor of its own."""
+    logits, true = network(x)
+    slopes = true.softmax(dim=1) - F.one_hot(y, logits.shape[1])
     # Sizes about 1 for the weights' gradients, whatever the depth of the network.
-    size = (slopes.abs().max() * logits.detach().abs().max()).clamp(min=1e-300)
+    size = (slopes.abs().max() * logits.detach().abs().max()).clamp(min=_TINY)
     found = torch.autograd.grad(
         logits, inputs, (slopes / size).to(logits.dtype), allow_unused=True, materialize_grads=True
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +9,7 @@ from torch.nn import functional as F
 from dsrna.attacks.fgsm import FGSM
 from dsrna.proxies.base import Proxy
 from dsrna.proxies.layers import gradients, weighted_layers, weights_of
+from dsrna.proxies.working_copy import copied
 
 
 class CrozePaper(Proxy):
@@ -44,8 +43,8 @@ class CrozePaper(Proxy):
         self.attack = FGSM("linf", eps)
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
-        perturbed = copy.deepcopy(model)
         outputs, slopes = _outputs_and_gradients(model, x, y)
+        perturbed = copied(model)
         with torch.no_grad():
             for weight, gradient in zip(weights_of(weighted_layers(perturbed)), slopes, strict=True):
                 weight.add_(self.weight_step * weight.norm() * F.normalize(gradient.flatten(), dim=0).view_as(weight))

@@ -16,7 +16,7 @@ class Curvature(Proxy):
 
     BatchNorm's statistics are those of the batch, held constant. x + h z may leave [0, 1].
 
-    Cost: three forward passes and two backward passes to the images.
+    Cost: two forward passes and two backward passes to the images.
 
     Args:
         step: h > 0, the Euclidean length of the step in [0, 1] pixel units.

@@ -24,7 +24,7 @@ class InputHessian(Proxy):
     of ReLU and linear layers have a Hessian of rank K - 1 at most, for which K steps are exact and a few are near.
     BatchNorm's statistics are those of the batch, held constant.
 
-    Cost: two forward passes, a backward pass, and one double backward pass a step.
+    Cost: a forward pass, a backward pass, and one double backward pass a step.
 
     Args:
         steps: Hessian-vector products, >= 1.

@@ -21,7 +21,7 @@ class InputJacobian(Proxy):
     ``frobenius``: ||J||_F. ``linf``, ``l2``, ``l1``: (1/K) sum_k ||J_k||_q with the q that is dual to that norm, as in
     :class:`~dsrna.metrics.jacobian.JacobianNorm`. BatchNorm's statistics are those of the batch, held constant.
 
-    Cost: two forward passes and K backward passes to the images.
+    Cost: a forward pass and K backward passes to the images.
 
     Args:
         norm: see above.

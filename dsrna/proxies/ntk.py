@@ -39,9 +39,9 @@ class NeuralTangentKernel(Proxy):
     ``min_eigenvalue`` and ``trace`` are scores as they are; ``condition_number`` scores -max |v| / min |v|.
     BatchNorm's statistics are those of the clean batch, held constant, so that every image has a gradient of its own.
 
-    Cost: one forward and backward pass an image and number of attacks, with per-image weight gradients, and ``steps``
-    forward and backward passes for each attack. Memory: 4 (N P) bytes a side for N images and P parameters, twice that
-    for mixtures.
+    Cost: a forward pass, one forward and backward pass an image and number of attacks, with per-image weight gradients,
+    and ``steps`` forward and backward passes for each attack. Memory: 4 (N P) bytes a side for N images and P
+    parameters, twice that for mixtures.
 
     Args:
         kernel: see above.
@@ -78,6 +78,8 @@ class NeuralTangentKernel(Proxy):
         self.attack = PGD("linf", eps, steps=steps)
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
+        with torch.no_grad():
+            model(x)  # calibrates BatchNorm
         if self.kernel in _MIXED:
             base = _MIXED[self.kernel]
             images = self._attacked(model, x, y, generator, base + 1)

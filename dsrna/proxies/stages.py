@@ -19,11 +19,13 @@ class Stages:
     """The stages of one network: stem, parts of the body, and the pooled features.
 
     Attributes:
+        blocks: the parts of the body, in the order of the forward pass.
         outputs: the modules whose outputs are the stages' features; those of the last stage enter ``classifier``.
         classifier: the linear layer.
         layers: every convolution and linear layer, with the number of its stage.
     """
 
+    blocks: Sequence[nn.Module]
     outputs: Sequence[nn.Module]
     classifier: nn.Linear
     layers: Sequence[tuple[nn.Module, int]]
@@ -44,10 +46,10 @@ def stages_of(model: nn.Module) -> Stages:
         ends = (model.blocks[third], model.blocks[2 * third + 1], model.blocks[-1])
         cells = [module for module in model.blocks if isinstance(module, DerivedCell)]
         layers = _counted(model, lambda begun: begun // third, cells)
-        return Stages((model.stem, *ends), _linear(model.head), layers)
+        return Stages(list(model.blocks), (model.stem, *ends), _linear(model.head), layers)
     if isinstance(model, DartsNetwork):
         layers = _counted(model, lambda begun: begun, list(model.cells))
-        return Stages((model.stem, *model.cells), model.classifier, layers)
+        return Stages(list(model.cells), (model.stem, *model.cells), model.classifier, layers)
     raise UnsupportedError(
         f"The released CRoZe compares the features of cells: expected a network of the space darts or nasbench201, got "
         f"{type(model).__name__}. Use the proxy croze_paper, which takes any network."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -43,31 +45,41 @@ class Zen(Proxy):
         images = gaussian(x, generator)
         moved = images + self.alpha * gaussian(x, generator)
         scales: list[Tensor] = []
-
-        def note_scale(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            variances = inputs[0].transpose(0, 1).flatten(1).var(dim=1, correction=0)
-            scales.append(variances.mean().sqrt().log())
-
-        hooks = [
-            module.register_forward_pre_hook(note_scale) for module in model.modules() if isinstance(module, _BatchNorm)
-        ]
+        for layer in model.modules():
+            if isinstance(layer, _BatchNorm):
+                _note_scale_in_the_first_pass(layer, scales)
         with torch.no_grad():
-            features = _last_feature_map(model, images)
-            for hook in hooks:
-                hook.remove()
-            distances = (features - _last_feature_map(model, moved)).abs().flatten(1).sum(dim=1)
+            features, last = _last_feature_map(model, images, list(model.modules()))
+            distances = (features - _last_feature_map(model, moved, [last])[0]).abs().flatten(1).sum(dim=1)
         return distances.mean().log() + sum(scales)
 
 
-def _last_feature_map(model: nn.Module, x: Tensor) -> Tensor:
-    """The output of the module that gave a map of several pixels last."""
-    maps: list[Tensor] = []
+def _note_scale_in_the_first_pass(layer: _BatchNorm, scales: list[Tensor]) -> None:
+    """Adds log sqrt(mean_c var_c) of the layer's next input to ``scales``, from what the layer computes anyway."""
+    layer.track_running_stats, layer.momentum = True, 1.0
+
+    def prepare(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        layer.running_mean, layer.running_var = inputs[0].new_zeros(2, inputs[0].shape[1])
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        count = output.numel() // output.shape[1]
+        # The layer divides by the biased variance, but notes the unbiased one.
+        scales.append((layer.get_buffer("running_var").mean() * ((count - 1) / count)).sqrt().log())
+        for handle in handles:
+            handle.remove()
+
+    handles = [layer.register_forward_pre_hook(prepare), layer.register_forward_hook(note)]
+
+
+def _last_feature_map(model: nn.Module, x: Tensor, among: Sequence[nn.Module]) -> tuple[Tensor, nn.Module]:
+    """The output of that one of some modules that gave a map of several pixels last, and this module."""
+    maps: list[tuple[Tensor, nn.Module]] = []
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-            maps[:] = [output]
+            maps[:] = [(output, module)]
 
-    hooks = [module.register_forward_hook(note) for module in model.modules()]
+    hooks = [module.register_forward_hook(note) for module in among]
     model(x)
     for hook in hooks:
         hook.remove()

@@ -19,7 +19,7 @@ HEADLINE_COLUMNS = ("pgd 8/255", "pgd 3/255"), ("pgd 1/255", "pgd 0.5/255")
 def draw_heat_map(data: RankingData) -> Figure:
     """Spearman's correlation of every proxy (rows) with every column; the tables side by side, one colour scale."""
     widths = [len(group.positions) for group in data.groups]
-    figure = new_figure(2.0 + 0.52 * sum(widths), max(3.0, 1.8 + 0.3 * len(data.proxies)))
+    figure = new_figure(2.0 + 0.36 * sum(widths), max(3.0, 1.8 + 0.3 * len(data.proxies)))
     every = np.atleast_1d(figure.subplots(1, len(data.groups), sharey=True, width_ratios=widths))
     for axes, group in zip(every, data.groups, strict=True):
         values = data.spearman["value"][:, group.positions]
@@ -43,7 +43,9 @@ def draw_scatter(data: RankingData, proxy: int) -> Figure:
     """One proxy's ranks against the accuracies of both tables, one point an architecture."""
     figure = new_figure(7.6, 3.3)
     every = np.atleast_1d(figure.subplots(1, len(data.groups)))
-    ranks = data.scores[proxy].argsort().argsort() + 1
+    scores = data.scores[proxy]
+    # The mean rank of equal scores, as Spearman's correlation takes it.
+    ranks = np.mean([np.sort(scores).searchsorted(scores, side) for side in ("left", "right")], axis=0) + 0.5
     for axes, group, wanted, colour in zip(every, data.groups, HEADLINE_COLUMNS, (ADVERSARIAL, CLEAN), strict=False):
         column = data.position(group, *wanted)
         axes.scatter(ranks, 100 * data.accuracies[column], s=9, alpha=0.55, color=colour, linewidths=0)

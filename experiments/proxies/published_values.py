@@ -12,6 +12,7 @@ import argparse
 import csv
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs=2, default=(0, 1))
+    parser.add_argument("--proxies", nargs="+", choices=PROXIES, default=PROXIES, metavar="PROXY")
     parser.add_argument("--workers", type=int, default=1)
     chosen = parser.parse_args()
     published = sample(chosen.table, chosen.count)
@@ -52,7 +54,7 @@ def main() -> None:
     )
     for column in ("proxy", "ours against published", "second seed against published", "ours against ours"):
         table.add_column(column)
-    for name in PROXIES:
+    for name in chosen.proxies:
         theirs = [published[index][name] for index in indices]
         ours, again = ([row[name] for row in rows] for rows in (first, second))
         pairs = ((ours, theirs), (again, theirs), (ours, again))
@@ -80,14 +82,19 @@ def scores(indices: list[int], seed: int, chosen: argparse.Namespace) -> list[di
     settings = rank_settings(
         compose(
             "rank",
-            [f"proxy=[{','.join(PROXIES)}]", f"images={chosen.images}", f"seed={seed}", f"data.root={chosen.root}"],
+            [
+                f"proxy=[{','.join(chosen.proxies)}]",
+                f"images={chosen.images}",
+                f"seed={seed}",
+                f"data.root={chosen.root}",
+            ],
         )
     )
 
     def shown() -> Iterator[dict[str, float]]:
         with Progress(f"seed {seed}", len(indices)) as bar:
             for found in score_all(build_scorer(settings), indices, chosen.workers):
-                bar.advance(1, {"nwot": found["nwot"]})
+                bar.advance(1, dict(islice(found.items(), 3)))
                 yield found
 
     return list(shown())

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
+from dsrna.__main__ import main
 from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
 from dsrna.files import write_json
-from dsrna.report.ranking_page import write_ranking
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 
@@ -116,8 +116,20 @@ def test_the_report_has_both_tables_and_every_picture(finished):
         "heat_map", "scatter_croze", "scatter_nwot", "scatter_params", "scatter_zen",
     }  # fmt: skip
     before = finished.report_html.read_bytes()
-    write_ranking(finished.path)
+    for path in (finished.report_html, finished.plots_dir / "heat_map.png", finished.path / "ranking.csv"):
+        path.unlink()
+    assert main(["report", str(finished.path)]) == 0
     assert finished.report_html.read_bytes() == before, "it can be drawn again at any time"
+    assert (finished.plots_dir / "heat_map.png").is_file()
+    assert (finished.path / "ranking.csv").is_file()
+
+
+def test_the_report_of_an_unfinished_ranking_says_what_is_missing(finished, tmp_path, capsys):
+    folder = unfinished_copy(finished, tmp_path, lines=2)
+    assert main(["report", str(folder.path)]) == 2
+    message = capsys.readouterr().err
+    assert "ranking.json" in message
+    assert "Traceback" not in message
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(finished, command_line, small, tmp_path):

@@ -178,6 +178,32 @@ def test_zen_of_a_network_without_batch_norm_scale():
     assert plain == pytest.approx(Zen()(model, X, Y, draw()), rel=1e-4)
 
 
+def test_zen_of_batch_norm_with_and_without_running_statistics():
+    """Against the formula, with the variances that training mode divides by."""
+    source = draw(5)
+    normal = lambda shape: torch.randn(shape, generator=source, dtype=torch.float64)  # noqa: E731
+    weights = [normal((4, 3, 3, 3)), normal((5, 4, 3, 3))]
+    images, step = normal(X.shape), normal(X.shape)
+    scales = []
+
+    def features(x, note):
+        for each in weights:
+            x = F.conv2d(x, each)
+            variance = x.var(dim=(0, 2, 3), correction=0)
+            note.append(float(variance.mean().sqrt().log()))
+            x = (x - x.mean(dim=(0, 2, 3), keepdim=True)) / (variance[:, None, None] + 1e-5).sqrt()
+        return x
+
+    distances = (features(images, scales) - features(images + 0.01 * step, [])).abs().sum(dim=(1, 2, 3))
+    expected = float(distances.mean().log()) + sum(scales)
+    for tracked in (True, False):
+        model = nn.Sequential(
+            nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, track_running_stats=tracked),
+            nn.Conv2d(4, 5, 3, bias=False), nn.BatchNorm2d(5, track_running_stats=tracked, momentum=None),
+        ).double()  # fmt: skip
+        assert Zen()(model, X, Y, draw(5)) == pytest.approx(expected, rel=1e-9)
+
+
 def test_zen_of_one_convolution():
     """Against the formula, with the same draws in the same order."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)).double()
