@@ -29,13 +29,15 @@ class FactorizedReduce(nn.Module):
         super().__init__()
         if channels_out < 2:
             raise ConfigError(f"Expected at least 2 channels out of a factorized reduction, got {channels_out}.")
-        self.even = nn.Conv2d(channels_in, channels_out // 2, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(channels_in, channels_out - channels_out // 2, 1, stride=2, bias=False)
+        # The pixels are picked before, not by a stride: torch's CPU gradient of a strided 1x1 convolution on
+        # channels-last maps writes beyond its memory (seen with torch 2.15: 4 channels of 56x56).
+        self.even = nn.Conv2d(channels_in, channels_out // 2, 1, bias=False)
+        self.odd = nn.Conv2d(channels_in, channels_out - channels_out // 2, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, channels_in, H, W) to (N, channels_out, ceil(H / 2), ceil(W / 2))."""
         x = F.relu(x)
         height, width = x.shape[-2:]
-        shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
+        odd = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
+        return self.norm(torch.cat([self.even(x[:, :, ::2, ::2]), self.odd(odd)], dim=1))

@@ -224,11 +224,12 @@ class _MixedEdges(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad[5:])
         parameter_gradients = [torch.empty_like(p, memory_format=torch.contiguous_format) for p in parameters if wanted]
         contiguous = [parameter.contiguous() for parameter in parameters]
+        weights_now = weights.contiguous()
         getattr(library(), f"backward_{NAMES[x.dtype]}")(
             ctypes.byref(bank.described(filled, ctx.training)),
             _pointer(filled),
             _pointers(contiguous),
-            _pointer(weights.contiguous()),
+            _pointer(weights_now),
             _pointer(means),
             _pointer(variances),
             _pointer(maps),

@@ -17,7 +17,9 @@ from filelock import FileLock
 
 from dsrna.errors import DsrnaError
 
-_SOURCES = (Path(__file__).with_name("bank.cpp"), Path(__file__).with_name("lanes.h"))
+_SOURCES = tuple(
+    Path(__file__).with_name(name) for name in ("bank.cpp", "backward.h", "forward.h", "layout.h", "lanes.h")
+)
 _FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC")
 _OPENMP = "-fopenmp"
 _BUILD_SECONDS = 600
@@ -109,5 +111,5 @@ def _keep_freed_memory() -> None:
     """Tells glibc not to give freed maps back: every step would fault their pages in anew, half of a forward pass."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)

@@ -26,7 +26,7 @@ def why_textbook(edges: MixedEdges, inputs: Sequence[Tensor], weights: CellWeigh
         inputs: the cell's input nodes.
         weights: operation and edge weights.
     """
-    return why_never(edges) or _about_call(inputs, weights) or _about_modules(edges, inputs[0].dtype)
+    return why_never(edges) or _about_call(inputs, weights) or _about_modules(edges, inputs[0])
 
 
 def why_never(edges: MixedEdges) -> str | None:
@@ -54,7 +54,7 @@ def _about_call(inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
     return None
 
 
-def _about_modules(edges: MixedEdges, dtype: torch.dtype) -> str | None:
+def _about_modules(edges: MixedEdges, x: Tensor) -> str | None:
     if torch.nn.modules.module._has_any_global_hook():
         return "hooks on all modules"
     norms = [norm for bank in edges.banks().values() for norm in bank.norms]
@@ -68,12 +68,14 @@ def _about_modules(edges: MixedEdges, dtype: torch.dtype) -> str | None:
                 return "BatchNorm layers with a scale, or without running statistics"
             if norm.running_mean.requires_grad or norm.running_var.requires_grad:
                 return "running statistics that are differentiated"
+        if first.training and x.shape[0] * -(-x.shape[2] // 2) * -(-x.shape[3] // 2) == 1:
+            return "one value a channel, which BatchNorm refuses"
         if first.training and first.track_running_stats and first.momentum is None:
             return "running statistics that average over all batches"
     for bank in edges.banks().values():
         if any(_hooked(module) for module in bank.modules):
             return "hooks on modules"
-        if any(parameter.dtype != dtype for parameter in bank.parameters):
+        if any(parameter.dtype != x.dtype for parameter in bank.parameters):
             return "network weights of another precision than the images"
     return None
 

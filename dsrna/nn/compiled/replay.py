@@ -60,8 +60,8 @@ def _operation(
     if isinstance(operation, FactorizedReduce):
         x = F.relu(x)
         height, width = x.shape[-2:]
-        shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
-        both = torch.cat([F.conv2d(x, next(take), stride=2), F.conv2d(shifted, next(take), stride=2)], dim=1)
+        odd = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
+        both = torch.cat([F.conv2d(x[:, :, ::2, ::2], next(take)), F.conv2d(odd, next(take))], dim=1)
         return _normalised(both, operation.norm, next(normalise))
     for part in operation.children():
         x = _operation(part, x, take, normalise)

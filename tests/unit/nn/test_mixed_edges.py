@@ -214,6 +214,20 @@ def test_what_the_kernels_do_not_do_goes_to_the_textbook():
         assert why_textbook(compiled, inputs, weights) == "running statistics that are differentiated"
 
 
+def test_a_single_value_a_channel_is_refused_as_by_the_textbook():
+    for edges in pair(4, 2):
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            edges(*case(4, 2, 2, 1, False))
+
+
+def test_weights_that_lie_scattered_in_memory_count():
+    textbook, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, False)
+    scattered = CellWeights(weights.operations.T.contiguous().T)
+    assert not scattered.operations.is_contiguous()
+    expect_equal(textbook, compiled, inputs, scattered)
+
+
 def test_an_operation_that_was_replaced_counts():
     textbook, compiled = pair(4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
