@@ -29,10 +29,13 @@ template <class T, int L, int C> struct Forward : Layout<T, L, C> {
             Array<T> rectified(Base::padded_size()), row(size_t(w) * Base::widest * c);
 #pragma omp for schedule(static)
             for (int n = 0; n < b.images; n++) {
+                std::vector<bool> done = pooled;  // by edges before, then by operations before
                 Base::rectify(Base::image(n), b.height, b.width, nullptr, nullptr, rectified.data(), Base::padded_width);
                 Base::every_term(e, [&](const Term& term, int) {
-                    if (Base::pools(term) && !pooled[term.map])
+                    if (Base::pools(term) && !done[term.map]) {
                         Base::pool(term.kind == MAX_POOL, Base::image(n), map(term.map, n), sums_of(n, term.map));
+                        done[term.map] = true;
+                    }
                     const int to = term.kind == SEPARABLE ? term.first_map : term.map;
                     if (Base::convolves(term))
                         Base::convolve(term, term.parameter, rectified.data(), Base::padded_width, b.stride, map(to, n),
