@@ -12,6 +12,7 @@ from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.spaces.names import unknown_name
 from dsrna.spaces.nasbench201.architecture_string import architecture_string, operations_of
+from dsrna.spaces.nasbench201.derivation import likeliest
 from dsrna.spaces.nasbench201.genotype_check import check_genotype
 from dsrna.spaces.nasbench201.index import index_of, string_at
 from dsrna.spaces.nasbench201.inheritance import inherit
@@ -156,9 +157,11 @@ class Nasbench201Space(SearchSpace):
         return inherit(supernet, genotype)
 
     def derive(self, weights: OperationWeights) -> Genotype:
-        """The genotype with the operation of the largest weight on every edge, none included.
+        """The genotype with the operation of the largest weight on every edge, none included, if that sees its input.
 
-        Ties go to the earlier primitive. Edge weights scale all operations of an edge alike and change nothing.
+        Else the likeliest one that does, see :func:`~dsrna.spaces.nasbench201.derivation.likeliest`. Ties go to the
+        earlier primitive. Edge weights scale all operations of an edge alike and change nothing. Differs from the
+        space's authors, who derive cells without any way from input to output too.
 
         Args:
             weights: the cell's operation weights (6, 5) >= 0, and edge weights (6,) >= 0 or None.
@@ -174,8 +177,7 @@ class Nasbench201Space(SearchSpace):
             raise NonFiniteError(
                 "Expected finite operation and edge weights to derive a genotype from, got NaN or inf."
             )
-        columns = [max(range(len(row)), key=row.__getitem__) for row in rows.tolist()]
-        return self._genotype(tuple(PRIMITIVES[column] for column in columns))
+        return self._genotype(likeliest(rows.tolist()))
 
     def one_hot(self, genotype: Genotype) -> OperationWeights:
         """Operation weights of 0 and 1: each edge on its operation.

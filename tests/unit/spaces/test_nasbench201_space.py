@@ -20,6 +20,7 @@ from dsrna.spaces.genotype_codec import from_json, load, parse, save, to_json
 from dsrna.spaces.nasbench201.architecture_string import architecture_string
 from dsrna.spaces.nasbench201.index import COUNT, string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.spaces.nasbench201.topology import PRIMITIVES
 from dsrna.spaces.registry import space_of
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
@@ -142,7 +143,27 @@ def test_derive_takes_the_largest_weight_of_every_edge_also_none():
     assert architecture_string(SPACE.derive({"cell": CellWeights(weights)})) == expected
     assert architecture_string(SPACE.derive({"cell": CellWeights(weights, torch.rand(6))})) == expected
     ties = SPACE.derive({"cell": CellWeights(torch.full((6, 5), 0.2))})
-    assert set(operation_names(architecture_string(ties))) == {"none"}
+    assert architecture_string(ties) == "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_derive_is_the_likeliest_architecture_that_sees_its_input(seed):
+    torch.manual_seed(seed)
+    logits = torch.randn(6, 5, dtype=torch.float64)
+    logits[:, 0] += seed % 4  # from hardly any to nearly all edges without operation
+    weights = logits.softmax(dim=1)
+    every = torch.cartesian_prod(*[torch.arange(5)] * 6)
+    likelihood = weights.log()[torch.arange(6), every].sum(dim=1)
+    ways = [[3], [0, 4], [1, 5], [0, 2, 5]]  # edges 0-1, 0-2, 1-2, 0-3, 1-3, 2-3
+    sees = torch.stack([(every[:, way] != 0).all(dim=1) for way in ways]).any(dim=0)
+    expected = [PRIMITIVES[o] for o in every[likelihood.where(sees, -torch.inf).argmax()]]
+    found = SPACE.derive({"cell": CellWeights(weights)})
+    assert list(operation_names(architecture_string(found))) == expected
+
+
+def test_one_hot_weights_of_a_cell_without_operations_come_back():
+    nothing = SPACE.genotype(1651)
+    assert SPACE.derive(SPACE.one_hot(nothing)) == nothing
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
