@@ -5,10 +5,10 @@ RUN := $(VENV)/bin/python
 UV = $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
 ARGS ?=
 
-.PHONY: setup search test lint format typecheck bench constraints clean help
+.PHONY: setup search test lint format typecheck bench bench-metrics bench-adversarial constraints clean help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.ready ## the environment, with pinned versions
 
@@ -37,8 +37,14 @@ format: setup ## ruff: mend what can be mended
 typecheck: setup ## mypy
 	$(RUN) -m mypy
 
-bench: setup ## cost of an architecture step per metric, as multiples of a plain one
+bench: setup ## what search steps cost: compiled kernels, textbook, and the published method transcribed
+	$(RUN) experiments/bench/supernet_step.py $(ARGS)
+
+bench-metrics: setup ## cost of an architecture step per metric, as multiples of a plain one
 	$(RUN) experiments/bench/architecture_step.py $(ARGS)
+
+bench-adversarial: setup ## adversarial training and attacks against a plain loop
+	$(RUN) experiments/bench/adversarial.py $(ARGS)
 
 constraints: setup ## write constraints.txt anew from the newest versions that pyproject allows
 	@$(UV) pip compile --quiet --no-header --no-annotate --universal --upgrade --all-extras --group dev \

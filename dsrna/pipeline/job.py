@@ -58,7 +58,7 @@ class Job:
         """Sets torch's number of CPU threads.
 
         On images as small as 8x8 a second thread gains nothing, and costs a lot while another process keeps a core busy
-        (compare ``make bench ARGS="--size 8 --batch 64 --threads 1"`` with ``--threads 2``).
+        (compare ``make bench-metrics ARGS="--size 8 --batch 64 --threads 1"`` with ``--threads 2``).
         """
         threads = self.settings.trainer.threads
         if threads == "auto":

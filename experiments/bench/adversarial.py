@@ -1,6 +1,6 @@
 """What adversarial training and attacks cost, against a plain loop over plain modules.
 
-Run: ``python experiments/bench/adversarial.py`` (or with ``--channels 16 --cells 8 --batch 64``). The network is the
+Run: ``make bench-adversarial`` (or with ``ARGS="--channels 16 --cells 8 --batch 64"``). The network is the
 one that the genotype DARTS_V2 gives. The plain loop calls ``backward`` on the loss in every attack step, weights
 included, on a network of torch's convolutions in torch's default memory format; both ways see the same images. One
 process, in turn, several rounds; a ratio is the median over rounds of (plain / ours in the same round).

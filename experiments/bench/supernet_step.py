@@ -1,9 +1,9 @@
 """What a search step costs: compiled kernels, textbook modules, and the published method transcribed.
 
-Run: ``make bench-supernet`` or ``python experiments/bench/supernet_step.py --channels 16 --cells 8 --batch 16``; with
-``--grow FILE.png`` instead: how the cost grows with channels, cells and batch, as a table and a picture. All variants
-are timed in one process in turn, several rounds; a ratio is the median over rounds of (baseline / variant in the same
-round). Memory is the largest resident set of a process of its own that takes two such steps.
+Run: ``make bench`` (or ``make bench ARGS="--channels 8 --cells 5 --batch 32"``); with ``--grow FILE.png`` instead: how
+the cost grows with channels, cells and batch, as a table and a picture. All variants are timed in one process in turn,
+several rounds; a ratio is the median over rounds of (baseline / variant in the same round). Memory is the largest
+resident set of a process of its own that takes two such steps.
 """
 
 from __future__ import annotations
