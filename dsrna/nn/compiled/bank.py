@@ -26,6 +26,9 @@ NAMES = {torch.float32: "float", torch.float64: "double"}
 """Precisions of the kernels, by their names there."""
 
 
+_DEPTHWISE_SIZES = (3, 5)
+
+
 class _Term(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_int) for name in ("kind", "size", "map", "norm", "first_map", "first_norm", "parameter")
@@ -104,13 +107,11 @@ class CompiledBank:
             case ReluConvBn():
                 size = cast(nn.Conv2d, operation[1]).kernel_size[0]
                 return _Term(_DENSE, size, self._new_map(), norm, -1, -1, parameter)
-            case SeparableConv():
-                size = cast(nn.Conv2d, operation[1]).kernel_size[0]
+            case SeparableConv() if (size := cast(nn.Conv2d, operation[1]).kernel_size[0]) in _DEPTHWISE_SIZES:
                 return _Term(_SEPARABLE, size, self._new_map(), norm, self._new_map(), first_norm, parameter)
-            case DilatedConv():
-                size = cast(nn.Conv2d, operation[1]).kernel_size[0]
+            case DilatedConv() if (size := cast(nn.Conv2d, operation[1]).kernel_size[0]) in _DEPTHWISE_SIZES:
                 return _Term(_DILATED, size, self._new_map(), norm, -1, -1, parameter)
-            case nn.Sequential() if isinstance(operation[0], nn.MaxPool2d | nn.AvgPool2d):
+            case nn.Sequential() if _is_usual_pooling(operation[0]):
                 kind = _MAX_POOL if isinstance(operation[0], nn.MaxPool2d) else _AVG_POOL
                 if kind not in self._pooled:
                     self._pooled[kind] = self._new_map()
@@ -124,13 +125,13 @@ class CompiledBank:
     def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """Maps x (N, C, H, W) and weights (E, O) to E maps (N, C, ceil(H / stride), ceil(W / stride))."""
         training = bool(self.norms) and self.norms[0].training
-        statistics = None if training or not self.norms else self._running(x)
+        statistics = None if training or not self.norms else self._running()
         *outputs, means, variances = _MixedEdges.apply(self, training, statistics, x, weights, *self.parameters)
         if training and self.norms[0].track_running_stats:
             self._track(means, variances, outputs[0].numel() // outputs[0].shape[1])
         return outputs
 
-    def _running(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _running(self) -> tuple[Tensor, Tensor]:
         means = torch.stack([cast(Tensor, norm.running_mean) for norm in self.norms])
         variances = torch.stack([cast(Tensor, norm.running_var) for norm in self.norms])
         return means, variances
@@ -278,6 +279,14 @@ def _differentiable(
     for i, gradient in zip(wanted, found, strict=True):
         result[i] = gradient
     return result
+
+
+def _is_usual_pooling(module: nn.Module) -> bool:
+    """Whether it is a 3 x 3 pooling as the search spaces have it."""
+    if not isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        return False
+    counted = module.count_include_pad if isinstance(module, nn.AvgPool2d) else module.dilation != 1
+    return (module.kernel_size, module.padding, module.ceil_mode, counted) == (3, 1, False, False)
 
 
 def _filled(x: Tensor) -> Tensor:

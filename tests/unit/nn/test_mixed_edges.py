@@ -239,6 +239,8 @@ def test_an_operation_that_was_replaced_counts():
         )
         last = edges
     torch.testing.assert_close(last(inputs, weights), textbook(inputs, weights), **DOUBLE)
+    last[0].operations[3] = torch.nn.Sequential(torch.nn.MaxPool2d(5, 1, 2), torch.nn.BatchNorm2d(4, affine=False))
+    assert "Sequential" in why_textbook(last, inputs, weights)
     last[0].operations[3] = torch.nn.Tanh()
     textbook[0].operations[3] = torch.nn.Tanh()
     assert "Tanh" in why_textbook(last, inputs, weights)
