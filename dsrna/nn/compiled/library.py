@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -103,8 +104,18 @@ def _cache() -> Path:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
             return home
-    except OSError:  # a home that can't be written to: the library lives as long as the process
-        return Path(tempfile.mkdtemp(prefix="dsrna-"))
+    except OSError:  # a home that can't be written to
+        return _cache_of_user()
+
+
+def _cache_of_user() -> Path:
+    """A folder among the temporary ones that belongs to this user alone: what is loaded from it is run."""
+    folder = Path(tempfile.gettempdir()) / f"dsrna-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.lstat()
+    if stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o077:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="dsrna-"))
 
 
 def _fingerprint(compiler: str) -> str:

@@ -81,7 +81,7 @@ def expect_equal(textbook, compiled, inputs, weights):
     torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     channels=st.sampled_from([2, 3, 4, 6, 8, 12, 16]),
     size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
@@ -281,6 +281,19 @@ def test_twenty_steps_of_a_search_are_the_same(kind):
         ways.append((torch.stack(way), model.state_dict()))
     torch.testing.assert_close(ways[1][0], ways[0][0], rtol=1e-6, atol=0)
     torch.testing.assert_close(ways[1][1], ways[0][1], rtol=1e-5, atol=1e-7)
+
+
+def test_without_a_home_the_kernels_lie_in_a_folder_of_the_user_alone(monkeypatch, tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
+    monkeypatch.setattr(kernels.tempfile, "tempdir", str(tmp_path))
+    folder = kernels._cache()
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert kernels._cache() == folder
+    folder.chmod(0o777)  # anybody could have put a library there
+    assert kernels._cache() != folder
 
 
 def test_the_choice_is_checked_and_said(monkeypatch):
