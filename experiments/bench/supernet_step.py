@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -233,7 +233,11 @@ def grow(chosen: argparse.Namespace) -> None:
                 numbers.append({"axis": axis, "value": getattr(size, axis), "step": kind, **medians})
                 progress.advance(1, {"times": medians["textbook"] / medians["compiled"]})
     chosen.grow.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
-    figure, panels = plt.subplots(1, len(GROWTH), figsize=(11, 3.6), sharey=True)
+    draw(numbers, middle, chosen.grow)
+
+
+def draw(numbers: list[dict[str, Any]], middle: Size, path: Path) -> None:
+    figure, panels = plt.subplots(1, len(GROWTH), figsize=(11, 4), sharey=True)
     for panel, axis in zip(panels, GROWTH, strict=True):
         for way, colour in (("textbook", "tab:gray"), ("compiled", "tab:blue")):
             for kind, style in (("weight", "-"), ("architecture", "--")):
@@ -243,9 +247,9 @@ def grow(chosen: argparse.Namespace) -> None:
         panel.set(xlabel=axis, title=fixed, yscale="log")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("seconds a step")
-    panels[-1].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(chosen.grow, dpi=110)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=4)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.savefig(path, dpi=90)
 
 
 if __name__ == "__main__":
