@@ -79,6 +79,7 @@ class MixedEdges(nn.ModuleList):
         nodes = list(inputs)
         mixed: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
         bypassing: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
+        banks = self.banks()
         operations = weights.operations if weights.edges is None else weights.operations * weights.edges[:, None]
         for source, leaving in self._leaving():
             while source >= len(nodes):
@@ -86,7 +87,7 @@ class MixedEdges(nn.ModuleList):
             first = cast(MixedOperation, self[leaving[0]])
             active = first.active_channels
             x = nodes[source]
-            outputs = self.banks()[source](x[:, :active], operations[leaving])
+            outputs = banks[source](x[:, :active], operations[leaving])
             for index, output in zip(leaving, outputs, strict=True):
                 mixed[self.ends[index][1]].append(output)
             if active < x.shape[1]:

@@ -65,7 +65,7 @@ class CompiledBank:
     Attributes:
         modules: every module of the edges.
         norms: every BatchNorm, in the kernels' order.
-        parameters: every convolution's weight, in the kernels' order.
+        convolutions: every convolution, in the kernels' order.
 
     Raises:
         UnsupportedError: an operation has no compiled form.
@@ -75,7 +75,7 @@ class CompiledBank:
         self.edges = list(edges)
         self.modules = [module for edge in edges for module in edge.modules()]
         self.norms: list[nn.BatchNorm2d] = []
-        self.parameters: list[nn.Parameter] = []
+        self.convolutions: list[nn.Conv2d] = []
         self._maps = 0
         self._pooled: dict[int, int] = {}
         terms = [self._term(operation) for edge in edges for operation in edge.operations]
@@ -92,8 +92,8 @@ class CompiledBank:
 
     def _term(self, operation: nn.Module) -> _Term:
         modules = list(operation.modules())
-        parameter = len(self.parameters)
-        self.parameters.extend(cast(nn.Parameter, m.weight) for m in modules if isinstance(m, nn.Conv2d))
+        parameter = len(self.convolutions)
+        self.convolutions.extend(m for m in modules if isinstance(m, nn.Conv2d))
         norms = [m for m in modules if isinstance(m, nn.BatchNorm2d)]
         first_norm, norm = len(self.norms), len(self.norms) + len(norms) - 1
         self.norms.extend(norms)
@@ -122,6 +122,11 @@ class CompiledBank:
         self._maps += 1
         return self._maps - 1
 
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The convolutions' weights, as they are now: others may be put in their place, for one call or for good."""
+        return [convolution.weight for convolution in self.convolutions]
+
     def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """Maps x (N, C, H, W) and weights (E, O) to E maps (N, C, ceil(H / stride), ceil(W / stride))."""
         training = bool(self.norms) and self.norms[0].training
@@ -144,26 +149,33 @@ class CompiledBank:
         torch._foreach_lerp_([cast(Tensor, norm.running_var) for norm in self.norms], list(unbiased), momentum)
         torch._foreach_add_([cast(Tensor, norm.num_batches_tracked) for norm in self.norms], 1)
 
-    def described(self, x: Tensor, training: bool) -> _Bank:
-        images, channels, height, width = x.shape
+    def run(
+        self,
+        direction: str,
+        training: bool,
+        x: Tensor,
+        weights: Tensor,
+        parameters: Sequence[Tensor],
+        means: Tensor,
+        variances: Tensor,
+        maps: Tensor,
+        *rest: Any,
+    ) -> None:
+        """Calls a kernel; ``rest`` are the pointers that only this direction has."""
+        images, _, height, width = x.shape
         size = self.size
-        return _Bank(
-            images,
-            height,
-            width,
-            size.stride,
-            channels,
-            size.channels,
-            size.edges,
-            size.primitives,
-            size.maps,
-            len(self.norms),
-            len(self.parameters),
-            training,
-            torch.get_num_threads(),
-            size.eps,
-            ctypes.addressof(self.terms),
-        )
+        described = _Bank(
+            images=images, height=height, width=width, stride=size.stride, channels=x.shape[1],
+            filled_channels=size.channels, edges=size.edges, primitives=size.primitives, maps=size.maps,
+            norms=len(self.norms), parameters=len(self.convolutions), training=training,
+            threads=torch.get_num_threads(), eps=size.eps, terms=ctypes.addressof(self.terms),
+        )  # fmt: skip
+        weights = weights.contiguous()
+        parameters = [parameter.contiguous() for parameter in parameters]
+        getattr(library(), f"{direction}_{NAMES[x.dtype]}")(
+            ctypes.byref(described), _pointer(x), _pointers(parameters), _pointer(weights), _pointer(means),
+            _pointer(variances), _pointer(maps), *rest,
+        )  # fmt: skip
 
 
 class _MixedEdges(torch.autograd.Function):
@@ -188,18 +200,7 @@ class _MixedEdges(torch.autograd.Function):
         means, variances = x.new_zeros((2, len(bank.norms), channels))
         if statistics is not None:
             means[:, : size.channels], variances[:, : size.channels] = statistics
-        contiguous = [parameter.contiguous() for parameter in parameters]
-        weights_now = weights.contiguous()
-        getattr(library(), f"forward_{NAMES[x.dtype]}")(
-            ctypes.byref(bank.described(filled, training)),
-            _pointer(filled),
-            _pointers(contiguous),
-            _pointer(weights_now),
-            _pointer(means),
-            _pointer(variances),
-            _pointer(maps),
-            _pointers(outputs),
-        )
+        bank.run("forward", training, filled, weights, parameters, means, variances, maps, _pointers(outputs))
         ctx.bank, ctx.training = bank, training
         ctx.save_for_backward(x, weights, maps, means, variances, *parameters)
         means, variances = means[:, : size.channels], variances[:, : size.channels]
@@ -224,21 +225,13 @@ class _MixedEdges(torch.autograd.Function):
         x_gradient = _empty(x, filled.shape) if ctx.needs_input_grad[3] else None
         wanted = any(ctx.needs_input_grad[5:])
         parameter_gradients = [torch.empty_like(p, memory_format=torch.contiguous_format) for p in parameters if wanted]
-        contiguous = [parameter.contiguous() for parameter in parameters]
-        weights_now = weights.contiguous()
-        getattr(library(), f"backward_{NAMES[x.dtype]}")(
-            ctypes.byref(bank.described(filled, ctx.training)),
-            _pointer(filled),
-            _pointers(contiguous),
-            _pointer(weights_now),
-            _pointer(means),
-            _pointer(variances),
-            _pointer(maps),
+        bank.run(
+            "backward", ctx.training, filled, weights, parameters, means, variances, maps,
             _pointers(whole),
             _pointer(weight_gradients),
             _pointer(x_gradient) if x_gradient is not None else None,
             _pointers(parameter_gradients) if wanted else None,
-        )
+        )  # fmt: skip
         if x_gradient is not None:
             x_gradient = x_gradient[:, : bank.size.channels]
         return (

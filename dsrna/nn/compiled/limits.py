@@ -57,7 +57,8 @@ def _about_call(inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
 def _about_modules(edges: MixedEdges, x: Tensor) -> str | None:
     if torch.nn.modules.module._has_any_global_hook():
         return "hooks on all modules"
-    norms = [norm for bank in edges.banks().values() for norm in bank.norms]
+    banks = list(edges.banks().values())
+    norms = [norm for bank in banks for norm in bank.norms]
     if norms:
         first = norms[0]
         for norm in norms:
@@ -72,10 +73,13 @@ def _about_modules(edges: MixedEdges, x: Tensor) -> str | None:
             return "one value a channel, which BatchNorm refuses"
         if first.training and first.track_running_stats and first.momentum is None:
             return "running statistics that average over all batches"
-    for bank in edges.banks().values():
+    for bank in banks:
         if any(_hooked(module) for module in bank.modules):
             return "hooks on modules"
-        if any(parameter.dtype != x.dtype for parameter in bank.parameters):
+        parameters = bank.parameters
+        if (reason := why_not_plain(*parameters)) is not None:
+            return f"network weights: {reason}"
+        if any(parameter.dtype != x.dtype for parameter in parameters):
             return "network weights of another precision than the images"
     return None
 

@@ -247,6 +247,19 @@ def test_an_operation_that_was_replaced_counts():
     torch.testing.assert_close(last(inputs, weights), textbook(inputs, weights), **DOUBLE)
 
 
+def test_weights_that_are_put_in_their_place_count():
+    textbook, compiled = pair(4, 1)
+    inputs, weights = case(4, 5, 5, 2, False)
+    compiled(inputs, weights)
+    others = {name: torch.randn_like(parameter) for name, parameter in textbook.named_parameters()}
+    found = [torch.func.functional_call(edges, others, (inputs, weights)) for edges in (textbook, compiled)]
+    torch.testing.assert_close(found[1], found[0], **DOUBLE)
+    for edges in (textbook, compiled):
+        torch.manual_seed(3)
+        edges[0].operations[4][1].weight = torch.nn.Parameter(torch.randn(4, 1, 3, 3, dtype=torch.float64))
+    torch.testing.assert_close(compiled(inputs, weights), textbook(inputs, weights), **DOUBLE)
+
+
 def networks(kind):
     torch.manual_seed(0)
     if kind == "nasbench201":
