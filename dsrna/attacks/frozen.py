@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from dsrna.nn.modes import evaluation_mode, without_gradients
+
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
@@ -18,16 +20,6 @@ def frozen(model: nn.Module) -> Iterator[None]:
     images can be taken, even when the caller is in ``no_grad`` or ``inference_mode``. On exit, by an error too, each
     module's ``training`` and each parameter's ``requires_grad`` are what they were, one by one.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.eval()
-    for parameter, _ in flags:
-        parameter.requires_grad_(False)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, required in flags:
-            parameter.requires_grad_(required)
+    still = without_gradients(model.parameters())
+    with evaluation_mode(model), still, torch.inference_mode(False), torch.enable_grad():
+        yield

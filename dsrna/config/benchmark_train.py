@@ -12,9 +12,9 @@ from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.compose import run_values
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import BenchmarkTrainingSettings
-from dsrna.config.validate import attack_grid, corruption_sweep, refuse, validate
+from dsrna.config.validate import attack_grid, corruption_sweep, refuse_by, validate
 from dsrna.corruptions import SEVERITIES
-from dsrna.errors import ConfigError, DsrnaError
+from dsrna.errors import ConfigError
 from dsrna.functional.seeding import generator
 from dsrna.spaces.nasbench201.index import isomorphs
 
@@ -28,13 +28,7 @@ def benchmark_training_settings(config: DictConfig) -> BenchmarkTrainingSettings
         ConfigError: lists every problem, each with its key.
     """
     settings = BenchmarkTrainingSettings(**run_values(config, BenchmarkTrainingSettings))
-    problems = []
-    for check in (validate, architectures, _check_seeds, _check_space, _check_stages, _check_table):
-        try:
-            check(settings)
-        except DsrnaError as error:
-            problems.append(str(error))
-    refuse(problems)
+    refuse_by((validate, architectures, _check_seeds, _check_space, _check_stages, _check_table), settings)
     return settings
 
 

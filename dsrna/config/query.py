@@ -11,8 +11,8 @@ from dsrna.config.parts import build_part, check_part
 from dsrna.config.ranges import RANGES, Ranges, out_of_range
 from dsrna.config.rank import build_proxies
 from dsrna.config.settings import DataSettings, QuerySettings, TableSettings
-from dsrna.config.validate import refuse
-from dsrna.errors import ConfigError, DsrnaError
+from dsrna.config.validate import refuse_by
+from dsrna.errors import ConfigError
 from dsrna.query_searches.base import QuerySearch
 from dsrna.query_searches.encoding import gene_space
 
@@ -48,13 +48,11 @@ def query_settings(config: DictConfig) -> QuerySettings:
         for group in ("method", "proxy"):
             config.setdefault(group, {})
     settings = QuerySettings(**typed_values(config, QuerySettings, _NODES))
-    problems = list(out_of_range(settings, _RANGES))
-    for check in (_fill_in, _check_methods, _check_proxies, _check_objectives, _check_data):
-        try:
-            check(settings)
-        except DsrnaError as error:
-            problems.append(str(error))
-    refuse(problems)
+    refuse_by(
+        (_fill_in, _check_methods, _check_proxies, _check_objectives, _check_data),
+        settings,
+        out_of_range(settings, _RANGES),
+    )
     return settings
 
 

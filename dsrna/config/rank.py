@@ -10,8 +10,8 @@ from dsrna.config.compose import typed_values
 from dsrna.config.parts import build_part, check_part, located, number
 from dsrna.config.ranges import RANGES, Ranges, out_of_range
 from dsrna.config.settings import BenchmarkSettings, DataSettings, RankSettings
-from dsrna.config.validate import refuse
-from dsrna.errors import ConfigError, DsrnaError
+from dsrna.config.validate import refuse_by
+from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
 _NODES = {"data": DataSettings, "benchmark": BenchmarkSettings}
@@ -43,13 +43,7 @@ def rank_settings(config: DictConfig) -> RankSettings:
     if "proxy" not in config:  # proxy=[] leaves no such key
         raise ConfigError(_NO_PROXY)
     settings = RankSettings(**typed_values(config, RankSettings, _NODES))
-    problems = list(out_of_range(settings, _RANGES))
-    for check in (_check_proxies, _check_space, _check_data, benchmark_eps):
-        try:
-            check(settings)
-        except DsrnaError as error:
-            problems.append(str(error))
-    refuse(problems)
+    refuse_by((_check_proxies, _check_space, _check_data, benchmark_eps), settings, out_of_range(settings, _RANGES))
     return settings
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -128,6 +128,17 @@ def validate(settings: Settings) -> None:
         attempt(lambda s=schedule, w=where, j=joint: check_schedule(s, f"{w}{j}schedule"))  # type: ignore[misc]
     attempt(lambda: check_part(settings.search.alphas_optimizer, "search.alphas_optimizer", "params"))
     refuse(problems)
+
+
+def refuse_by(checks: Iterable[Callable[[Any], object]], settings: Any, problems: Iterable[str] = ()) -> None:
+    """Raises one ConfigError that lists these problems and what the checks raise, if there is anything."""
+    found = list(problems)
+    for check in checks:
+        try:
+            check(settings)
+        except DsrnaError as error:
+            found.append(str(error))
+    refuse(found)
 
 
 def refuse(problems: Sequence[str]) -> None:

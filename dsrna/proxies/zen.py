@@ -18,7 +18,8 @@ class Zen(Proxy):
     """log mean_n ||f(x_n) - f(x_n + alpha e_n)||_1 + sum_l log sqrt(mean_c var_lc).
 
     f is the last feature map before the global average, x and e are Gaussian images, var_l is the variance by which
-    BatchNorm l divides for x. The sum gives back the scale that BatchNorm takes away. Doesn't look at the images,
+    BatchNorm l divides for x. The sum gives back the scale that BatchNorm takes away; one that sees the same value
+    everywhere, behind `none`, takes none away and is left out. Doesn't look at the images,
     only at their number and size, nor at classes.
 
     The weights of convolutions and linear layers are drawn anew from the standard normal distribution.
@@ -64,7 +65,9 @@ def _note_scale_in_the_first_pass(layer: _BatchNorm, scales: list[Tensor]) -> No
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         count = output.numel() // output.shape[1]
         # The layer divides by the biased variance, but notes the unbiased one.
-        scales.append((layer.get_buffer("running_var").mean() * ((count - 1) / count)).sqrt().log())
+        variance = layer.get_buffer("running_var").mean() * ((count - 1) / count)
+        if variance != 0:
+            scales.append(variance.sqrt().log())
         for handle in handles:
             handle.remove()
 

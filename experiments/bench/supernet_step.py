@@ -233,6 +233,14 @@ def grow(chosen: argparse.Namespace) -> None:
                 numbers.append({"axis": axis, "value": getattr(size, axis), "step": kind, **medians})
                 progress.advance(1, {"times": medians["textbook"] / medians["compiled"]})
     chosen.grow.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    table = Table(title=f"search step around {middle}; torch {torch.__version__}, {chosen.threads} CPU threads")
+    for column in ("axis", "value", "step", "textbook, s", "compiled, s", "times faster"):
+        table.add_column(column)
+    for row in numbers:
+        slow, fast = row["textbook"], row["compiled"]
+        cells = (row["axis"], str(row["value"]), row["step"], f"{slow:.3f}", f"{fast:.3f}", f"{slow / fast:.2f}")
+        table.add_row(*cells)
+    Console(width=130).print(table)
     draw(numbers, middle, chosen.grow)
 
 

@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -38,7 +39,7 @@ class KernelsUnavailableError(DsrnaError):
 def library() -> ctypes.CDLL:
     """The kernels, built if they aren't yet.
 
-    The first call on a machine compiles for about 20 seconds and keeps the result in ``$XDG_CACHE_HOME/dsrna``
+    The first call on a machine compiles and keeps the result in ``$XDG_CACHE_HOME/dsrna``
     (``~/.cache/dsrna``), under a name that stands for the source, the compiler and the processor. The compiler is
     ``$CXX``, else c++, g++ or clang++.
 
@@ -64,7 +65,7 @@ def outlook() -> str:
         built = _path(compiler).exists()
     except (OSError, subprocess.SubprocessError) as error:
         raise KernelsUnavailableError(f"{compiler} failed: {error}") from error
-    return "built for this processor" if built else f"to be built by {compiler} at the first search (about 20 s)"
+    return "built for this processor" if built else f"to be built by {compiler} at the first search"
 
 
 @functools.cache
@@ -77,8 +78,10 @@ def _built() -> ctypes.CDLL | str:
         path = _path(compiler)
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                _log.info("building the fast supernet's kernels with %s, once (about 20 s)", compiler)
+                _log.info("building the supernet's kernels with %s, once; less than a minute", compiler)
+                began = time.monotonic()
                 _build(compiler, path)
+                _log.info("built in %.0f s: %s", time.monotonic() - began, path)
         kernels = ctypes.CDLL(str(path))
         _keep_freed_memory()
         return kernels
@@ -142,7 +145,7 @@ def _run(command: list[str], timeout: int) -> str:
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc not to give freed maps back: every step would fault their pages in anew, half of a forward pass."""
+    """Tells glibc not to give freed maps back: every step would fault their pages in anew."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes

@@ -22,6 +22,7 @@ from dsrna.proxies.plain import Plain
 from dsrna.proxies.snip import Snip
 from dsrna.proxies.synflow import SynFlow
 from dsrna.proxies.zen import Zen
+from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.testing.proxy_networks import draw, image_batch, plain_network
 
 X, Y = image_batch()
@@ -212,6 +213,25 @@ def test_zen_of_one_convolution():
     weight, images, step = normal(model[0].weight.shape), normal(X.shape), normal(X.shape)
     distances = (F.conv2d(images, weight) - F.conv2d(images + 0.01 * step, weight)).abs().sum(dim=(1, 2, 3))
     assert Zen()(model, X, Y, draw(5)) == pytest.approx(float(distances.mean().log()), rel=1e-9)
+
+
+def test_zen_leaves_out_a_batch_norm_behind_none():
+    """Its variance is 0, which no scale was taken away by; published architecture 10117 has such a branch."""
+    space = Nasbench201Space()
+    network = space.network(space.genotype(10117), (3, 8, 8), 4, cells=1, channels=4)
+    assert math.isfinite(Zen()(network, torch.rand(2, 3, 8, 8), torch.tensor([0, 1]), draw(0)))
+    alive = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).double()
+    with_dead_branch = nn.Sequential(*alive, _DeadBranch().double())
+    assert Zen()(with_dead_branch, X, Y, draw(5)) == Zen()(alive, X, Y, draw(5))
+
+
+class _DeadBranch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return x + self.norm(0 * x)
 
 
 class _Times(nn.Module):
