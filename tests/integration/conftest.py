@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
 from dsrna.pipeline.entry import main_of
 from dsrna.run_folder import RunFolder
+from dsrna.testing.made_up_tables import write_adversarial, write_standard
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -159,3 +161,59 @@ def states():
     return lambda folder: {
         name: stage["state"] for name, stage in json.loads(folder.run_json.read_text())["stages"].items()
     }
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """Tables are converted into a folder of the module's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Both tables of made-up numbers, in the original layouts."""
+    root = tmp_path_factory.mktemp("tables")
+    write_adversarial(root)
+    write_standard(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def completed(command_line, tmp_path_factory):
+    """(kind, *arguments) -> the run folder of a command that ended well."""
+
+    def run(kind, *arguments):
+        out = tmp_path_factory.mktemp("runs")
+        outcome = command_line(kind, *arguments, f"out={out}")
+        assert outcome.status == 0, outcome.text
+        (folder,) = out.iterdir()
+        return RunFolder.open(folder)
+
+    return run
+
+
+@pytest.fixture
+def refused(command_line, tables, tmp_path):
+    """(kind, ordinary arguments, bad ones, what the message says) -> the run folders that are left.
+
+    A bad argument takes the place of an ordinary one with the same key. In it, {missing} is a folder that isn't there
+    and {half} one with one of the tables.
+    """
+
+    def run(kind, ordinary, typed, says):
+        half, out = tmp_path / "half", tmp_path / "runs"
+        half.mkdir()
+        (half / FILE_NAME).symlink_to(tables / FILE_NAME)
+        given = typed.format(missing=tmp_path / "missing", half=half).split()
+        keys = {entry.partition("=")[0] for entry in given}
+        kept = [entry for entry in [*ordinary, f"benchmark.root={tables}"] if entry.partition("=")[0] not in keys]
+        outcome = command_line(kind, *kept, *given, f"out={out}")
+        assert outcome.status == 2, outcome.text
+        assert outcome.text.count("[error]") == 1
+        for part in says.split("|"):
+            assert part in outcome.text
+        return list(out.iterdir()) if out.exists() else []
+
+    return run

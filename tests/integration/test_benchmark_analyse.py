@@ -7,30 +7,9 @@ import pytest
 from dsrna.benchmark import main
 from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
+from dsrna.testing.made_up_tables import share, write_adversarial, write_standard
 
 CLASSES = representatives().tolist()
-
-
-def share(index, salt):
-    return round((37 * index + 101 * salt) % 9973 / 9973, 6)
-
-
-def write_adversarial(root):
-    networks = {
-        str(i): {"val_acc": {"1": share(i, 1)}, "val_pgd_8.0_acc": {"1": share(i, 2)}, "autoattack": share(i, 3)}
-        for i in CLASSES
-    }
-    root.mkdir(exist_ok=True)
-    (root / FILE_NAME).write_text(json.dumps({"cifar10": networks}))
-
-
-def write_standard(root):
-    folder = root / "robustness-data" / "cifar10"
-    folder.mkdir(parents=True)
-    (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": {"pgd@Linf": [1.0, 8.0]}}))
-    for salt, key, levels in ((10, "clean", 0), (20, "pgd@Linf", 2), (30, "snow", 5)):
-        entries = {str(i): [share(i, salt + k) for k in range(levels)] if levels else share(i, salt) for i in CLASSES}
-        (folder / f"{key}_accuracy.json").write_text(json.dumps({"cifar10": {key: {"accuracy": entries}}}))
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +19,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tables(tmp_path):
+    """Of this test's own: one of them damages them."""
     root = tmp_path / "tables"
     write_adversarial(root)
     write_standard(root)

@@ -18,22 +18,15 @@ from dsrna.benchmarks.table_analysis import analyse_table, connected, parameter_
 from dsrna.errors import DataError
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.testing.made_up_tables import share, write_adversarial
 
 CLASSES = representatives().tolist()
 GRID = {"pgd@Linf": [1.0, 8.0], "fgsm@Linf": [1.0, 8.0]}
 DATA = Path(os.environ.get("DSRNA_DATA", ""))
 
 
-def share(index, salt):
-    return round((37 * index + 101 * salt) % 9973 / 9973, 6)
-
-
 def write_tables(root):
-    networks = {
-        str(i): {"val_acc": {"1": share(i, 1)}, "val_pgd_8.0_acc": {"1": share(i, 2)}, "autoattack": share(i, 3)}
-        for i in CLASSES
-    }
-    (root / FILE_NAME).write_text(json.dumps({"cifar10": networks}))
+    write_adversarial(root)
     folder = root / "robustness-data" / "cifar10"
     folder.mkdir(parents=True)
     (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": GRID}))
