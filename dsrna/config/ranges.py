@@ -74,7 +74,7 @@ RANGES: Ranges = {
         lambda value: (_whole(value) or isinstance(value, float)) and 0 <= value < math.inf,
     ),
     ("metric.warmup_epochs",): ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0),
-    ("search.implementation",): _one_of("auto", "compiled", "textbook"),
+    ("search.implementation",): _one_of("auto", "compiled", "batched", "textbook"),
     ("metric.weight_schedule",): _one_of("constant", "linear"),
     ("retrain.keep",): _one_of("best", "last"),
     ("logger.kind",): _one_of("none", "wandb", "tensorboard"),

@@ -37,7 +37,11 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, channels_in, H, W) to (N, channels_out, ceil(H / 2), ceil(W / 2))."""
-        x = F.relu(x)
-        height, width = x.shape[-2:]
-        odd = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
-        return self.norm(torch.cat([self.even(x[:, :, ::2, ::2]), self.odd(odd)], dim=1))
+        even, odd = pixels_of_both_halves(F.relu(x))
+        return self.norm(torch.cat([self.even(even), self.odd(odd)], dim=1))
+
+
+def pixels_of_both_halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The even and the odd pixels of x (N, C, H, W), each (N, C, ceil(H / 2), ceil(W / 2))."""
+    height, width = x.shape[-2:]
+    return x[:, :, ::2, ::2], F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]

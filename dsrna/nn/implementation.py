@@ -1,31 +1,33 @@
-"""Chooses between the two implementations of a supernet's edges."""
+"""Chooses between the implementations of a supernet's edges."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 from torch import nn
 
 from dsrna.errors import ConfigError
-from dsrna.nn.compiled.limits import why_never
-from dsrna.nn.mixed_edges import MixedEdges
+from dsrna.nn.freed_memory import keep_freed_memory
+from dsrna.nn.limits import Fast, why_never
+from dsrna.nn.mixed_edges import Implementation, MixedEdges
 
-_CHOICES = ("auto", "compiled", "textbook")
+_CHOICES = ("auto", "compiled", "batched", "textbook")
 
 
 def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cpu") -> str:
-    """Sets how a supernet's edges are computed from now on.
+    """Sets how a supernet's edges are computed from now on, wherever a call allows it.
 
     Args:
         model: the supernet, or anything that holds one.
-        choice: ``"compiled"`` where a call allows it (``"auto"``: if this machine can build the kernels, they know the
-            operations, and it runs on a CPU), or ``"textbook"``.
-
+        choice: ``"compiled"`` (CPUs alone), ``"batched"``, ``"textbook"``, or ``"auto"``, the first of them that knows
+            the operations and works on the device.
         device: kind of the device where it will run, ``"cpu"``, ``"cuda"``, …
 
     Returns:
-        What is in use and, where it is the textbook, why: text for a log.
+        What is in use and, where that isn't the first, why: text for a log.
 
     Raises:
-        ConfigError: the choice isn't one of the three, or ``"compiled"`` can't be had.
+        ConfigError: the choice isn't one of these, or what was asked for can't be had.
     """
     if choice not in _CHOICES:
         raise ConfigError(
@@ -33,18 +35,29 @@ def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cp
             "(conf: search.implementation)"
         )
     cells = [module for module in model.modules() if isinstance(module, MixedEdges)]
-    objection = "it was asked for" if choice == "textbook" else _objection(cells, device)
-    if choice == "compiled" and objection is not None:
-        raise ConfigError(
-            f"`implementation: compiled` can't be had: {objection}. Use `auto` or `textbook`. "
-            "(conf: search.implementation)"
-        )
+    objections = []
+    used: Implementation = "textbook"
+    for kind in get_args(Fast):
+        objection = _objection(kind, cells, device) if choice in ("auto", kind) else None
+        if choice == kind and objection is not None:
+            raise ConfigError(
+                f"`implementation: {kind}` can't be had: {objection}. Use `auto` or `textbook`. "
+                "(conf: search.implementation)"
+            )
+        if choice in ("auto", kind) and objection is None:
+            used = kind
+            break
+        objections.append(objection)
     for edges in cells:
-        edges.compiled = objection is None
-    return "compiled" if objection is None else f"textbook ({objection})"
+        edges.implementation = used
+    if device == "cpu":
+        keep_freed_memory()
+    if choice != "auto":
+        return f"{used} (it was asked for)"
+    return " ".join([used, *(f"({objection})" for objection in objections)])
 
 
-def _objection(cells: list[MixedEdges], device: str) -> str | None:
-    if device != "cpu":
+def _objection(kind: Fast, cells: list[MixedEdges], device: str) -> str | None:
+    if kind == "compiled" and device != "cpu":
         return f"the network runs on {device}, the compiled kernels are for CPUs"
-    return next((reason for edges in cells if (reason := why_never(edges)) is not None), None)
+    return next((reason for edges in cells if (reason := why_never(kind, edges)) is not None), None)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsrna.nn.batched_bank import BatchedBank
 from dsrna.nn.compiled.bank import CompiledBank
-from dsrna.nn.compiled.limits import why_textbook
+from dsrna.nn.edge_bank import EdgeBank
+from dsrna.nn.limits import Fast, why_not
 from dsrna.nn.mixed_operation import MixedOperation, shuffle_channels
 from dsrna.types import CellWeights
+
+Implementation = Literal["textbook", "batched", "compiled"]
+
+_TRIED: dict[Implementation, tuple[Fast, ...]] = {
+    "textbook": (), "batched": ("batched",), "compiled": ("compiled", "batched"),
+}  # fmt: skip
 
 
 class MixedEdges(nn.ModuleList):
     """x_j = sum_{i<j} b_(i,j) mixed_(i,j)(x_i) for each node j that edges enter; b is 1 without edge weights.
 
-    Two implementations of the same mathematics. The textbook one runs the operations' modules one after another: every
-    device, precision and kind of tensor. The compiled one computes all edges that leave a node together, on the CPU; it
-    takes what :func:`~dsrna.nn.compiled.limits.why_textbook` has no objection to, and leaves the rest to the other.
-    Both agree to rounding; a second derivative through the compiled one is the textbook's.
+    Three implementations of the same mathematics, which agree to rounding. ``textbook`` runs the operations' modules
+    one after another: every device, precision and kind of tensor. ``batched`` computes all edges that leave a node
+    together by torch's operations; ``compiled`` does so by kernels of our own, on the CPU, and a second derivative
+    through them is the textbook's. What :func:`~dsrna.nn.limits.why_not` has an objection to goes from ``compiled`` to
+    ``batched``, and from there to ``textbook``.
 
     Args:
         ends: (source, target) of each edge, grouped by ascending target; the first targets follow the last input node.
@@ -32,8 +41,7 @@ class MixedEdges(nn.ModuleList):
 
     Attributes:
         ends: as given.
-        compiled: whether the compiled implementation is used where it can be; see
-            :func:`~dsrna.nn.implementation.use_implementation`.
+        implementation: the fastest one that is used; see :func:`~dsrna.nn.implementation.use_implementation`.
 
     Source: DARTS (ICLR 2019), eq. 1; edge weights: PC-DARTS (ICLR 2020), eq. 2.
     """
@@ -48,8 +56,8 @@ class MixedEdges(nn.ModuleList):
     ) -> None:
         super().__init__(MixedOperation(primitives, channels, stride(source), partial_channels) for source, _ in ends)
         self.ends = tuple(ends)
-        self.compiled = False
-        self._banks: dict[int, CompiledBank] | None = None
+        self.implementation: Implementation = "textbook"
+        self._banks: dict[Fast, dict[int, EdgeBank]] = {}
         self._operations: list[int] = []
 
     def forward(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
@@ -59,8 +67,9 @@ class MixedEdges(nn.ModuleList):
             inputs: the nodes that no edge enters, each (N, C, H, W).
             weights: operation weights (E, O) and edge weights (E,) or None.
         """
-        if self.compiled and why_textbook(self, inputs, weights) is None:
-            return self._by_kernels(inputs, weights)
+        for kind in _TRIED[self.implementation]:
+            if why_not(kind, self, inputs, weights) is None:
+                return self._by_banks(self.banks(kind), inputs, weights)
         return self._by_modules(inputs, weights)
 
     def _by_modules(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
@@ -75,11 +84,10 @@ class MixedEdges(nn.ModuleList):
                 nodes[target] = nodes[target] + output
         return nodes
 
-    def _by_kernels(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
+    def _by_banks(self, banks: Mapping[int, EdgeBank], inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
         nodes = list(inputs)
         mixed: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
         bypassing: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
-        banks = self.banks()
         operations = weights.operations if weights.edges is None else weights.operations * weights.edges[:, None]
         for source, leaving in self._leaving():
             while source >= len(nodes):
@@ -114,21 +122,26 @@ class MixedEdges(nn.ModuleList):
         for node in sorted({source for source, _ in self.ends}):
             yield node, [index for index, (source, _) in enumerate(self.ends) if source == node]
 
-    def banks(self) -> dict[int, CompiledBank]:
-        """Node -> the edges that leave it, for the kernels; made anew when an operation was replaced.
+    def banks(self, kind: Fast) -> dict[int, EdgeBank]:
+        """Node -> the edges that leave it, computed together; made anew when an operation was replaced.
+
+        Args:
+            kind: how they are computed.
 
         Raises:
-            UnsupportedError: an operation has no compiled form.
+            UnsupportedError: an operation has no such form.
         """
         operations = [id(operation) for edge in self for operation in cast(MixedOperation, edge).operations]
-        if self._banks is None or self._operations != operations:
-            self._banks = {
-                node: CompiledBank([cast(MixedOperation, self[index]) for index in leaving])
+        if self._operations != operations:
+            self._banks, self._operations = {}, operations
+        if kind not in self._banks:
+            of_edges = CompiledBank if kind == "compiled" else BatchedBank
+            self._banks[kind] = {
+                node: of_edges([cast(MixedOperation, self[index]) for index in leaving])
                 for node, leaving in self._leaving()
             }
-            self._operations = operations
-        return self._banks
+        return self._banks[kind]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the banks, which belong to this copy's operations."""
-        return {**self.__dict__, "_banks": None}
+        return {**self.__dict__, "_banks": {}}

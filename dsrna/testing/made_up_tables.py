@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-
-from dsrna.benchmarks.classes import representatives
-from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
 
 
 def share(index: int, salt: int) -> float:
@@ -14,19 +12,18 @@ def share(index: int, salt: int) -> float:
     return round((37 * index + 101 * salt) % 9973 / 9973, 6)
 
 
-def write_adversarial(root: Path) -> None:
-    """NAS-RobBench-201 of CIFAR-10: clean by salt 1, PGD 8/255 by salt 2, AutoAttack by salt 3."""
+def write_adversarial(root: Path, classes: Sequence[int]) -> None:
+    """NAS-RobBench-201 of CIFAR-10: clean by salt 1, PGD 8/255 by salt 2, AutoAttack by salt 3; of these architectures."""
     networks = {
         str(i): {"val_acc": {"1": share(i, 1)}, "val_pgd_8.0_acc": {"1": share(i, 2)}, "autoattack": share(i, 3)}
-        for i in representatives().tolist()
+        for i in classes
     }
     root.mkdir(exist_ok=True)
-    (root / FILE_NAME).write_text(json.dumps({"cifar10": networks}))
+    (root / "NAS-RobBench-201_all.json").write_text(json.dumps({"cifar10": networks}))
 
 
-def write_standard(root: Path) -> None:
+def write_standard(root: Path, classes: Sequence[int]) -> None:
     """The robustness dataset of CIFAR-10: clean by salt 10, PGD 1/255 and 8/255 by 20 and 21, snow by 30 to 34."""
-    classes = representatives().tolist()
     folder = root / "robustness-data" / "cifar10"
     folder.mkdir(parents=True)
     (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": {"pgd@Linf": [1.0, 8.0]}}))

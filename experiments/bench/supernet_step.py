@@ -49,7 +49,7 @@ from dsrna.strategies.unrolled import Unrolled
 
 RATE = 0.025
 STEPS = ("weight", "architecture", "unrolled", "jacobian projection", "jacobian class")
-WAYS = ("published", "textbook", "compiled")
+WAYS = ("published", "textbook", "batched", "compiled")
 GROWTH = {"channels": (4, 8, 16, 24, 32), "cells": (3, 5, 8, 11), "batch": (4, 8, 16, 32)}
 
 
@@ -99,7 +99,7 @@ class Bench:
         strategy = Darts() if partial_channels == 1 else PCDarts(partial_channels)
         supernet = space.supernet((3, 32, 32), 10, size.cells, size.channels, partial_channels)
         ours = RelaxedSupernet(supernet, strategy.initial(space, generator(0, "alphas")))
-        for way in ("textbook", "compiled"):
+        for way in WAYS[1:]:
             if way in ways:
                 self.networks[way] = copy.deepcopy(ours)
                 use_implementation(self.networks[way], way)
@@ -204,7 +204,7 @@ def show(measured: dict[tuple[str, str], tuple[list[float], float]], size: Size,
         row += [f"{statistics.median(against):.2f}", f"{min(against):.2f} - {max(against):.2f}"]
         published = measured.get(("published", step))
         row.append(f"{statistics.median(ratios(published[0], seconds)):.2f}" if published else "")
-        table.add_row(*row, f"{memory:.0f}", end_section=way == "compiled")
+        table.add_row(*row, f"{memory:.0f}", end_section=way == WAYS[-1])
     console = Console(width=130)
     console.print(table)
     plain = measured.get(("compiled", "architecture"))

@@ -1,7 +1,7 @@
 """A ranking's proxies beside the same proxies as others published them: Spearman's correlation with both tables.
 
-Run: ``python experiments/rank500/beside_published.py --run RUN --tables TABLES`` after ``python -m dsrna.rank``. RUN is its
-run folder; TABLES also holds ``zero_cost_proxies_cifar10.csv``. Three columns a table: our scores of the run's
+Run: ``python experiments/rank500/beside_published.py --run RUN --tables TABLES`` after ``python -m dsrna.rank``. RUN is
+its run folder; TABLES also holds ``zero_cost_proxies_cifar10.csv``. Three columns a table: our scores of the run's
 architectures; the published values of those of them that have one; those of all architectures that have one. An
 architecture without a value gets the mean of isomorphic ones.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
 from dsrna.pipeline.entry import main_of
 from dsrna.run_folder import RunFolder
@@ -175,8 +176,9 @@ def own_cache(tmp_path_factory):
 def tables(tmp_path_factory):
     """Both tables of made-up numbers, in the original layouts."""
     root = tmp_path_factory.mktemp("tables")
-    write_adversarial(root)
-    write_standard(root)
+    classes = representatives().tolist()
+    write_adversarial(root, classes)
+    write_standard(root, classes)
     return root
 
 

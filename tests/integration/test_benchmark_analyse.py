@@ -21,8 +21,8 @@ def cache(tmp_path, monkeypatch):
 def tables(tmp_path):
     """Of this test's own: one of them damages them."""
     root = tmp_path / "tables"
-    write_adversarial(root)
-    write_standard(root)
+    write_adversarial(root, CLASSES)
+    write_standard(root, CLASSES)
     return root
 
 
@@ -57,7 +57,7 @@ def test_page_pictures_and_numbers(tables, tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("there", [write_adversarial, write_standard])
 def test_one_table_is_enough_and_the_other_is_named(there, tmp_path, capsys):
-    there(tmp_path / "tables")
+    there(tmp_path / "tables", CLASSES)
     main(["analyse", "--tables", str(tmp_path / "tables"), "--out", str(tmp_path / "out")])
     missing = FILE_NAME if there is write_standard else "meta.json"
     assert missing in capsys.readouterr().err

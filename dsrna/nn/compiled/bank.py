@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dsrna.errors import UnsupportedError
 from dsrna.nn.compiled.library import library
 from dsrna.nn.compiled.replay import replay
+from dsrna.nn.edge_bank import EdgeBank
 from dsrna.nn.factorized_reduce import FactorizedReduce
 from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import DilatedConv, SeparableConv, Zero
@@ -56,26 +57,22 @@ class BankSize(NamedTuple):
     eps: float
 
 
-class CompiledBank:
-    """outputs_e = sum_o w_eo o_e(x) for all edges e that leave one node.
+class CompiledBank(EdgeBank):
+    """outputs_e = sum_o w_eo o_e(x) by the kernels, on the CPU.
 
     Args:
-        edges: the edges; all have the same channels, stride and primitives.
+        edges: see :class:`~dsrna.nn.edge_bank.EdgeBank`.
 
     Attributes:
-        modules: every module of the edges.
-        norms: every BatchNorm, in the kernels' order.
-        convolutions: every convolution, in the kernels' order.
+        terms: the operations for the kernels.
+        size: what doesn't change from call to call.
 
     Raises:
         UnsupportedError: an operation has no compiled form.
     """
 
     def __init__(self, edges: Sequence[MixedOperation]) -> None:
-        self.edges = list(edges)
-        self.modules = [module for edge in edges for module in edge.modules()]
-        self.norms: list[nn.BatchNorm2d] = []
-        self.convolutions: list[nn.Conv2d] = []
+        super().__init__(edges)
         self._maps = 0
         self._pooled: dict[int, int] = {}
         terms = [self._term(operation) for edge in edges for operation in edge.operations]
@@ -122,32 +119,15 @@ class CompiledBank:
         self._maps += 1
         return self._maps - 1
 
-    @property
-    def parameters(self) -> list[Tensor]:
-        """The convolutions' weights, as they are now: others may be put in their place, for one call or for good."""
-        return [convolution.weight for convolution in self.convolutions]
-
     def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
-        """Maps x (N, C, H, W) and weights (E, O) to E maps (N, C, ceil(H / stride), ceil(W / stride))."""
-        training = bool(self.norms) and self.norms[0].training
-        statistics = None if training or not self.norms else self._running()
+        """See :class:`~dsrna.nn.edge_bank.EdgeBank`."""
+        training = self.training
+        statistics = None if training or not self.norms else self.running()
         *outputs, means, variances = _MixedEdges.apply(self, training, statistics, x, weights, *self.parameters)
-        if training and self.norms[0].track_running_stats:
-            self._track(means, variances, outputs[0].numel() // outputs[0].shape[1])
+        if training:
+            count = outputs[0].numel() // outputs[0].shape[1]
+            self.track(means, variances * (count / max(count - 1, 1)))
         return outputs
-
-    def _running(self) -> tuple[Tensor, Tensor]:
-        means = torch.stack([cast(Tensor, norm.running_mean) for norm in self.norms])
-        variances = torch.stack([cast(Tensor, norm.running_var) for norm in self.norms])
-        return means, variances
-
-    def _track(self, means: Tensor, variances: Tensor, count: int) -> None:
-        """Running statistics, as BatchNorm moves them (with the unbiased variance)."""
-        momentum = cast(float, self.norms[0].momentum)
-        unbiased = variances * (count / max(count - 1, 1))
-        torch._foreach_lerp_([cast(Tensor, norm.running_mean) for norm in self.norms], list(means), momentum)
-        torch._foreach_lerp_([cast(Tensor, norm.running_var) for norm in self.norms], list(unbiased), momentum)
-        torch._foreach_add_([cast(Tensor, norm.num_batches_tracked) for norm in self.norms], 1)
 
     def run(
         self,

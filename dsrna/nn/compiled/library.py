@@ -25,7 +25,6 @@ _SOURCES = tuple(
 _FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC")
 _OPENMP = "-fopenmp"
 _BUILD_SECONDS = 600
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 _NO_COMPILER = "no C++ compiler was found ($CXX, c++, g++, clang++)"
 
@@ -82,9 +81,7 @@ def _built() -> ctypes.CDLL | str:
                 began = time.monotonic()
                 _build(compiler, path)
                 _log.info("built in %.0f s: %s", time.monotonic() - began, path)
-        kernels = ctypes.CDLL(str(path))
-        _keep_freed_memory()
-        return kernels
+        return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         return f"{compiler} failed: {(error.stderr or '').strip()[-500:] or error}"
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -142,11 +139,3 @@ def _build(compiler: str, path: Path) -> None:
 
 def _run(command: list[str], timeout: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout).stdout
-
-
-def _keep_freed_memory() -> None:
-    """Tells glibc not to give freed maps back: every step would fault their pages in anew."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        mallopt(_M_TRIM_THRESHOLD, 1 << 30)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrna.nn.factorized_reduce import FactorizedReduce
+from dsrna.nn.factorized_reduce import FactorizedReduce, pixels_of_both_halves
 from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import Zero
 
@@ -58,10 +58,8 @@ def _operation(
     if isinstance(operation, nn.Conv2d):
         return F.conv2d(x, next(take), None, operation.stride, operation.padding, operation.dilation, operation.groups)
     if isinstance(operation, FactorizedReduce):
-        x = F.relu(x)
-        height, width = x.shape[-2:]
-        odd = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
-        both = torch.cat([F.conv2d(x[:, :, ::2, ::2], next(take)), F.conv2d(odd, next(take))], dim=1)
+        even, odd = pixels_of_both_halves(F.relu(x))
+        both = torch.cat([F.conv2d(even, next(take)), F.conv2d(odd, next(take))], dim=1)
         return _normalised(both, operation.norm, next(normalise))
     for part in operation.children():
         x = _operation(part, x, take, normalise)

@@ -26,7 +26,7 @@ DATA = Path(os.environ.get("DSRNA_DATA", ""))
 
 
 def write_tables(root):
-    write_adversarial(root)
+    write_adversarial(root, CLASSES)
     folder = root / "robustness-data" / "cifar10"
     folder.mkdir(parents=True)
     (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": GRID}))

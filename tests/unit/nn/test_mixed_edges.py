@@ -1,4 +1,4 @@
-"""The compiled implementation of a cell's edges against the textbook one."""
+"""The faster implementations of a cell's edges against the textbook one."""
 
 import copy
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from dsrna.errors import ConfigError
 from dsrna.nn.batch_statistics import normalising_by, noting_batch_statistics
 from dsrna.nn.compiled import library as kernels
-from dsrna.nn.compiled.limits import why_textbook
 from dsrna.nn.implementation import use_implementation
+from dsrna.nn.limits import why_not
 from dsrna.nn.mixed_edges import MixedEdges
 from dsrna.nn.modes import batchnorm_statistics_frozen
 from dsrna.nn.operations import OPERATIONS
@@ -29,6 +29,14 @@ ENDS = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 DOUBLE = {"rtol": 1e-9, "atol": 1e-11}
 
 
+KINDS = ("compiled", "batched")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _needs_a_compiler():
     try:
@@ -37,13 +45,13 @@ def _needs_a_compiler():
         pytest.skip(str(error))
 
 
-def pair(channels, stride, partial_channels=1, dtype=torch.float64, primitives=PRIMITIVES):
-    """The same edges twice: textbook and compiled."""
+def pair(kind, channels, stride, partial_channels=1, dtype=torch.float64, primitives=PRIMITIVES):
+    """The same edges twice: textbook, and a faster way."""
     textbook = MixedEdges(ENDS, primitives, channels, lambda source: stride if source < 2 else 1, partial_channels)
     textbook.to(dtype)
-    compiled = copy.deepcopy(textbook)
-    compiled.compiled = True
-    return textbook, compiled
+    fast = copy.deepcopy(textbook)
+    fast.implementation = kind
+    return textbook, fast
 
 
 def case(channels, height, width, images, with_edges, one_hot=False, dtype=torch.float64, primitives=PRIMITIVES):
@@ -62,7 +70,7 @@ def leaves(inputs, weights):
 
 def results(edges, inputs, weights, sources):
     """Nodes, and gradients of a sum of them that weighs each value differently."""
-    assert (why_textbook(edges, inputs, weights) is None) or not edges.compiled
+    assert edges.implementation == "textbook" or why_not(edges.implementation, edges, inputs, weights) is None
     inputs, weights = leaves(inputs, weights)
     nodes = edges(inputs, weights)[2:]
     wanted = [*inputs, *(w for w in weights if w is not None), *edges.parameters()]
@@ -70,19 +78,20 @@ def results(edges, inputs, weights, sources):
     return nodes, torch.autograd.grad(loss, wanted)
 
 
-def expect_equal(textbook, compiled, inputs, weights):
+def expect_equal(textbook, fast, inputs, weights):
     with torch.no_grad(), batchnorm_statistics_frozen(textbook):
         sources = [torch.randn_like(node) for node in textbook(inputs, weights)[2:]]
     expected, gradients = results(textbook, inputs, weights, sources)
-    found, compiled_gradients = results(compiled, inputs, weights, sources)
+    found, fast_gradients = results(fast, inputs, weights, sources)
     # A BatchNorm over a few values that hardly differ enlarges rounding: single values agree to less.
-    for value, reference in zip([*found, *compiled_gradients], [*expected, *gradients], strict=True):
+    for value, reference in zip([*found, *fast_gradients], [*expected, *gradients], strict=True):
         assert (value - reference).norm() <= 1e-6 * reference.norm() + 1e-9
-    torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
+    torch.testing.assert_close(dict(fast.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
+    kind=st.sampled_from(KINDS),
     channels=st.sampled_from([2, 3, 4, 6, 8, 12, 16]),
     size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
     images=st.integers(1, 4),
@@ -93,56 +102,56 @@ def expect_equal(textbook, compiled, inputs, weights):
     partial=st.sampled_from([1, 2]),
     seed=st.integers(0, 100),
 )
-def test_both_implementations_agree(channels, size, images, stride, training, with_edges, one_hot, partial, seed):
+def test_all_implementations_agree(kind, channels, size, images, stride, training, with_edges, one_hot, partial, seed):
     torch.manual_seed(seed)
-    textbook, compiled = pair(channels * partial, stride, partial)
+    textbook, fast = pair(kind, channels * partial, stride, partial)
     inputs, weights = case(channels * partial, *size, images, with_edges, one_hot)
-    for edges in (textbook, compiled):
+    for edges in (textbook, fast):
         edges(inputs, weights)  # running statistics that aren't 0 and 1
         edges.train(training)
-    expect_equal(textbook, compiled, inputs, weights)
+    expect_equal(textbook, fast, inputs, weights)
 
 
 @pytest.mark.parametrize("channels", [4, 8, 16, 20, 24, 32, 48, 64])
-def test_every_width_of_vectors_in_single_precision(channels):
+def test_every_width_of_vectors_in_single_precision(kind, channels):
     torch.manual_seed(channels)
-    textbook, compiled = pair(channels, 1, dtype=torch.float32)
+    textbook, fast = pair(kind, channels, 1, dtype=torch.float32)
     inputs, weights = case(channels, 9, 11, 3, False, dtype=torch.float32)
     exact = copy.deepcopy(textbook).double()
     sources = [torch.randn(3, channels, 9, 11) for _ in range(2)]
     expected, gradients = results(
         exact, [x.double() for x in inputs], CellWeights(weights.operations.double()), [s.double() for s in sources]
     )
-    for edges in (textbook, compiled):  # both are as far from the exact result
+    for edges in (textbook, fast):  # both are as far from the exact result
         nodes, found = results(edges, inputs, weights, sources)
         for value, reference in zip([*nodes, *found], [*expected, *gradients], strict=True):
             assert (value.double() - reference).norm() <= 2e-3 * reference.norm() + 1e-6
 
 
-def test_gradients_that_are_not_needed_are_none_and_the_rest_is_unchanged():
+def test_gradients_that_are_not_needed_are_none_and_the_rest_is_unchanged(kind):
     torch.manual_seed(0)
-    textbook, compiled = pair(4, 1)
+    textbook, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, True)
-    for edges in (textbook, compiled):
+    for edges in (textbook, fast):
         edges.requires_grad_(False)
     _, of_alphas = leaves(inputs, weights)
     alone = [
         torch.autograd.grad(sum(node.square().sum() for node in edges(inputs, of_alphas)[2:]), list(of_alphas))
-        for edges in (textbook, compiled)
+        for edges in (textbook, fast)
     ]
     torch.testing.assert_close(alone[1], alone[0], **DOUBLE)
     images = [x.clone().requires_grad_() for x in inputs]
-    alone = [torch.autograd.grad(edges(images, weights)[2].square().sum(), images) for edges in (textbook, compiled)]
+    alone = [torch.autograd.grad(edges(images, weights)[2].square().sum(), images) for edges in (textbook, fast)]
     torch.testing.assert_close(alone[1], alone[0], **DOUBLE)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_derivatives_of_gradients_agree_also_after_the_mode_has_changed(training):
+def test_derivatives_of_gradients_agree_also_after_the_mode_has_changed(kind, training):
     torch.manual_seed(1)
-    textbook, compiled = pair(4, 2)
+    textbook, fast = pair(kind, 4, 2)
     inputs, weights = case(4, 6, 6, 3, True)
     found = []
-    for edges in (textbook, compiled):
+    for edges in (textbook, fast):
         edges(inputs, weights)
         edges.train(training)
         images, of_alphas = leaves(inputs, weights)
@@ -153,40 +162,40 @@ def test_derivatives_of_gradients_agree_also_after_the_mode_has_changed(training
         found.append(torch.autograd.grad(slope, [*images, *of_alphas, *edges.parameters()]))
         assert all(torch.equal(norm, norm) for norm in edges.buffers())
     torch.testing.assert_close(found[1], found[0], rtol=1e-7, atol=1e-8)
-    torch.testing.assert_close(dict(compiled.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
+    torch.testing.assert_close(dict(fast.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
 
 
-def test_frozen_statistics_stay_to_the_last_bit():
-    _, compiled = pair(4, 1)
+def test_frozen_statistics_stay_to_the_last_bit(kind):
+    _, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
-    before = copy.deepcopy(compiled.state_dict())
-    with batchnorm_statistics_frozen(compiled):
-        compiled(inputs, weights)
-    assert all(torch.equal(value, before[name]) for name, value in compiled.state_dict().items())
-    compiled(inputs, weights)
-    assert not torch.equal(compiled[0].operations[1][1].running_mean, before["0.operations.1.1.running_mean"])
+    before = copy.deepcopy(fast.state_dict())
+    with batchnorm_statistics_frozen(fast):
+        fast(inputs, weights)
+    assert all(torch.equal(value, before[name]) for name, value in fast.state_dict().items())
+    fast(inputs, weights)
+    assert not torch.equal(fast[0].operations[1][1].running_mean, before["0.operations.1.1.running_mean"])
 
 
-def test_a_weight_that_is_not_a_number_is_not_hidden():
-    _, compiled = pair(4, 1)
+def test_a_weight_that_is_not_a_number_is_not_hidden(kind):
+    _, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
     with torch.no_grad():
-        compiled[0].operations[4][1].weight[0] = float("nan")
-    assert compiled(inputs, weights)[2].isnan().any()
+        fast[0].operations[4][1].weight[0] = float("nan")
+    assert fast(inputs, weights)[2].isnan().any()
     inputs[1][0, 0, 0, 0] = float("nan")
-    assert compiled(inputs, weights)[3].isnan().any()
+    assert fast(inputs, weights)[3].isnan().any()
 
 
-def test_what_the_kernels_do_not_do_goes_to_the_textbook():
-    textbook, compiled = pair(4, 1)
+def test_what_the_faster_ways_do_not_do_goes_to_the_textbook(kind):
+    textbook, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
 
     def reason():
-        torch.testing.assert_close(compiled(inputs, weights), textbook(inputs, weights), **DOUBLE)
-        return why_textbook(compiled, inputs, weights)
+        torch.testing.assert_close(fast(inputs, weights), textbook(inputs, weights), **DOUBLE)
+        return why_not(kind, fast, inputs, weights)
 
     assert reason() is None
-    norm = compiled[0].operations[1][1]
+    norm = fast[0].operations[1][1]
     seen = []
     handle = norm.register_forward_hook(lambda *_: seen.append(1))
     assert "hooks" in reason()
@@ -197,87 +206,90 @@ def test_what_the_kernels_do_not_do_goes_to_the_textbook():
     assert "differ" in reason()
     norm.train()
     textbook[0].operations[1][1].train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert why_textbook(compiled, inputs, weights) == "autocast is on"
-    with forward_ad.dual_level():
-        assert "forward-mode" in why_textbook(compiled, inputs, weights)
     half = [x.bfloat16() for x in inputs]
-    assert "precision" in why_textbook(compiled, half, CellWeights(weights.operations.bfloat16()))
-    assert "another precision" in why_textbook(
-        compiled, [x.float() for x in inputs], CellWeights(weights.operations.float())
+    about_call = {}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        about_call["autocast is on"] = why_not(kind, fast, inputs, weights)
+    with forward_ad.dual_level():
+        about_call["forward-mode derivatives"] = why_not(kind, fast, inputs, weights)
+    about_call["neither float32 nor float64"] = why_not(kind, fast, half, CellWeights(weights.operations.bfloat16()))
+    about_call["another precision"] = why_not(
+        kind, fast, [x.float() for x in inputs], CellWeights(weights.operations.float())
     )
+    for says, said in about_call.items():
+        assert said is None if kind == "batched" else says in said
     assert reason() is None
-    with noting_batch_statistics(compiled) as noted:
-        compiled(inputs, weights)
-    assert len(noted) == sum(isinstance(module, torch.nn.BatchNorm2d) for module in compiled.modules())
-    compiled.eval()
+    with noting_batch_statistics(fast) as noted:
+        fast(inputs, weights)
+    assert len(noted) == sum(isinstance(module, torch.nn.BatchNorm2d) for module in fast.modules())
+    fast.eval()
     with normalising_by(noted):
-        assert why_textbook(compiled, inputs, weights) == "running statistics that are differentiated"
+        assert why_not(kind, fast, inputs, weights) == "running statistics that are differentiated"
 
 
-def test_a_single_value_a_channel_is_refused_as_by_the_textbook():
-    for edges in pair(4, 2):
+def test_a_single_value_a_channel_is_refused_as_by_the_textbook(kind):
+    for edges in pair(kind, 4, 2):
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             edges(*case(4, 2, 2, 1, False))
 
 
-def test_weights_that_lie_scattered_in_memory_count():
-    textbook, compiled = pair(4, 1)
+def test_weights_that_lie_scattered_in_memory_count(kind):
+    textbook, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
     scattered = CellWeights(weights.operations.T.contiguous().T)
     assert not scattered.operations.is_contiguous()
-    expect_equal(textbook, compiled, inputs, scattered)
+    expect_equal(textbook, fast, inputs, scattered)
 
 
-def test_an_operation_that_was_replaced_counts():
-    textbook, compiled = pair(4, 1)
+def test_an_operation_that_was_replaced_counts(kind):
+    textbook, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
-    compiled(inputs, weights)
-    for edges in (textbook, copy.deepcopy(compiled), compiled):
+    fast(inputs, weights)
+    for edges in (textbook, copy.deepcopy(fast), fast):
         edges[0].operations[3] = torch.nn.Sequential(
             torch.nn.MaxPool2d(3, 1, 1), torch.nn.BatchNorm2d(4, affine=False).double()
         )
         last = edges
     torch.testing.assert_close(last(inputs, weights), textbook(inputs, weights), **DOUBLE)
     last[0].operations[3] = torch.nn.Sequential(torch.nn.MaxPool2d(5, 1, 2), torch.nn.BatchNorm2d(4, affine=False))
-    assert "Sequential" in why_textbook(last, inputs, weights)
+    assert "Sequential" in why_not(kind, last, inputs, weights)
     last[0].operations[3] = torch.nn.Tanh()
     textbook[0].operations[3] = torch.nn.Tanh()
-    assert "Tanh" in why_textbook(last, inputs, weights)
+    assert "Tanh" in why_not(kind, last, inputs, weights)
     torch.testing.assert_close(last(inputs, weights), textbook(inputs, weights), **DOUBLE)
 
 
-def test_weights_that_are_put_in_their_place_count():
-    textbook, compiled = pair(4, 1)
+def test_weights_that_are_put_in_their_place_count(kind):
+    textbook, fast = pair(kind, 4, 1)
     inputs, weights = case(4, 5, 5, 2, False)
-    compiled(inputs, weights)
+    fast(inputs, weights)
     others = {name: torch.randn_like(parameter) for name, parameter in textbook.named_parameters()}
-    found = [torch.func.functional_call(edges, others, (inputs, weights)) for edges in (textbook, compiled)]
+    found = [torch.func.functional_call(edges, others, (inputs, weights)) for edges in (textbook, fast)]
     torch.testing.assert_close(found[1], found[0], **DOUBLE)
-    for edges in (textbook, compiled):
+    for edges in (textbook, fast):
         torch.manual_seed(3)
         edges[0].operations[4][1].weight = torch.nn.Parameter(torch.randn(4, 1, 3, 3, dtype=torch.float64))
-    torch.testing.assert_close(compiled(inputs, weights), textbook(inputs, weights), **DOUBLE)
+    torch.testing.assert_close(fast(inputs, weights), textbook(inputs, weights), **DOUBLE)
 
 
-def networks(kind):
+def networks(where, kind):
     torch.manual_seed(0)
-    if kind == "nasbench201":
+    if where == "nasbench201":
         space, strategy, cells = Nasbench201Space(), Darts(), 1
     else:
         space, cells = DartsSpace(), 3
-        strategy = PCDarts(2) if kind == "pcdarts" else Darts()
+        strategy = PCDarts(2) if where == "pcdarts" else Darts()
     supernet = space.supernet((3, 8, 8), 4, cells, 4, strategy.partial_channels)
     textbook = RelaxedSupernet(supernet, strategy.initial(space, torch.Generator().manual_seed(0))).double()
-    compiled = copy.deepcopy(textbook)
-    assert use_implementation(compiled, "compiled") == "compiled"
-    return textbook, compiled
+    fast = copy.deepcopy(textbook)
+    assert use_implementation(fast, kind) == f"{kind} (it was asked for)"
+    return textbook, fast
 
 
-@pytest.mark.parametrize("kind", ["darts", "pcdarts", "nasbench201"])
-def test_twenty_steps_of_a_search_are_the_same(kind):
+@pytest.mark.parametrize("where", ["darts", "pcdarts", "nasbench201"])
+def test_twenty_steps_of_a_search_are_the_same(where, kind):
     ways = []
-    for model in networks(kind):
+    for model in networks(where, kind):
         draws = torch.Generator().manual_seed(1)
         weights = torch.optim.SGD(model.supernet.parameters(), lr=0.05, momentum=0.9, weight_decay=3e-4)
         alphas = torch.optim.Adam(model.architecture.parameters(), lr=0.01, betas=(0.5, 0.999))
@@ -310,12 +322,13 @@ def test_without_a_home_the_kernels_lie_in_a_folder_of_the_user_alone(monkeypatc
 
 
 def test_the_choice_is_checked_and_said(monkeypatch):
-    _, model = networks("darts")
+    _, model = networks("darts", "batched")
     assert use_implementation(model, "textbook") == "textbook (it was asked for)"
-    assert not any(cell.edges.compiled for cell in model.supernet.cells)
+    assert {cell.edges.implementation for cell in model.supernet.cells} == {"textbook"}
+    assert use_implementation(model, "auto") == "compiled"
     assert (
         use_implementation(model, "auto", "cuda")
-        == "textbook (the network runs on cuda, the compiled kernels are for CPUs)"
+        == "batched (the network runs on cuda, the compiled kernels are for CPUs)"
     )
     with pytest.raises(ConfigError, match=r"search\.implementation"):
         use_implementation(model, "fast")
@@ -324,8 +337,12 @@ def test_the_choice_is_checked_and_said(monkeypatch):
     with pytest.raises(kernels.KernelsUnavailableError, match=r"no C\+\+ compiler"):
         kernels.outlook()
     try:
-        assert use_implementation(model).startswith("textbook (no C++ compiler was found")
+        assert use_implementation(model).startswith("batched (no C++ compiler was found")
         with pytest.raises(ConfigError, match="can't be had"):
             use_implementation(model, "compiled")
+        model.supernet.cells[0].edges[0].operations[3] = torch.nn.Tanh()
+        assert use_implementation(model).startswith("textbook (no C++ compiler was found")
+        with pytest.raises(ConfigError, match="Tanh operations differ"):
+            use_implementation(model, "batched")
     finally:
         kernels._built.cache_clear()

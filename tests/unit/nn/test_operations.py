@@ -174,11 +174,16 @@ def test_convolutions_change_channels(name):
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("size", "stride", "dilation"), [(3, 1, 1), (5, 1, 2), (3, 1, 2), (5, 2, 1)])
-def test_depthwise_convolutions_have_torchs_values_and_derivatives_of_both_orders(size, stride, dilation, memory):
+@pytest.mark.parametrize("pixels", [(9, 7), (4, 6), (1, 2)])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
+def test_depthwise_convolutions_have_torchs_values_and_derivatives_of_both_orders(
+    size, stride, dilation, pixels, memory
+):
     torch.manual_seed(0)
     layer = DepthwiseConv2d(4, size, stride, dilation).double()
-    x = torch.randn(2, 4, 9, 7, dtype=torch.float64).contiguous(memory_format=memory).requires_grad_()
+    x = torch.randn(2, 4, *pixels, dtype=torch.float64).contiguous(memory_format=memory).requires_grad_()
     found = []
     for convolve in (layer, lambda x: nn.Conv2d.forward(layer, x)):
         output = convolve(x)

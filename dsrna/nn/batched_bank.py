@@ -1,0 +1,187 @@
+"""All edges that leave one node of a supernet's cell, an operation at a time for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dsrna.errors import UnsupportedError
+from dsrna.nn.depthwise_conv import DepthwiseConv2d, depthwise_conv
+from dsrna.nn.edge_bank import EdgeBank
+from dsrna.nn.factorized_reduce import FactorizedReduce, pixels_of_both_halves
+from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.operations import Zero
+
+_LINKS = {nn.ReLU, nn.Conv2d, DepthwiseConv2d, nn.BatchNorm2d}
+"""What a chain of convolutions is made of."""
+
+
+class BatchedBank(EdgeBank):
+    """outputs_e = sum_o w_eo o_e(x) by torch's operations, with the edges side by side as groups of channels.
+
+    The same convolution of all edges is one convolution of E C channels. What all edges have in common is computed
+    once: the rectified input, and while training a pooling with its BatchNorm. An operation's weight is the scale of
+    its last BatchNorm. Every device and precision, and differentiable as often as torch's operations are.
+
+    Args:
+        edges: see :class:`EdgeBank`.
+
+    Raises:
+        UnsupportedError: an operation has another form than those of the search spaces, or the edges' operations differ
+            by more than their weights.
+    """
+
+    def __init__(self, edges: Sequence[MixedOperation]) -> None:
+        super().__init__(edges)
+        self.operations = [list(alike) for alike in zip(*(edge.operations for edge in edges), strict=True)]
+        if all(type(alike[0]) is Zero for alike in self.operations):
+            raise UnsupportedError("there is nothing but `none` on the edges")
+        for alike in self.operations:
+            _check(alike)
+            modules = list(chain(*zip(*(operation.modules() for operation in alike), strict=True)))
+            self.norms.extend(module for module in modules if isinstance(module, nn.BatchNorm2d))
+            self.convolutions.extend(module for module in modules if isinstance(module, nn.Conv2d))
+
+    def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
+        """See :class:`EdgeBank`."""
+        call = _Call(self, x)
+        separate, common, of_common = [], [], []
+        for operations, of_edges in zip(self.operations, weights.unbind(1), strict=True):
+            if isinstance(operations[0], Zero):
+                continue
+            output, weighted = call.output(operations, of_edges)
+            if weighted:
+                separate.append(output)
+            else:
+                common.append(output)
+                of_common.append(of_edges)
+        call.track()
+        outputs: list[Tensor] = []
+        if separate:
+            outputs = list(sum(separate[1:], start=separate[0]).unflatten(1, (len(self.edges), -1)).unbind(1))
+        if common:
+            mixtures = _mixtures(common, torch.stack(of_common, dim=1))
+            outputs = [a + b for a, b in zip(outputs, mixtures, strict=True)] if outputs else mixtures
+        return outputs
+
+
+class _Call:
+    """One call of a bank: its parts in the order of the bank's operations."""
+
+    def __init__(self, bank: BatchedBank, x: Tensor) -> None:
+        self.bank, self.x, self.edges = bank, x, len(bank.edges)
+        self.rectified = F.relu(x)
+        self.next_weight = self.next_norm = 0
+        self.common: list[int] = []  # rows of the statistics that were computed once for all edges
+        if not bank.norms:
+            return
+        rows, channels = len(bank.norms) // self.edges, bank.norms[0].num_features
+        if bank.training:  # with a momentum of 1, BatchNorm leaves the batch's statistics here
+            like = cast(Tensor, bank.norms[0].running_mean)
+            self.means, self.variances = like.new_zeros(2, rows, self.edges, channels)
+        else:
+            self.means, self.variances = (values.unflatten(0, (rows, self.edges)) for values in bank.running())
+
+    def output(self, operations: Sequence[nn.Module], weights: Tensor) -> tuple[Tensor, bool]:
+        """The operations' outputs, times the edges' weights (N, E C, H, W); or what they have in common (N, C, H, W).
+
+        Returns:
+            The outputs, and whether they are the former.
+        """
+        first = operations[0]
+        if isinstance(first, nn.Identity):
+            return self.x, False
+        if isinstance(first, FactorizedReduce):
+            return self._norm(self._reduced(), weights), True
+        *links, norm = cast(nn.Sequential, first)
+        assert isinstance(norm, nn.BatchNorm2d)
+        if isinstance(links[0], nn.MaxPool2d | nn.AvgPool2d):
+            return self._pooled(links[0], weights)
+        z, each = self.rectified, False
+        for link in links[1:]:
+            if isinstance(link, nn.ReLU):
+                z = F.relu(z)
+            elif isinstance(link, nn.BatchNorm2d):
+                z = self._norm(z, None)
+            else:
+                z, each = self._convolved(cast(nn.Conv2d, link), z, each), True
+        return self._norm(z, weights), True
+
+    def _pooled(self, pooling: nn.Module, weights: Tensor) -> tuple[Tensor, bool]:
+        pooled = pooling(self.x)
+        if not self.bank.training:  # every edge has running statistics of its own
+            return self._norm(torch.cat([pooled] * self.edges, dim=1), weights), True
+        self.common.append(self.next_norm)
+        return self._norm(pooled, None, of_edges=1), False
+
+    def _reduced(self) -> Tensor:
+        """Both halves of the factorized reductions by one convolution, of which half the weights are 0."""
+        pixels, channels = torch.cat(pixels_of_both_halves(self.rectified), dim=1), self.x.shape[1]
+        even, odd = (self._stacked().unflatten(0, (self.edges, -1)) for _ in range(2))
+        halves = [F.pad(even, (0, 0, 0, 0, 0, channels)), F.pad(odd, (0, 0, 0, 0, channels, 0))]
+        return F.conv2d(pixels, torch.cat(halves, dim=1).flatten(0, 1))
+
+    def _convolved(self, convolution: nn.Conv2d, z: Tensor, each: bool) -> Tensor:
+        weight = self._stacked()
+        if isinstance(convolution, DepthwiseConv2d):
+            z = z if each else torch.cat([z] * self.edges, dim=1)  # keeps the order in memory, as `repeat` wouldn't
+            return depthwise_conv(z, weight, convolution.stride[0], convolution.dilation[0])
+        groups = self.edges if each else 1
+        return F.conv2d(z, weight, None, convolution.stride, convolution.padding, convolution.dilation, groups)
+
+    def _stacked(self) -> Tensor:
+        """The weights of the next convolution of all edges, one edge's output channels after another's."""
+        first = self.next_weight
+        self.next_weight += self.edges
+        return torch.cat([convolution.weight for convolution in self.bank.convolutions[first : self.next_weight]])
+
+    def _norm(self, z: Tensor, weights: Tensor | None, of_edges: int | None = None) -> Tensor:
+        row, norm = self.next_norm, self.bank.norms[0]
+        self.next_norm += 1
+        mean, variance = (values[row, :of_edges].flatten() for values in (self.means, self.variances))
+        scale = None if weights is None else weights.to(mean.dtype).repeat_interleave(norm.num_features)
+        return F.batch_norm(z, mean, variance, scale, None, self.bank.training, momentum=1.0, eps=norm.eps)
+
+    def track(self) -> None:
+        """Moves the running statistics, while training."""
+        if not self.bank.training:
+            return
+        found = torch.stack([self.means, self.variances])  # a copy: the backward pass looks at the others
+        found[:, self.common] = found[:, self.common, :1]
+        self.bank.track(*found.flatten(1, 2))
+
+
+def _mixtures(maps: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+    """sum_k w_ek maps_k for every edge e, of K maps (N, C, H, W) and weights (E, K), as a product of matrices."""
+    pixels_first = torch.stack([each.permute(0, 2, 3, 1) for each in maps])
+    mixed = torch.tensordot(weights.to(pixels_first.dtype), pixels_first, dims=1)
+    return list(mixed.permute(0, 1, 4, 2, 3).unbind())
+
+
+def _check(operations: Sequence[nn.Module]) -> None:
+    """Raises an UnsupportedError unless the operations have a batched form."""
+    first = operations[0]
+    if len({_structure(operation) for operation in operations}) > 1:
+        raise UnsupportedError(f"the edges' {type(first).__name__} operations differ by more than their weights")
+    if type(first) in (Zero, nn.Identity, FactorizedReduce):
+        return
+    kinds = [type(link) for link in first.children()] if type(first).forward is nn.Sequential.forward else []
+    pools = kinds in ([nn.MaxPool2d, nn.BatchNorm2d], [nn.AvgPool2d, nn.BatchNorm2d])
+    convolves = kinds[:1] == [nn.ReLU] and kinds[1:2] in ([nn.Conv2d], [DepthwiseConv2d]) and set(kinds) <= _LINKS
+    if not pools and not (convolves and kinds[-1] is nn.BatchNorm2d):
+        raise UnsupportedError(f"{type(first).__name__} has no batched form")
+    for module in first.modules():
+        if isinstance(module, nn.Conv2d) and (module.bias is not None or module.groups > 1) != (
+            type(module) is DepthwiseConv2d
+        ):
+            raise UnsupportedError("a convolution with a bias or with groups has no batched form")
+
+
+def _structure(operation: nn.Module) -> tuple[str, ...]:
+    """Everything of an operation but its weights."""
+    return tuple(f"{type(module).__name__}({module.extra_repr()})" for module in operation.modules())

@@ -1,0 +1,106 @@
+"""Which calls of a supernet's edges the faster implementations leave to the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dsrna.errors import UnsupportedError
+from dsrna.nn.compiled.bank import NAMES
+from dsrna.nn.compiled.library import KernelsUnavailableError, library
+from dsrna.nn.plain_call import why_not_plain, why_watched
+from dsrna.types import CellWeights
+
+if TYPE_CHECKING:
+    from dsrna.nn.mixed_edges import MixedEdges
+
+Fast = Literal["compiled", "batched"]
+"""Implementations that compute the edges of a node together, the faster one first."""
+
+
+def why_not(kind: Fast, edges: MixedEdges, inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
+    """Why an implementation can't serve this call, or None where it computes what the modules do.
+
+    Args:
+        kind: the implementation.
+        edges: the edges of a cell.
+        inputs: the cell's input nodes.
+        weights: operation and edge weights.
+    """
+    return why_never(kind, edges) or _about_call(kind, inputs, weights) or _about_modules(kind, edges, inputs[0])
+
+
+def why_never(kind: Fast, edges: MixedEdges) -> str | None:
+    """Why an implementation can't serve these edges, whatever the call, or None.
+
+    Args:
+        kind: the implementation.
+        edges: the edges of a cell.
+    """
+    try:
+        if kind == "compiled":
+            library()
+        edges.banks(kind)
+    except (KernelsUnavailableError, UnsupportedError) as error:
+        return str(error)
+    return None
+
+
+def _objection(kind: Fast) -> Callable[..., str | None]:
+    return why_not_plain if kind == "compiled" else why_watched
+
+
+def _about_call(kind: Fast, inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
+    tensors = [*inputs, weights.operations, *([] if weights.edges is None else [weights.edges])]
+    if (reason := _objection(kind)(*tensors)) is not None:
+        return reason
+    if kind == "compiled" and (inputs[0].dtype not in NAMES or any(t.dtype != inputs[0].dtype for t in tensors)):
+        return "the precision is neither float32 nor float64"
+    if inputs[0].numel() == 0:
+        return "the batch is empty"
+    return None
+
+
+def _about_modules(kind: Fast, edges: MixedEdges, x: Tensor) -> str | None:
+    if torch.nn.modules.module._has_any_global_hook():
+        return "hooks on all modules"
+    banks = list(edges.banks(kind).values())
+    if (reason := _about_norms([norm for bank in banks for norm in bank.norms], x)) is not None:
+        return reason
+    for bank in banks:
+        if any(_hooked(module) for module in bank.modules):
+            return "hooks on modules"
+        parameters = bank.parameters
+        if (reason := _objection(kind)(*parameters)) is not None:
+            return f"network weights: {reason}"
+        if kind == "compiled" and any(parameter.dtype != x.dtype for parameter in parameters):
+            return "network weights of another precision than the images"
+    return None
+
+
+def _about_norms(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> str | None:
+    if not norms:
+        return None
+    first = norms[0]
+    for norm in norms:
+        alike = (norm.training, norm.track_running_stats, norm.momentum, norm.eps)
+        if alike != (first.training, first.track_running_stats, first.momentum, first.eps):
+            return "BatchNorm layers differ in mode, momentum or eps"
+        if norm.affine or norm.running_mean is None or norm.running_var is None:
+            return "BatchNorm layers with a scale, or without running statistics"
+        if norm.running_mean.requires_grad or norm.running_var.requires_grad:
+            return "running statistics that are differentiated"
+    if first.training and x.shape[0] * -(-x.shape[2] // 2) * -(-x.shape[3] // 2) == 1:
+        return "one value a channel, which BatchNorm refuses"
+    if first.training and first.track_running_stats and first.momentum is None:
+        return "running statistics that average over all batches"
+    return None
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
