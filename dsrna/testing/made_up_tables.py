@@ -13,7 +13,7 @@ def share(index: int, salt: int) -> float:
 
 
 def write_adversarial(root: Path, classes: Sequence[int]) -> None:
-    """NAS-RobBench-201 of CIFAR-10: clean by salt 1, PGD 8/255 by salt 2, AutoAttack by salt 3; of these architectures."""
+    """NAS-RobBench-201 of CIFAR-10 for these architectures: clean by salt 1, PGD 8/255 by 2, AutoAttack by 3."""
     networks = {
         str(i): {"val_acc": {"1": share(i, 1)}, "val_pgd_8.0_acc": {"1": share(i, 2)}, "autoattack": share(i, 3)}
         for i in classes
@@ -23,7 +23,7 @@ def write_adversarial(root: Path, classes: Sequence[int]) -> None:
 
 
 def write_standard(root: Path, classes: Sequence[int]) -> None:
-    """The robustness dataset of CIFAR-10: clean by salt 10, PGD 1/255 and 8/255 by 20 and 21, snow by 30 to 34."""
+    """The robustness dataset of CIFAR-10, likewise: clean by salt 10, PGD 1/255 and 8/255 by 20 and 21, snow by 30 to 34."""
     folder = root / "robustness-data" / "cifar10"
     folder.mkdir(parents=True)
     (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": {"pgd@Linf": [1.0, 8.0]}}))
