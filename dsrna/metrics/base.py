@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.errors import ConfigError, NonFiniteError
-from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode
+from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode, parameters_of
 
 BatchNormMode = Literal["running", "batch"]
 
@@ -112,7 +112,7 @@ class RobustnessMetric(ABC):
 
     @contextmanager
     def _scoring(self, model: nn.Module) -> Iterator[None]:
-        flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        flags = [(parameter, parameter.requires_grad) for parameter in parameters_of(model)]
         with evaluation_mode(model), batchnorm_statistics_frozen(model):
             if self.batch_norm == "batch":
                 for module in model.modules():

@@ -24,6 +24,7 @@ class EdgeBank(ABC):
     Attributes:
         edges: as given.
         modules: every module of the edges.
+        hooks: their dictionaries of hooks.
         norms: every BatchNorm, in an order of the subclass's own.
         convolutions: every convolution, likewise.
     """
@@ -31,6 +32,13 @@ class EdgeBank(ABC):
     def __init__(self, edges: Sequence[MixedOperation]) -> None:
         self.edges = list(edges)
         self.modules = [module for edge in edges for module in edge.modules()]
+        self.hooks = [
+            hooks
+            for module in self.modules
+            for hooks in (
+                module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks,
+            )
+        ]  # fmt: skip
         self.norms: list[nn.BatchNorm2d] = []
         self.convolutions: list[nn.Conv2d] = []
 

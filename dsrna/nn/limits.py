@@ -71,7 +71,7 @@ def _about_modules(kind: Fast, edges: MixedEdges, x: Tensor) -> str | None:
     if (reason := _about_norms([norm for bank in banks for norm in bank.norms], x)) is not None:
         return reason
     for bank in banks:
-        if any(_hooked(module) for module in bank.modules):
+        if any(bank.hooks):
             return "hooks on modules"
         parameters = bank.parameters
         if (reason := _objection(kind)(*parameters)) is not None:
@@ -85,22 +85,19 @@ def _about_norms(norms: Sequence[nn.BatchNorm2d], x: Tensor) -> str | None:
     if not norms:
         return None
     first = norms[0]
+    if len({(norm.training, norm.track_running_stats, norm.momentum, norm.eps, norm.affine) for norm in norms}) > 1:
+        return "BatchNorm layers differ in mode, momentum or eps"
+    if first.affine:
+        return "BatchNorm layers with a scale"
     for norm in norms:
-        alike = (norm.training, norm.track_running_stats, norm.momentum, norm.eps)
-        if alike != (first.training, first.track_running_stats, first.momentum, first.eps):
-            return "BatchNorm layers differ in mode, momentum or eps"
-        if norm.affine or norm.running_mean is None or norm.running_var is None:
-            return "BatchNorm layers with a scale, or without running statistics"
-        if norm.running_mean.requires_grad or norm.running_var.requires_grad:
+        buffers = norm._buffers
+        mean, variance = buffers["running_mean"], buffers["running_var"]
+        if mean is None or variance is None:
+            return "BatchNorm layers without running statistics"
+        if mean.requires_grad or variance.requires_grad:
             return "running statistics that are differentiated"
     if first.training and x.shape[0] * -(-x.shape[2] // 2) * -(-x.shape[3] // 2) == 1:
         return "one value a channel, which BatchNorm refuses"
     if first.training and first.track_running_stats and first.momentum is None:
         return "running statistics that average over all batches"
     return None
-
-
-def _hooked(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )

@@ -23,7 +23,7 @@ def write_adversarial(root: Path, classes: Sequence[int]) -> None:
 
 
 def write_standard(root: Path, classes: Sequence[int]) -> None:
-    """The robustness dataset of CIFAR-10, likewise: clean by salt 10, PGD 1/255 and 8/255 by 20 and 21, snow by 30 to 34."""
+    """The robustness dataset of CIFAR-10, likewise: clean by 10, PGD 1/255 and 8/255 by 20 and 21, snow by 30 to 34."""
     folder = root / "robustness-data" / "cifar10"
     folder.mkdir(parents=True)
     (folder.parent / "meta.json").write_text(json.dumps({"ids": {}, "epsilons": {"pgd@Linf": [1.0, 8.0]}}))

@@ -123,7 +123,7 @@ class Bench:
 
     def _ours(self, network: RelaxedSupernet, kind: str) -> Callable[[], None]:
         weights, alphas = list(network.supernet.parameters()), list(network.architecture.parameters())
-        of_weights = torch.optim.SGD(weights, RATE, momentum=0.9, weight_decay=3e-4)
+        of_weights = torch.optim.SGD(weights, RATE, momentum=0.9, weight_decay=3e-4, fused=True)
         of_alphas = torch.optim.Adam(alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
         metric: RobustnessMetric | None = None
         if kind.startswith("jacobian"):

@@ -7,14 +7,14 @@ template <class T, int L, int C> struct Backward : Layout<T, L, C> {
     using Base = Layout<T, L, C>;
     using R = typename Base::R;
     using Base::b, Base::c, Base::h, Base::w, Base::pad, Base::map, Base::map_size, Base::x, Base::team;
-    using Base::Base;
+    template <class... Rest> explicit Backward(const Rest&... rest) : Base(true, rest...) {}
     using Gradients = std::vector<Array<T>>;  // of the parameters, in the packed layout
 
     bool with_x = false, with_parameters = false;
     Array<T> pqr = Array<T>(size_t(b.primitives) * 3 * c);  // of the edge at hand: see gradient_coefficients
-    Array<T> firsts;                                        // gradients at the first BatchNorms' outputs
-    Array<T> behind;                                        // gradients at the rectified, padded input
-    Array<T> pooled[2];                                     // gradients at the poolings
+    Maps<T> firsts;                                         // gradients at the first BatchNorms' outputs
+    Maps<T> behind;                                         // gradients at the rectified, padded input
+    Maps<T> pooled[2];                                      // gradients at the poolings
     std::vector<Gradients> of_threads;
 
     void run(const T* const* outputs, T* weight_gradients, T* x_gradient, T* const* parameter_gradients) {
@@ -23,7 +23,13 @@ template <class T, int L, int C> struct Backward : Layout<T, L, C> {
         if (with_x) {
             behind.resize(b.images * Base::padded_size());
             for (auto& gradient : pooled) gradient.resize(b.images * map_size);
-            std::fill_n(x_gradient, size_t(b.images) * b.height * b.width * c, T(0));
+            const size_t size = size_t(b.height) * b.width * c;
+#pragma omp parallel for schedule(static) num_threads(team())
+            for (int n = 0; n < b.images; n++) {
+                std::fill_n(behind.data() + n * Base::padded_size(), Base::padded_size(), T(0));
+                for (auto& gradient : pooled) std::fill_n(gradient.data() + n * map_size, map_size, T(0));
+                std::fill_n(x_gradient + n * size, size, T(0));
+            }
         }
         of_threads.resize(team(), with_parameters ? zeros() : Gradients());
         for (int e = 0; e < b.edges; e++) {
@@ -101,7 +107,7 @@ template <class T, int L, int C> struct Backward : Layout<T, L, C> {
                 R::outer_row(gradients[m].data(), use.row.data(), k, use.gradient.data(), c, w);
             }
             T* inner = depthwise ? inside + size_t(i) * Base::out_padded_width * c : use.inner.data();
-            R::pointwise_row(use.gradient.data(), c, Base::transposed[m].data(), k, inner, w);
+            R::pointwise_row(use.gradient.data(), c, Base::packed[m].data(), k, inner, w);
             if (!depthwise) {
                 if (to) ungather(term, inner, i, to);
                 continue;
@@ -121,7 +127,7 @@ template <class T, int L, int C> struct Backward : Layout<T, L, C> {
                 const T* in = use.padded.data() + (size_t(border + i) * Base::out_padded_width + border) * c;
                 T* out = Base::interior(to, pitch) + size_t(i) * pitch * c;
                 R::template depthwise_row<decltype(size)::value, true>(in, Base::out_padded_width * c, c, 1, d,
-                                                                       Base::transposed[p].data(), out, width);
+                                                                       Base::flipped[p].data(), out, width);
             });
     }
     template <class F> static void with_size(const Term& term, F&& go) {
@@ -262,8 +268,9 @@ template <class T, int L, int C> struct Backward : Layout<T, L, C> {
 
     void unpack(T* const* to) {
         Gradients& total = of_threads[0];
-        for (size_t other = 1; other < of_threads.size(); other++)
-            for (size_t p = 0; p < total.size(); p++)
+#pragma omp parallel for schedule(dynamic) num_threads(team())
+        for (size_t p = 0; p < total.size(); p++)
+            for (size_t other = 1; other < of_threads.size(); other++)
                 for (size_t i = 0; i < total[p].size(); i++) total[p][i] += of_threads[other][p][i];
         const int filled = Base::filled;
         const auto matrix_to = [&](int from, int pixel, int column, int columns, int p, int taps) {
@@ -272,6 +279,7 @@ template <class T, int L, int C> struct Backward : Layout<T, L, C> {
                     to[p][(o * filled + i) * taps + (taps > 1 ? pixel : 0)] =
                         total[from][(pixel * c + i) * c + column + o];
         };
+#pragma omp parallel for schedule(dynamic) num_threads(team())
         for (int t = 0; t < b.edges * b.primitives; t++) {
             const Term& term = b.terms[t];
             const int p = term.parameter, taps = term.size * term.size;

@@ -7,7 +7,7 @@ template <class T, int L, int C> struct Forward : Layout<T, L, C> {
     using Base = Layout<T, L, C>;
     using R = typename Base::R;
     using Base::b, Base::c, Base::h, Base::w, Base::map, Base::map_size, Base::x, Base::team;
-    using Base::Base;
+    template <class... Rest> explicit Forward(const Rest&... rest) : Base(false, rest...) {}
 
     Array<double> sums = Array<double>(size_t(b.images) * b.maps * 2 * c);  // of every map, and of its squares
     std::vector<bool> pooled = std::vector<bool>(b.maps);

@@ -47,7 +47,14 @@ template <class T> struct Aligned {
     void deallocate(T* memory, size_t) { ::operator delete(memory, line); }
     template <class U> bool operator==(const Aligned<U>&) const { return true; }
 };
-template <class T> using Array = std::vector<T, Aligned<T>>;
+template <class T> using Array = std::vector<T, Aligned<T>>;  // starts with zeros
+
+// The same without the zeros, for maps that threads fill themselves.
+template <class T> struct Unset : Aligned<T> {
+    template <class U> struct rebind { using other = Unset<U>; };
+    template <class U> void construct(U* at) { ::new (static_cast<void*>(at)) U; }
+};
+template <class T> using Maps = std::vector<T, Unset<T>>;
 
 template <class T, int L, int C> struct Layout {
     using R = Rows<T, L, C>;
@@ -61,9 +68,12 @@ template <class T, int L, int C> struct Layout {
     int c, filled, h, w, pad, padded_width, padded_height, out_padded_width;
     int widest = 1;   // pixels that a matrix looks at
     size_t map_size;  // of one image
-    std::vector<Array<T>> packed, transposed;  // parameters, channels innermost
+    // Parameters with channels innermost: depthwise kernels as (taps, c), and flipped for the way back; matrices as
+    // (in, out) for the forward pass, as (out, in) for the backward pass.
+    std::vector<Array<T>> packed, flipped;
 
-    Layout(const Bank& bank, const T* x, const T* const* parameters, const T* weights, T* means, T* variances, T* maps)
+    Layout(bool backward, const Bank& bank, const T* x, const T* const* parameters, const T* weights, T* means,
+           T* variances, T* maps)
         : b(bank), x(x), parameters(parameters), weights(weights), means(means), variances(variances), maps(maps) {
         c = b.channels;
         filled = b.filled_channels;
@@ -79,7 +89,7 @@ template <class T, int L, int C> struct Layout {
         padded_height = b.height + 2 * pad + 1;  // 1: the odd pixels of a map of odd size
         padded_width = b.width + 2 * pad + 1;
         out_padded_width = w + 2 * pad;
-        pack();
+        pack(backward);
     }
 
     static bool depthwise(const Term& term) { return term.kind == SEPARABLE || term.kind == DILATED; }
@@ -91,45 +101,43 @@ template <class T, int L, int C> struct Layout {
     size_t padded_size() const { return size_t(padded_height) * padded_width * c; }
     size_t out_padded_size() const { return size_t(h + 2 * pad) * out_padded_width * c; }
 
-    // Depthwise kernels as (taps, c) and, flipped, the same; matrices as (in, out) and (out, in).
-    void pack() {
+    void pack(bool backward) {
         packed.resize(b.parameters);
-        transposed.resize(b.parameters);
+        flipped.resize(b.parameters);
+#pragma omp parallel for schedule(dynamic) num_threads(team())
         for (int t = 0; t < b.edges * b.primitives; t++) {
             const Term& term = b.terms[t];
             const int p = term.parameter;
             if (depthwise(term))
                 for (int half = 0; half < (term.kind == SEPARABLE ? 2 : 1); half++) {
                     pack_depthwise(p + 2 * half, term.size * term.size);
-                    pack_matrix(p + 2 * half + 1, 1, 0, 0, filled, p + 2 * half + 1);
+                    pack_matrix(backward, p + 2 * half + 1, 1, 0, 0, filled, p + 2 * half + 1);
                 }
             if (term.kind == REDUCE) {
-                pack_matrix(p, 2, 0, 0, filled / 2, p);
-                pack_matrix(p, 2, 1, filled / 2, filled - filled / 2, p + 1);
+                pack_matrix(backward, p, 2, 0, 0, filled / 2, p);
+                pack_matrix(backward, p, 2, 1, filled / 2, filled - filled / 2, p + 1);
             }
             for (int tap = 0; term.kind == DENSE && tap < gathered(term); tap++)
-                pack_matrix(p, gathered(term), tap, 0, filled, p, gathered(term));
+                pack_matrix(backward, p, gathered(term), tap, 0, filled, p, gathered(term));
         }
     }
     void pack_depthwise(int p, int taps) {
         packed[p].resize(size_t(taps) * c);
-        transposed[p].resize(size_t(taps) * c);
+        flipped[p].resize(size_t(taps) * c);
         for (int i = 0; i < filled; i++)
             for (int tap = 0; tap < taps; tap++) {
                 packed[p][tap * c + i] = parameters[p][i * taps + tap];
-                transposed[p][(taps - 1 - tap) * c + i] = parameters[p][i * taps + tap];
+                flipped[p][(taps - 1 - tap) * c + i] = parameters[p][i * taps + tap];
             }
     }
-    // One matrix (pixels * c, c); this fills the rows of one pixel, some columns.
-    void pack_matrix(int to, int pixels, int pixel, int column, int columns, int from, int taps = 1) {
+    // One matrix (pixels * c, c), or its transpose; this fills what belongs to one pixel and some outputs.
+    void pack_matrix(bool backward, int to, int pixels, int pixel, int column, int columns, int from, int taps = 1) {
         packed[to].resize(size_t(pixels) * c * c);
-        transposed[to].resize(size_t(pixels) * c * c);
+        T* matrix = packed[to].data();
         for (int o = 0; o < columns; o++)
-            for (int i = 0; i < filled; i++) {
-                const T value = parameters[from][(o * filled + i) * taps + (taps > 1 ? pixel : 0)];
-                packed[to][(pixel * c + i) * c + column + o] = value;
-                transposed[to][((column + o) * pixels + pixel) * c + i] = value;
-            }
+            for (int i = 0; i < filled; i++)
+                matrix[backward ? ((column + o) * pixels + pixel) * c + i : (pixel * c + i) * c + column + o] =
+                    parameters[from][(o * filled + i) * taps + (taps > 1 ? pixel : 0)];
     }
 
     void rectify(const T* from, int height, int width, const T* scale, const T* shift, T* to, int pitch) {
