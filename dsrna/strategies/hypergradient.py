@@ -78,15 +78,13 @@ class InnerStep:
 
     def moved(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
         """The weights w' after the step, as new tensors without a graph."""
-        buffers = self.momentum_buffers or [None] * len(weights)
-        found = []
-        with torch.no_grad():
-            for weight, gradient, buffer in zip(weights, gradients, buffers, strict=True):
-                direction = gradient + self.weight_decay * weight
-                if buffer is not None:
-                    direction = direction + self.momentum * buffer
-                found.append(weight - self.learning_rate * direction)
-        return found
+        own = [weight.detach() for weight in weights]
+        directions = torch._foreach_add([gradient.detach() for gradient in gradients], own, alpha=self.weight_decay)
+        buffers = self.momentum_buffers or [None] * len(own)
+        moving = [(way, buffer) for way, buffer in zip(directions, buffers, strict=True) if buffer is not None]
+        if moving:
+            torch._foreach_add_(*map(list, zip(*moving, strict=True)), alpha=self.momentum)
+        return list(torch._foreach_add(own, directions, alpha=-self.learning_rate))
 
 
 class Hypergradient(ABC):

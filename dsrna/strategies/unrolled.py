@@ -95,14 +95,14 @@ def _finite_difference(
     training_loss: Loss, alphas: Sequence[Tensor], weights: Sequence[Tensor], direction: Sequence[Tensor]
 ) -> list[Tensor]:
     """d2_{alpha,w} L_train v, by DARTS Eq. 8."""
-    length = torch.stack([along.square().sum() for along in direction]).sum().sqrt()
+    length = nn.utils.get_total_norm(direction)
     if length == 0:
         return [torch.zeros_like(alpha) for alpha in alphas]
     eps = _RELATIVE_STEP / length
+    step = torch._foreach_mul(list(direction), eps)
     sides = []
     for sign in (1, -1):
-        pairs = zip(weights, direction, strict=True)
-        displaced = [weight.detach() + sign * eps * along for weight, along in pairs]
+        displaced = torch._foreach_add([weight.detach() for weight in weights], step, alpha=sign)
         with _placed(weights, displaced), without_gradients(weights):
             sides.append(loss_gradients(training_loss(), alphas))
     return [(above - below) / (2 * eps) for above, below in zip(*sides, strict=True)]
@@ -121,5 +121,4 @@ def _placed(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[Non
 
 def _copy(values: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
     with torch.no_grad():
-        for weight, value in zip(weights, values, strict=True):
-            weight.copy_(value)
+        torch._foreach_copy_(list(weights), list(values))
