@@ -1,9 +1,9 @@
-"""What a search step costs: compiled kernels, textbook modules, and the published method transcribed.
+"""What a search step costs: the published method transcribed, and the implementations of the supernet's edges.
 
 Run: ``make bench`` (or ``make bench ARGS="--channels 8 --cells 5 --batch 32"``); with ``--grow FILE.png`` instead: how
 the cost grows with channels, cells and batch, as a table and a picture. All variants are timed in one process in turn,
 several rounds; a ratio is the median over rounds of (baseline / variant in the same round). Memory is the largest
-resident set of a process of its own that takes two such steps.
+resident set of a process of its own that takes two such steps, or what torch allocated on the GPU (``--device cuda``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from architecture_step import resident
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dsrna.errors import DsrnaError
 from dsrna.functional.seeding import generator
@@ -67,6 +68,8 @@ def main() -> None:
     parser.add_argument("--partial-channels", type=int, default=1, help="K of PC-DARTS; leaves out the published way")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--bf16", action="store_true", help="weight steps of our ways under autocast")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--grow", type=Path, help="a PNG; a JSON of the same name holds the numbers")
     parser.add_argument("--memory-of", nargs=2, help="prints the peak resident set in MiB of two such steps")
@@ -75,34 +78,38 @@ def main() -> None:
     size = Size(chosen.channels, chosen.cells, chosen.batch)
     if chosen.memory_of:
         way, step = chosen.memory_of
-        run = Bench(size, chosen.partial_channels, (way,)).step(way, step)
+        run = Bench(size, chosen, (way,)).step(way, step)
         run()
         run()
-        print(resident())
+        print(resident() if chosen.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20)
     elif chosen.grow:
         grow(chosen)
     else:
         show(measure(size, chosen), size, chosen)
+        if chosen.device == "cpu":
+            Console(width=130).print(floor(Bench(size, chosen, ("textbook",))))
 
 
 class Bench:
     """Networks of one size, all with the same images."""
 
-    def __init__(self, size: Size, partial_channels: int, ways: tuple[str, ...] = WAYS) -> None:
+    def __init__(self, size: Size, chosen: argparse.Namespace, ways: Sequence[str]) -> None:
         torch.manual_seed(0)
-        self.x = torch.rand(2, size.batch, 3, 32, 32)
-        self.y = torch.randint(10, (2, size.batch))
+        self.device, self.bf16 = chosen.device, chosen.bf16
+        self.x = torch.rand(2, size.batch, 3, 32, 32).to(self.device)
+        self.y = torch.randint(10, (2, size.batch)).to(self.device)
         self.networks: dict[str, nn.Module] = {}
         if "published" in ways:
-            self.networks["published"] = published_darts.PublishedDarts(size.channels, size.cells, 10)
+            published = published_darts.PublishedDarts(size.channels, size.cells, 10)
+            self.networks["published"] = published.to(self.device)
         space = DartsSpace()
-        strategy = Darts() if partial_channels == 1 else PCDarts(partial_channels)
-        supernet = space.supernet((3, 32, 32), 10, size.cells, size.channels, partial_channels)
+        strategy = Darts() if chosen.partial_channels == 1 else PCDarts(chosen.partial_channels)
+        supernet = space.supernet((3, 32, 32), 10, size.cells, size.channels, chosen.partial_channels)
         ours = RelaxedSupernet(supernet, strategy.initial(space, generator(0, "alphas")))
         for way in WAYS[1:]:
             if way in ways:
-                self.networks[way] = copy.deepcopy(ours)
-                use_implementation(self.networks[way], way)
+                self.networks[way] = copy.deepcopy(ours).to(self.device)
+                use_implementation(self.networks[way], way, self.device)
 
     def step(self, way: str, kind: str) -> Callable[[], None]:
         network = self.networks[way]
@@ -136,7 +143,7 @@ class Bench:
 
         def weight_step() -> None:
             of_weights.zero_grad()
-            with without_gradients(alphas):
+            with without_gradients(alphas), torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
                 value = loss(0)
             value.backward()
             nn.utils.clip_grad_norm_(weights, 5.0)
@@ -159,23 +166,34 @@ class Bench:
 
 
 def measure(size: Size, chosen: argparse.Namespace) -> dict[tuple[str, str], tuple[list[float], float]]:
-    ways = WAYS if chosen.partial_channels == 1 else WAYS[1:]
+    ways = [
+        way
+        for way in WAYS
+        if not (way == "published" and chosen.partial_channels > 1)
+        and not (way == "compiled" and chosen.device != "cpu")
+    ]
     pairs = [(way, step) for step in chosen.steps for way in ways if not (way == "published" and "jacobian" in step)]
     with Progress("bench", len(pairs) * (chosen.rounds + 2)) as progress:
         memory = {}
         for pair in pairs:  # first, since a process counts the resident set of the one that starts it
             memory[pair] = memory_of(*pair)
             progress.advance(1, {"MiB": memory[pair]})
-        bench = Bench(size, chosen.partial_channels, ways)
+        bench = Bench(size, chosen, ways)
         steps = {pair: bench.step(*pair) for pair in pairs}
         seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
         for _ in range(chosen.rounds + 1):
             for pair, step in steps.items():
-                began = time.perf_counter()
-                step()
-                seconds[pair].append(time.perf_counter() - began)
+                seconds[pair].append(seconds_of(step, chosen.device))
                 progress.advance(1, {"seconds": seconds[pair][-1]})
     return {pair: (values[1:], memory[pair]) for pair, values in seconds.items()}  # the first round warms up
+
+
+def seconds_of(step: Callable[[], None], device: str) -> float:
+    began = time.perf_counter()
+    step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 def memory_of(way: str, step: str) -> float:
@@ -194,7 +212,7 @@ def show(measured: dict[tuple[str, str], tuple[list[float], float]], size: Size,
     kind = "DARTS" if chosen.partial_channels == 1 else f"PC-DARTS (K = {chosen.partial_channels})"
     table = Table(
         title=f"search step, {kind} supernet C{size.channels}, {size.cells} cells, batch {size.batch}, 32x32; torch "
-        f"{torch.__version__}, {chosen.threads} CPU threads, {platform.machine()}"
+        f"{torch.__version__}, {where(chosen)}"
     )
     for column in ("step", "way", "seconds", "times faster than textbook", "min - max", "than published", "peak MiB"):
         table.add_column(column)
@@ -214,32 +232,53 @@ def show(measured: dict[tuple[str, str], tuple[list[float], float]], size: Size,
             console.print(f"compiled, {step}: {cost:.2f} times the compiled plain architecture step")
 
 
+def where(chosen: argparse.Namespace) -> str:
+    if chosen.device == "cuda":
+        return torch.cuda.get_device_name() + (", weight steps in bf16" if chosen.bf16 else "")
+    return f"{chosen.threads} CPU threads, {platform.machine()}"
+
+
+def floor(bench: Bench) -> str:
+    """What the machine could do: products of large matrices, copies, and a weight step at the rate of the former."""
+    square = torch.rand(1024, 1024)
+    large = torch.rand(64 << 20)
+    to = torch.empty_like(large)
+    multiply = min(seconds_of(lambda: torch.mm(square, square), "cpu") for _ in range(10))
+    copied = min(seconds_of(lambda: to.copy_(large), "cpu") for _ in range(5))
+    network = bench.networks["textbook"]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(bench.x[0])
+    rate, work = 2 * 1024**3 / multiply, 3 * counter.get_total_flops()
+    return (
+        f"here: {rate / 1e9:.0f} GFLOP/s in products of large matrices, {8 * large.numel() / copied / 1e9:.0f} GB/s in "
+        f"copies; a weight step is {work / 1e9:.1f} GFLOP (three forward passes), {work / rate:.3f} s at that rate"
+    )
+
+
 def grow(chosen: argparse.Namespace) -> None:
     middle = Size(8, 5, 16)
     numbers = []
     sizes = [(axis, middle._replace(**{axis: value})) for axis, values in GROWTH.items() for value in values]
     with Progress("growth", len(sizes) * 2) as progress:
         for axis, size in sizes:
-            bench = Bench(size, 1, ("textbook", "compiled"))
+            bench = Bench(size, chosen, WAYS[1:])
             for kind in ("weight", "architecture"):
-                steps = {way: bench.step(way, kind) for way in ("textbook", "compiled")}
+                steps = {way: bench.step(way, kind) for way in WAYS[1:]}
                 seconds: dict[str, list[float]] = {way: [] for way in steps}
                 for _ in range(chosen.rounds + 1):
                     for way, step in steps.items():
-                        began = time.perf_counter()
-                        step()
-                        seconds[way].append(time.perf_counter() - began)
+                        seconds[way].append(seconds_of(step, chosen.device))
                 medians = {way: statistics.median(values[1:]) for way, values in seconds.items()}
                 numbers.append({"axis": axis, "value": getattr(size, axis), "step": kind, **medians})
                 progress.advance(1, {"times": medians["textbook"] / medians["compiled"]})
     chosen.grow.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
     table = Table(title=f"search step around {middle}; torch {torch.__version__}, {chosen.threads} CPU threads")
-    for column in ("axis", "value", "step", "textbook, s", "compiled, s", "times faster"):
+    for column in ("axis", "value", "step", "textbook, s", "batched, s", "compiled, s", "times faster"):
         table.add_column(column)
     for row in numbers:
-        slow, fast = row["textbook"], row["compiled"]
-        cells = (row["axis"], str(row["value"]), row["step"], f"{slow:.3f}", f"{fast:.3f}", f"{slow / fast:.2f}")
-        table.add_row(*cells)
+        numbers_of = [row[way] for way in WAYS[1:]]
+        times = f"{numbers_of[0] / numbers_of[-1]:.2f}"
+        table.add_row(row["axis"], str(row["value"]), row["step"], *(f"{each:.3f}" for each in numbers_of), times)
     Console(width=130).print(table)
     draw(numbers, middle, chosen.grow)
 
@@ -247,7 +286,7 @@ def grow(chosen: argparse.Namespace) -> None:
 def draw(numbers: list[dict[str, Any]], middle: Size, path: Path) -> None:
     figure, panels = plt.subplots(1, len(GROWTH), figsize=(11, 4), sharey=True)
     for panel, axis in zip(panels, GROWTH, strict=True):
-        for way, colour in (("textbook", "tab:gray"), ("compiled", "tab:blue")):
+        for way, colour in (("textbook", "tab:gray"), ("batched", "tab:orange"), ("compiled", "tab:blue")):
             for kind, style in (("weight", "-"), ("architecture", "--")):
                 line = [(row["value"], row[way]) for row in numbers if (row["axis"], row["step"]) == (axis, kind)]
                 panel.plot(*zip(*line, strict=True), style, color=colour, marker="o", label=f"{way}, {kind} step")

@@ -14,6 +14,7 @@ from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.evaluation.evaluator import evaluate
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.metrics.jacobian import JacobianNorm
+from dsrna.nn.implementation import use_implementation
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.first_order import FirstOrder
@@ -187,3 +188,21 @@ def test_corruptions_draw_the_same_wherever_the_images_live(name):
     assert there.is_cuda
     levels = ((here - there.cpu()) * 255).abs().round()
     assert (levels > 0).float().mean() < 0.01
+
+
+def test_batched_edges():
+    """What a search on a GPU takes by default, against the modules one by one."""
+    gradients = []
+    for kind in ("auto", "textbook"):
+        model = supernet().double().cuda()
+        said = use_implementation(model, kind, "cuda")
+        assert said.startswith("batched" if kind == "auto" else "textbook")
+        x, y = images(8, 2).batch(torch.arange(8))
+        loss = nn.functional.cross_entropy(model(x.cuda().double()), y.cuda())
+        gradients.append(
+            torch.autograd.grad(
+                loss, [*model.architecture.parameters(), *model.supernet.parameters()], allow_unused=True
+            )
+        )
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
