@@ -7,7 +7,6 @@ from typing import get_args
 from torch import nn
 
 from dsrna.errors import ConfigError
-from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.nn.limits import Fast, why_never
 from dsrna.nn.mixed_edges import Implementation, MixedEdges
 
@@ -50,8 +49,6 @@ def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cp
         objections.append(objection)
     for edges in cells:
         edges.implementation = used
-    if device == "cpu":
-        keep_freed_memory()
     if choice != "auto":
         return f"{used} (it was asked for)"
     return " ".join([used, *(f"({objection})" for objection in objections)])

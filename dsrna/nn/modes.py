@@ -78,13 +78,20 @@ def parameters_of(model: nn.Module) -> list[nn.Parameter]:
 @contextmanager
 def _set(modules: Sequence[nn.Module], flag: str) -> Iterator[None]:
     """Inside, a flag is off on these modules; after, each has its own again."""
-    before = [module.__dict__[flag] for module in modules]
-    # A module's own way of setting attributes looks for parameters first: too slow for thousands of modules a step.
-    assign = object.__setattr__
+    before = [getattr(module, flag) for module in modules]
     try:
         for module in modules:
-            assign(module, flag, False)
+            _assign(module, flag, False)
         yield
     finally:
         for module, value in zip(modules, before, strict=True):
-            assign(module, flag, value)
+            _assign(module, flag, value)
+
+
+def _assign(module: nn.Module, flag: str, value: bool) -> None:
+    # A module's own way of setting attributes looks for parameters first: too slow for thousands of modules a step. A
+    # wrapper, which hands the flag on to another module, has none of its own.
+    if flag in module.__dict__:
+        object.__setattr__(module, flag, value)
+    else:
+        setattr(module, flag, value)

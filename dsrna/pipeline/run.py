@@ -15,6 +15,7 @@ from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
 from dsrna.errors import DsrnaError
+from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.pipeline.evaluate_stage import evaluate
 from dsrna.pipeline.folders import create, unfinished
 from dsrna.pipeline.inputs import Inputs, read_inputs
@@ -77,6 +78,8 @@ def run(request: Request[Settings]) -> float | None:
         failed, threads_before = True, torch.get_num_threads()
         try:
             job.choose_threads()
+            if job.device.type == "cpu":
+                keep_freed_memory()
             for name, stage in stages.items():
                 _run_stage(job, name, stage, request)
             failed = False

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from dsrna.attacks import PGD
 from dsrna.functional.seeding import generator
 from dsrna.nn.depthwise_conv import DepthwiseConv2d
+from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.nn.normalize import Normalize
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.progress import Progress
@@ -79,8 +80,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--torch-compile", action="store_true", help="adds the attack on a network that torch compiled")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
+    keep_freed_memory()  # as a run does
     torch.manual_seed(0)
     network = DartsSpace().network(
         published("DARTS_V2"), shape=(3, 32, 32), classes=10, cells=chosen.cells, channels=chosen.channels
@@ -93,6 +96,12 @@ def main() -> None:
         "PGD-7 adversarial training": (train_plainly(textbook, x, y), train(network, x, y)),
         "PGD-20 attack": (attack_plainly(textbook, x, y), attack(network, x, y)),
     }
+    if chosen.torch_compile:
+        by_torch = torch.compile(copy.deepcopy(network))
+        began = time.perf_counter()
+        attack(by_torch, x[:1], y[:1])()
+        Console().print(f"torch.compile: the first attack takes {time.perf_counter() - began:.0f} s")
+        variants["PGD-20 attack, torch.compile"] = (attack_plainly(textbook, x, y), attack(by_torch, x, y))
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     with Progress("bench", (chosen.rounds + 1) * len(variants)) as progress:
         for _ in range(chosen.rounds + 1):

@@ -37,6 +37,7 @@ from dsrna.errors import DsrnaError
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.metrics.jacobian import JacobianNorm
+from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.nn.implementation import use_implementation
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
 from dsrna.progress import Progress
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--memory-of", nargs=2, help="prints the peak resident set in MiB of two such steps")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
+    keep_freed_memory()  # as a run does
     size = Size(chosen.channels, chosen.cells, chosen.batch)
     if chosen.memory_of:
         way, step = chosen.memory_of
