@@ -45,6 +45,8 @@ class Normalize(nn.Module):
         """
         normalised = (x - self.mean) / self.std
         # Bounds bring their own operations; a tensor under vmap has no memory format.
-        if type(normalised) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(normalised):
+        if not torch.compiler.is_compiling() and (
+            type(normalised) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(normalised)
+        ):
             return normalised
         return normalised.contiguous(memory_format=torch.channels_last)

@@ -30,7 +30,7 @@ def why_watched(*tensors: Tensor) -> str | None:
     Args:
         tensors: everything that the operations would get.
     """
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return "the network is being traced"
     if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
         return "operations are being watched by a dispatch mode"
