@@ -49,7 +49,7 @@ class EdgeBank(ABC):
     @property
     def parameters(self) -> list[Tensor]:
         """The convolutions' weights, as they are now: others may be put in their place, for one call or for good."""
-        return [convolution.weight for convolution in self.convolutions]
+        return [cast(Tensor, convolution._parameters["weight"]) for convolution in self.convolutions]
 
     @property
     def training(self) -> bool:

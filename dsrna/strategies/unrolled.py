@@ -110,15 +110,15 @@ def _finite_difference(
 
 @contextmanager
 def _placed(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
-    """Inside, the weights have other values; after, their own again, to the last bit."""
-    own = [weight.detach().clone() for weight in weights]
+    """Inside, the weights have other values; after, their own again. Graphs built inside are of no use after."""
+    own = [weight.data for weight in weights]
     try:
-        _copy(values, weights)
+        _point(weights, values)
         yield
     finally:
-        _copy(own, weights)
+        _point(weights, own)
 
 
-def _copy(values: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        torch._foreach_copy_(list(weights), list(values))
+def _point(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.data = value  # another memory, no copy
