@@ -92,6 +92,7 @@ class EvaluateSettings:
     eps_curve: Any  # "auto", or a list of numbers and fractions
     grid: dict[str, Any]  # name -> the attack's part and the list of its radii
     batch_size: int
+    torch_compile: bool
     verify: Any  # a part, or null for no verification
     corruptions: Any  # a part, or null for none
 

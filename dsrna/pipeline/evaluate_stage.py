@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from torch import nn
 
 from dsrna.config.parts import build_part
@@ -82,7 +83,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             before[label] = done
 
         result = evaluate_network(
-            network,
+            torch.compile(network) if settings.evaluate.torch_compile else network,  # type: ignore[arg-type]
             test,
             attacks,
             job.threat,

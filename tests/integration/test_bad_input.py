@@ -316,3 +316,12 @@ def test_the_same_in_a_process_of_its_own(row, files, tmp_path):
     assert done.stdout == ""
     outcome = type("Outcome", (), {"status": done.returncode, "text": done.stderr})
     check(outcome, says, files, tmp_path / "runs", before)
+
+
+def test_torch_compile_without_a_compiler(command_line, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    outcome = command_line("search", "trainer=cpu", "evaluate.torch_compile=true", f"out={tmp_path}")
+    assert outcome.status == 2
+    assert "C++ compiler" in outcome.text
+    assert "(conf: evaluate.torch_compile)" in outcome.text
+    assert list(tmp_path.iterdir()) == []

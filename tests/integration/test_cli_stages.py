@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dsrna.nn.compiled.library import cpp_compiler
 from dsrna.pipeline.trained_network import load_network
 from dsrna.run_folder import RunFolder, read_json
 from dsrna.spaces import genotype_codec
@@ -111,6 +112,23 @@ def test_evaluating_a_run_again(finished, run):
         assert same_weights(folder.best_checkpoint(stage), finished.best_checkpoint(stage))
         accuracies = [[r["accuracy"] for r in entry[stage]["result"]["records"]] for entry in (ours, theirs)]
         assert accuracies[0] == accuracies[1]
+
+
+@pytest.mark.skipif(cpp_compiler() is None, reason="torch.compile needs a C++ compiler")
+def test_attacks_on_a_network_that_torch_compiled_find_the_same(finished, run):
+    again = run("evaluate", f"from={finished.path}", "evaluate.torch_compile=true", "trainer.limits.attacks=[pgd20]")
+    accuracies = []
+    for folder in (finished, again):
+        networks = read_json(folder.evaluation_json)["networks"]
+        results = {name: entry["result"] for name, entry in networks.items()}
+        accuracies.append({
+            (name, one["label"]): one["accuracy"]
+            for name, result in results.items()
+            for one in [result["clean"], *result["records"]]
+            if one["attack"] in ("clean", "pgd20")
+        })  # fmt: skip
+    assert accuracies[1] == accuracies[0]
+    assert len(accuracies[0]) >= 4
 
 
 def test_verifying_a_run_that_was_not(finished, run):

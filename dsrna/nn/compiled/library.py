@@ -57,7 +57,7 @@ def outlook() -> str:
     Raises:
         KernelsUnavailableError: there is no compiler, or it fails already here.
     """
-    compiler = _compiler()
+    compiler = cpp_compiler()
     if compiler is None:
         raise KernelsUnavailableError(_NO_COMPILER)
     try:
@@ -70,7 +70,7 @@ def outlook() -> str:
 @functools.cache
 def _built() -> ctypes.CDLL | str:
     """The library, or why there is none."""
-    compiler = _compiler()
+    compiler = cpp_compiler()
     if compiler is None:
         return _NO_COMPILER
     try:
@@ -88,7 +88,8 @@ def _built() -> ctypes.CDLL | str:
         return f"building the kernels with {compiler} failed: {error}"
 
 
-def _compiler() -> str | None:
+def cpp_compiler() -> str | None:
+    """The C++ compiler: ``$CXX``, else the first of c++, g++ and clang++ that is there."""
     named = os.environ.get("CXX")
     names = [named] if named else ["c++", "g++", "clang++"]
     return next((found for name in names if (found := shutil.which(name))), None)
