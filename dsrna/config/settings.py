@@ -69,6 +69,7 @@ class RetrainSettings:
     optimizer: Any
     schedule: Any
     selection_steps: int
+    torch_compile: bool
     keep: str
     baseline: bool
     certified: bool

@@ -12,7 +12,6 @@ from dsrna.config.parts import build_part, check_part, nearest, number, target_o
 from dsrna.config.ranges import out_of_range
 from dsrna.config.settings import STAGES, Settings
 from dsrna.errors import ConfigError, DsrnaError
-from dsrna.nn.compiled.library import cpp_compiler
 from dsrna.types import Threat
 
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
@@ -193,10 +192,22 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"{search.warmup_epochs} warm-up epochs leave none of the {search.epochs} epochs for architecture steps. "
             "(conf: search.warmup_epochs)"
         )
-    if settings.evaluate.torch_compile and settings.trainer.accelerator == "cpu" and cpp_compiler() is None:
-        yield "torch.compile needs a C++ compiler (c++, g++, clang++), found none. (conf: evaluate.torch_compile)"
+    yield from _uncompilable(settings)
     known = settings.evaluate.attacks
     for name in limits.attacks or []:
         if name not in known:
             close = nearest(name, known)
             yield f"Unknown attack `{name}`.{close} Choose from: {', '.join(known)}. (conf: trainer.limits.attacks)"
+
+
+def _uncompilable(settings: Settings) -> Iterator[str]:
+    asking = [name for name in ("retrain", "evaluate") if getattr(settings, name).torch_compile]
+    if not asking:
+        return
+    import torch
+
+    from dsrna.nn.compiled.library import cpp_compiler
+
+    if (settings.trainer.accelerator == "cpu" or not torch.cuda.is_available()) and cpp_compiler() is None:
+        for name in asking:
+            yield f"torch.compile needs a C++ compiler (c++, g++, clang++), found none. (conf: {name}.torch_compile)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -83,7 +83,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             before[label] = done
 
         result = evaluate_network(
-            torch.compile(network) if settings.evaluate.torch_compile else network,  # type: ignore[arg-type]
+            cast(nn.Module, torch.compile(network)) if settings.evaluate.torch_compile else network,
             test,
             attacks,
             job.threat,

@@ -104,6 +104,7 @@ def _train(
         drop_path=drop_path,
         ema_decay=retrain.ema_decay,
         gradient_clip=training.gradient_clip,
+        torch_compile=retrain.torch_compile and stage != "certified",
         make_optimizer=optimizer,
         on_best=keep,
         stage=stage,

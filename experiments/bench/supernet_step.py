@@ -296,8 +296,8 @@ def draw(numbers: list[dict[str, Any]], middle: Size, path: Path) -> None:
         panel.set(xlabel=axis, title=fixed, yscale="log")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("seconds a step")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=4)
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=len(WAYS) - 1)
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
     figure.savefig(path, dpi=90)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from dsrna.config.compose import compose, settings_from
 from dsrna.data.images import ImageDataset
+from dsrna.nn.compiled.library import cpp_compiler
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.objectives.standard import Standard
 from dsrna.pipeline.evaluate_stage import evaluate
@@ -303,3 +304,18 @@ def test_search_and_retrain_never_look_at_the_test_split(tmp_path):
     assert folder.best_checkpoint("retrain").exists()
     with pytest.raises(AssertionError, match="the test split was read"):
         evaluate(job)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(cpp_compiler() is None, reason="torch.compile needs a C++ compiler")
+def test_attacks_by_torch_compile_are_reproducible_and_leave_no_trace_in_what_is_saved(tmp_path, retrain_stage):
+    runs = []
+    for name in ("one", "two"):
+        stage = retrain_stage(tmp_path / name, torch_compile=True, epochs=2, drop_path=0.3)
+        stage.run()
+        runs.append(stage.best[-1])
+    plain = retrain_stage(tmp_path / "plain", epochs=2, drop_path=0.3)
+    plain.run()
+    assert runs[0]["state"].keys() == plain.best[-1]["state"].keys()
+    assert runs[0]["numbers"] == runs[1]["numbers"]
+    torch.testing.assert_close(runs[0]["state"], runs[1]["state"], rtol=0, atol=0)
