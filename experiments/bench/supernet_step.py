@@ -2,14 +2,16 @@
 
 Run: ``make bench`` (or ``make bench ARGS="--channels 8 --cells 5 --batch 32"``); with ``--grow FILE.png`` instead: how
 the cost grows with channels, cells and batch, as a table and a picture. All variants are timed in one process in turn,
-several rounds; a ratio is the median over rounds of (baseline / variant in the same round). Memory is the largest
-resident set of a process of its own that takes two such steps, or what torch allocated on the GPU (``--device cuda``).
+several rounds, the second of two steps each; a ratio is the median over rounds of (baseline / variant in the same
+round). Memory is the largest resident set of a process of its own that takes two such steps, or what torch allocated on
+the GPU (``--device cuda``).
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import json
 import platform
 import statistics
@@ -182,9 +184,12 @@ def measure(size: Size, chosen: argparse.Namespace) -> dict[tuple[str, str], tup
             progress.advance(1, {"MiB": memory[pair]})
         bench = Bench(size, chosen, ways)
         steps = {pair: bench.step(*pair) for pair in pairs}
+        gc.collect()
+        gc.freeze()  # otherwise each way's steps search the other ways' networks for garbage
         seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
         for _ in range(chosen.rounds + 1):
             for pair, step in steps.items():
+                step()  # caches and memory are then as in a search, where the step before was one of the same network
                 seconds[pair].append(seconds_of(step, chosen.device))
                 progress.advance(1, {"seconds": seconds[pair][-1]})
     return {pair: (values[1:], memory[pair]) for pair, values in seconds.items()}  # the first round warms up
