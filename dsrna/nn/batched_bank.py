@@ -76,6 +76,7 @@ class _Call:
     def __init__(self, bank: BatchedBank, x: Tensor) -> None:
         self.bank, self.x, self.edges = bank, x, len(bank.edges)
         self.rectified = F.relu(x)
+        self.repeated: Tensor | None = None
         self.next_weight = self.next_norm = 0
         self.common: list[int] = []  # rows of the statistics that were computed once for all edges
         if not bank.norms:
@@ -129,10 +130,16 @@ class _Call:
     def _convolved(self, convolution: nn.Conv2d, z: Tensor, each: bool) -> Tensor:
         weight = self._stacked()
         if isinstance(convolution, DepthwiseConv2d):
-            z = z if each else torch.cat([z] * self.edges, dim=1)  # keeps the order in memory, as `repeat` wouldn't
+            z = z if each else self._repeated()
             return depthwise_conv(z, weight, convolution.stride[0], convolution.dilation[0])
         groups = self.edges if each else 1
         return F.conv2d(z, weight, None, convolution.stride, convolution.padding, convolution.dilation, groups)
+
+    def _repeated(self) -> Tensor:
+        """The rectified input once an edge, as channels (N, E C, H, W); the same for all operations."""
+        if self.repeated is None:
+            self.repeated = torch.cat([self.rectified] * self.edges, dim=1)  # in its order in memory, unlike `repeat`
+        return self.repeated
 
     def _stacked(self) -> Tensor:
         """The weights of the next convolution of all edges, one edge's output channels after another's."""
