@@ -81,9 +81,9 @@ class InnerStep:
         own = [weight.detach() for weight in weights]
         directions = torch._foreach_add([gradient.detach() for gradient in gradients], own, alpha=self.weight_decay)
         buffers = self.momentum_buffers or [None] * len(own)
-        moving = [(way, buffer) for way, buffer in zip(directions, buffers, strict=True) if buffer is not None]
-        if moving:
-            torch._foreach_add_(*map(list, zip(*moving, strict=True)), alpha=self.momentum)
+        for direction, buffer in zip(directions, buffers, strict=True):
+            if buffer is not None:  # a weight has none before its first step
+                direction.add_(buffer, alpha=self.momentum)
         return list(torch._foreach_add(own, directions, alpha=-self.learning_rate))
 
 
