@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
+from dsrna.console import output, plain_console
 from dsrna.errors import DsrnaError
 
 
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             draw_report(chosen.folder)
     except DsrnaError as error:
-        Console(stderr=True).print(f"[error] {error}", markup=False, highlight=False, soft_wrap=True)
+        plain_console(stderr=True).print(f"[error] {error}", soft_wrap=True)
         return 2
     return 0
 
@@ -57,8 +58,8 @@ def show_doctor() -> None:
     for column in ("part", "found", "enables"):
         table.add_column(column, overflow="fold")
     for check in checks():
-        table.add_row(check.part, check.found or "[yellow]not here[/]", check.enables)
-    Console().print(table)
+        table.add_row(check.part, check.found or Text("not here", style="yellow"), check.enables)
+    output().print(table)
 
 
 def show_list(group: str | None) -> None:
@@ -69,7 +70,7 @@ def show_list(group: str | None) -> None:
 
     if group is not None and group not in groups():
         raise ConfigError(f"Unknown group `{group}`.{nearest(group, groups())} Choose from: {', '.join(groups())}.")
-    console = Console()
+    console = output()
     for name in [group] if group else groups():
         table = Table(title=name, title_justify="left", show_header=False, box=None, title_style="bold")
         table.add_column(no_wrap=True)
@@ -89,7 +90,7 @@ def show_config(overrides: list[str]) -> None:
     if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
         settings_from(config)
     text = OmegaConf.to_yaml(config, resolve=True)
-    console = Console()
+    console = output()
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default"))
     else:
@@ -113,7 +114,7 @@ def export_network(chosen: argparse.Namespace) -> None:
     folder, what = export(
         chosen.overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, lowered=not chosen.as_is
     )
-    Console().print(f"{what}: {folder}", markup=False, highlight=False, soft_wrap=True)
+    output().print(f"{what}: {folder}", soft_wrap=True)
 
 
 if __name__ == "__main__":

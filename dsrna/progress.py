@@ -5,20 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from functools import cache
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from dsrna.console import plain_console, terminal
+
 log = logging.getLogger("dsrna")
-
-
-@cache
-def terminal() -> Console:
-    """The one console of standard error: what is written through it goes above a progress bar, not into it."""
-    return Console(stderr=True)
 
 
 class Progress:
@@ -39,19 +33,19 @@ class Progress:
     ) -> None:
         console = terminal()
         if mode == "on" and not console.is_terminal:
-            console = Console(file=console.file, force_terminal=True)
+            console = plain_console(file=console.file, force_terminal=True)
         self._title, self._total, self._done = title, total, done
         self._shown = mode == "on" or (mode == "auto" and console.is_terminal)
         self._quiet = mode == "off"
         self._every, self._last_line = every_seconds, time.monotonic()
         self._rich = RichProgress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=console,
             disable=not self._shown,
             transient=True,

@@ -9,7 +9,7 @@ from dsrna.config.query import query_settings
 from dsrna.config.rank import rank_settings
 from dsrna.config.settings import QuerySettings, RankSettings, Settings
 from dsrna.config.validate import validated
-from dsrna.progress import terminal
+from dsrna.console import terminal
 
 
 def main_of(kind: str) -> None:
@@ -60,4 +60,4 @@ def finish_sweep(folder: Path) -> None:
 
 def say(text: str) -> None:
     """A message to the user, as it is: no markup, no wrapping."""
-    terminal().print(text, markup=False, highlight=False, soft_wrap=True)
+    terminal().print(text, soft_wrap=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.text import Text
 
+from dsrna.console import terminal
 from dsrna.errors import DsrnaError
-from dsrna.progress import terminal
 
 _STYLES = {logging.INFO: "", logging.WARNING: "yellow", logging.ERROR: "bold red"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from dsrna.console import output
 from dsrna.report.query_data import number_text, spread_text
 
 _FILE_WIDTH = 140
@@ -15,7 +15,7 @@ _FILE_WIDTH = 140
 
 def show_searches(document: dict[str, Any]) -> None:
     """Prints what searches found, means and standard deviations over repeats."""
-    console = Console()
+    console = output()
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     judges = document["judges"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from dsrna.console import output
 from dsrna.report.certified import certified_point
 from dsrna.report.published import published_title, telling_rows
 from dsrna.run_folder import RunFolder, read_json
@@ -31,7 +31,7 @@ def result_rows(folder: RunFolder) -> list[dict[str, Any]]:
 
 def show_result(folder: RunFolder) -> None:
     """Prints the result table and where the report is."""
-    console = Console()
+    console = output()
     rows = result_rows(folder)
     if rows:
         evaluation = read_json(folder.evaluation_json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from dsrna.benchmarks.findings import Finding, agreements, findings
@@ -13,6 +12,7 @@ from dsrna.benchmarks.published import open_tables_there
 from dsrna.benchmarks.robustness_dataset import DATASETS
 from dsrna.benchmarks.table_analysis import analyse_table
 from dsrna.config.parts import located
+from dsrna.console import output
 from dsrna.data.source import root_folder
 from dsrna.errors import ConfigError, DataError
 from dsrna.report.analysis_page import Analysis, finding_text, write_analysis
@@ -72,4 +72,4 @@ def _show(entries: list[Finding]) -> None:
             entry.what, finding_text(entry.here, entry.published), finding_text(entry.published, entry.published)
         )
     if entries:
-        Console().print(table)
+        output().print(table)

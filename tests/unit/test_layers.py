@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "dsrna"
 LEVELS = {
-    0: ("functional", "errors", "types", "files", "progress", "provenance", "run_folder", "testing", ""),
+    0: ("functional", "errors", "types", "files", "progress", "provenance", "console", "run_folder", "testing", ""),
     1: ("nn",),
     2: ("spaces",),
     3: ("metrics", "attacks", "data", "bounds", "benchmarks", "corruptions"),
