@@ -1,4 +1,4 @@
-"""The two consoles. What is printed appears as typed: names, paths and titles are never read as markup or emoji codes."""
+"""The two consoles. What is printed appears as typed: no name, path or title is read as markup or an emoji code."""
 
 from __future__ import annotations
 
