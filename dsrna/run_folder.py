@@ -287,7 +287,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         except ValueError as error:
             raise CheckpointError(
                 f"Expected JSON in line {number} of {path}, got a damaged line ({error}). "
-                "Remove that line, or restore the file."
+                "Bring the file back as it was, or start a new run."
             ) from error
 
 

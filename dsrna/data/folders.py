@@ -92,7 +92,7 @@ def _read(folder: Path, classes: list[str], image_size: int, resize: int) -> Fol
         if not found:
             raise DataError(
                 f"Expected images ({', '.join(IMG_EXTENSIONS)}) in every class folder, found none in "
-                f"{(folder / name).absolute()}. Add images, or remove the folder."
+                f"{(folder / name).absolute()}. Add images, or move the folder elsewhere."
             )
         files += found
         labels += [label] * len(found)

@@ -123,6 +123,6 @@ class FolderImages(ImageDataset):
         except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:  # all that its decoders raise
             raise DataError(
                 f"Expected a readable image, got {type(error).__name__}: {error}. "
-                f"Replace or delete the file. ({Path(file).absolute()})"
+                f"Replace the file by a whole one, or move it out of the folder. ({Path(file).absolute()})"
             ) from error
         return functional.pil_to_tensor(functional.center_crop(image, list(self.shape[1:])))

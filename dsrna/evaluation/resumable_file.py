@@ -74,12 +74,13 @@ class ResumableFile(ABC):
             readable = readable and self.restore(stored)
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{self.path} is not a readable result file ({error!r}); delete it to measure again."
+                f"{self.path} is not a readable result file ({error!r}). Bring it back whole, or move it away to "
+                "measure again."
             ) from error
         if not readable or self.done > self.images:
             raise CheckpointError(
                 f"Expected {self.path} to hold at most {self.images} results of {self.schema} version "
-                f"{self.schema_version}; it does not. Delete it to measure again."
+                f"{self.schema_version}; it does not. Move it away to measure again."
             )
         differences = [
             f"{name} {header.get(name)!r} there, {value!r} here"
@@ -89,5 +90,5 @@ class ResumableFile(ABC):
         if differences:
             raise CheckpointError(
                 f"{self.path} belongs to another evaluation: {'; '.join(differences)}. "
-                "Evaluate into another folder, or delete the file to measure again."
+                "Evaluate into another folder, or move the file away to measure again."
             )

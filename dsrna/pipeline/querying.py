@@ -148,8 +148,8 @@ def _search(folder: RunFolder, plan: Plan, settings: QuerySettings) -> None:
     done = [(record["method"], record["guide"], record["repeat"]) for record in folder.read_searches()]
     if done != searches[: len(done)]:
         raise CheckpointError(
-            f"Expected the first searches of this plan in {folder.searches_jsonl}, got others. Restore the file, or "
-            "remove it to start again."
+            f"Expected the first searches of this plan in {folder.searches_jsonl}, got others. Bring the file back "
+            "as it was, or move it away to start again."
         )
     genes, grid, measure = gene_space(plan.space), grid_of(settings.budget), _measure(plan, settings.front)
     total = len(searches) * settings.budget

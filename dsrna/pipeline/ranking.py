@@ -124,8 +124,8 @@ def _score(folder: RunFolder, scorer: Scorer, indices: Sequence[int], settings: 
     done = [record["index"] for record in folder.read_scores()]
     if done != list(indices[: len(done)]):
         raise CheckpointError(
-            f"Expected the first architectures of this ranking in {folder.scores_jsonl}, got others. Restore the file, "
-            "or remove it to start again."
+            f"Expected the first architectures of this ranking in {folder.scores_jsonl}, got others. Bring the file "
+            "back as it was, or move it away to start again."
         )
     left = indices[len(done) :]
     workers = min(os.cpu_count() or 1 if settings.workers == "auto" else settings.workers, max(1, len(left)))

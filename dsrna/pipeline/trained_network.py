@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dsrna.errors import CheckpointError, DsrnaError
+from dsrna.pipeline.weights_fit import misfit, unwrapped
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.derived_network import DerivedNetwork
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.registry import space_of
-from dsrna.training.checkpoints import load_checkpoint, save_checkpoint
+from dsrna.training.checkpoints import checked, read_checkpoint, save_checkpoint
 
 SCHEMA = "dsrna.network"
 VERSION = 1
@@ -64,22 +66,53 @@ def save_network(
 def load_network(path: Path) -> tuple[DerivedNetwork, NetworkDescription, dict[str, Any]]:
     """The network with its trained weights, in evaluation mode on the CPU.
 
+    Weights that were saved from within DataParallel, torch.compile or a LightningModule are read too.
+
     Returns:
         The network, its description, and the checkpoint's ``title`` and ``numbers``.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another version, or its weights don't fit.
+        CheckpointError: the file is missing, damaged, of another version, or its weights don't fit or aren't finite.
     """
-    content = load_checkpoint(path)
+    content = read_checkpoint(path)
     if content.get("schema") != SCHEMA or content.get("version") != VERSION:
         raise CheckpointError(
-            f"Expected a network of schema {SCHEMA} version {VERSION} in {path}, got {content.get('schema')!r} version "
-            f"{content.get('version')!r}. Give a `best.ckpt` that the retrain stage of this dsrna wrote."
+            f"Expected a network of schema {SCHEMA} version {VERSION} in {path}, got {_what_instead(content)}. "
+            "Give a `best.ckpt` that the retrain stage of this dsrna wrote, or one with its keys: "
+            "schema, version, network, state_dict, title, numbers."
         )
     try:
+        weights = unwrapped(content["state_dict"])
+        content = checked(path, content | {"state_dict": weights})
+        about = {"title": content["title"], "numbers": content["numbers"]}
         description = NetworkDescription(**content["network"])
-        network = build_network(description)
-        network.load_state_dict(content["state_dict"])
-    except (TypeError, KeyError, ValueError, RuntimeError, DsrnaError) as error:
-        raise CheckpointError(f"{path} does not fit together: {str(error).splitlines()[0]}") from error
-    return network.eval(), description, {"title": content["title"], "numbers": content["numbers"]}
+        with torch.device("meta"):  # names and shapes alone
+            expected = build_network(description).state_dict()
+        problem = misfit(weights, expected, description.classes) or _not_finite(weights)
+        if problem is None:
+            network = build_network(description)
+            network.load_state_dict(weights)
+            return network.eval(), description, about
+    except CheckpointError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError, DsrnaError) as error:
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    raise CheckpointError(f"{path} does not fit together: {problem}")
+
+
+def _what_instead(content: dict[str, Any]) -> str:
+    if "dsrna" in content:
+        return "a checkpoint to continue a stage from"
+    weights_alone = "state_dict" in content and "network" not in content
+    if weights_alone or (content and all(isinstance(value, Tensor) for value in content.values())):
+        return "weights alone, without the description of their network"
+    return f"{content.get('schema')!r} version {content.get('version')!r}"
+
+
+def _not_finite(weights: dict[str, Tensor]) -> str | None:
+    wrong = [key for key, weight in weights.items() if not bool(torch.isfinite(weight).all())]
+    return (
+        f"{wrong[0]} is not finite ({len(wrong)} such in all). Its training diverged, or the file is damaged."
+        if wrong
+        else None
+    )

@@ -14,8 +14,8 @@ from dsrna.run_folder import RunFolder, read_json
 _TIMES = ("seconds",)
 """Keys, and endings of keys, under which a run notes how long something took."""
 
-_LIGHTNINGS_OWN = ("loops",)
-"""Lightning's counters, some of which start anew in every process."""
+_LEFT_OUT = ("loops", "digest")
+"""Lightning's counters, some of which start anew in every process, and digests of checkpoints, which cover times."""
 
 
 def differences(first: RunFolder, second: RunFolder) -> list[str]:
@@ -56,7 +56,7 @@ def _different(one: Any, other: Any, place: str) -> Iterator[str]:
             yield f"{place}: tensors"
     elif isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys(), key=str):
-            if str(key).endswith(_TIMES) or key in _LIGHTNINGS_OWN:
+            if str(key).endswith(_TIMES) or key in _LEFT_OUT:
                 continue
             if key in one and key in other:
                 yield from _different(one[key], other[key], f"{place}: {key}")

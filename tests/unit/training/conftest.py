@@ -19,6 +19,7 @@ from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.strategies.first_order import FirstOrder
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.training.checkpoints import load_checkpoint
 from dsrna.training.fit import TrainerOptions, fit
 from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.retrain_module import RetrainModule
@@ -72,7 +73,7 @@ class Stage:
         return self.folder.last_checkpoint(self.module.stage)
 
     def state(self):
-        return torch.load(self.last, weights_only=True)
+        return load_checkpoint(self.last)
 
 
 def folder_at(path: Path) -> RunFolder:

@@ -1,7 +1,9 @@
 """Checkpoint files are whole or absent, and written when they should be."""
 
 import errno
+import hashlib
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.training.checkpoints import load_checkpoint, save_checkpoint
+from dsrna.training.digest import digest_of
 from dsrna.training.interruption import CtrlC
 from dsrna.training.save_last import SaveLast
 
@@ -24,13 +27,90 @@ def test_what_is_saved_is_read_back(tmp_path):
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["x.ckpt"]
 
 
+CONTENT = {"weights": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(3), "lr": 0.1, "name": "a", "of": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": torch.tensor([[0, 1, 2], [3, 4, 7e25]])},
+        {"weights": torch.arange(6.0).reshape(3, 2)},
+        {"weights": torch.arange(6.0, dtype=torch.float64).reshape(2, 3)},
+        {"weights": torch.tensor([[-0.0, 1, 2], [3, 4, 5]])},
+        {"steps": torch.tensor(4)},
+        {"steps": 3},
+        {"lr": 0.1 + 2**-55},
+        {"name": "b"},
+        {"of": [2, 1]},
+        {"of": (1, 2)},
+        {"of": [1, 2, None]},
+        {"more": None},
+    ],
+    ids=str,
+)
+def test_content_that_is_not_what_was_written_is_refused(tmp_path, change):
+    path = tmp_path / "x.ckpt"
+    save_checkpoint(path, CONTENT)
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(CheckpointError, match=r"x\.ckpt isn't what was written .* damaged, or was edited"):
+        load_checkpoint(path)
+
+
+def test_a_bit_that_flips_on_the_disk_is_noticed(tmp_path):
+    """Torch itself reads such a file without a word."""
+    path = tmp_path / "x.ckpt"
+    save_checkpoint(path, CONTENT)
+    stored = bytearray(path.read_bytes())
+    stored[stored.index(CONTENT["weights"].numpy().tobytes()) + 7] ^= 0x20
+    path.write_bytes(stored)
+    assert not torch.equal(torch.load(path, weights_only=True)["weights"], CONTENT["weights"])
+    with pytest.raises(CheckpointError, match="digest is wrong"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("damage", range(40))
+def test_damaged_bytes_are_refused_or_harmless(tmp_path, damage):
+    path = tmp_path / "x.ckpt"
+    save_checkpoint(path, CONTENT)
+    stored = bytearray(path.read_bytes())
+    stored[damage * len(stored) // 40] ^= 0xFF
+    path.write_bytes(stored)
+    try:
+        found = load_checkpoint(path)
+    except CheckpointError:
+        return
+    assert digest_of(found) == digest_of(CONTENT), "padding"
+
+
+def test_a_checkpoint_without_a_digest_is_taken_with_a_warning(tmp_path, caplog):
+    torch.save({"lr": 0.1}, tmp_path / "old.ckpt")
+    assert load_checkpoint(tmp_path / "old.ckpt") == {"lr": 0.1}
+    assert "old.ckpt has no digest (version 0" in caplog.text
+    torch.save({"lr": 0.1, "digest": {"version": 2, "sha256": "0"}}, tmp_path / "new.ckpt")
+    with pytest.raises(CheckpointError, match=r"digest of version 1 in .*new\.ckpt, got version 2"):
+        load_checkpoint(tmp_path / "new.ckpt")
+
+
+def test_the_digest_depends_on_values_alone():
+    images = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    assert digest_of(images) == digest_of(images.to(memory_format=torch.channels_last)) != digest_of(images.mT)
+    plain = {"x": torch.tensor([1.5, -2.0]), 3: (True, None, b"z")}
+    written = b"dict 2:str 1:xtensor torch.float32 (2,):" + struct.pack("<2f", 1.5, -2)
+    written += b"int 3;tuple 3:bool True;NoneType None;bytes 1:z"
+    assert digest_of(plain) == hashlib.sha256(written).hexdigest(), "files of earlier versions must stay readable"
+    other = [1, True, 1.0, "1", b"1", [1], (1,), {1: 1}, ["a", "bc"], ["ab", "c"], ["abc"], [["a"], "bc"], [], {}, None]
+    assert len({digest_of(value) for value in other}) == len(other)
+    with pytest.raises(TypeError, match=r"plain values in a checkpoint, got \w*Path"):
+        digest_of({"x": Path("x")})
+
+
 def test_code_is_never_unpickled(tmp_path):
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "harm"),)
 
     torch.save({"x": Evil()}, tmp_path / "x.ckpt")
-    with pytest.raises(CheckpointError, match="not one of dsrna's"):
+    with pytest.raises(CheckpointError, match=r"not one of dsrna's .it holds an object of posix.mkdir"):
         load_checkpoint(tmp_path / "x.ckpt")
     assert not (tmp_path / "harm").exists()
 

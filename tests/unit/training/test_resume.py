@@ -238,7 +238,20 @@ def test_a_truncated_checkpoint_is_refused(search_stage, tmp_path, kept):
     stage.run()
     content = stage.last.read_bytes()
     stage.last.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(CheckpointError, match=r"last.ckpt: it is truncated.*Remove it to start that stage again"):
+    with pytest.raises(CheckpointError, match=r"last.ckpt: it is truncated or damaged.*start a new run"):
+        search_stage(tmp_path).run()
+
+
+@pytest.mark.parametrize("part", ["state_dict", "optimizer_states"])
+def test_one_wrong_number_in_a_checkpoint_is_refused(search_stage, tmp_path, part):
+    stage = search_stage(tmp_path)
+    stage.run()
+    content = torch.load(stage.last, weights_only=True)
+    state = content["state_dict"] if part == "state_dict" else content["optimizer_states"][0]["state"][0]
+    name = next(key for key, value in state.items() if torch.is_tensor(value) and value.ndim > 0)
+    state[name].view(-1)[0] = 7e25
+    torch.save(content, stage.last)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt isn't what was written .* digest is wrong"):
         search_stage(tmp_path).run()
 
 
