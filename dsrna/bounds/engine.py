@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from dsrna.bounds.place import naming_the_module
 from dsrna.errors import ConfigError, DataError
 from dsrna.functional.norms import image_norm
+from dsrna.functional.precision import full_precision
 from dsrna.nn.modes import evaluation_mode
 from dsrna.types import Norm
 
@@ -54,7 +55,8 @@ class BoundEngine(ABC):
     """Sound bounds of a network's logits or margins over a ball around each image, cut with [0, 1].
 
     The network is bounded as it is in evaluation mode: BatchNorm with its running statistics, dropout and drop-path
-    off. Afterwards it is as before: training flags, requires_grad, buffers and ``.grad``.
+    off. Afterwards it is as before: training flags, requires_grad, buffers and ``.grad``. A bound is a claim, so it is
+    computed in the images' own precision, without TF32 and outside of autocast, wherever it is asked for.
 
     A subclass writes :meth:`bound`.
 
@@ -119,7 +121,7 @@ class BoundEngine(ABC):
         _check(x, radii, y, self.norm)
         radii = radii.expand(len(x))
         size = self.batch_size or max(len(x), 1)
-        with evaluation_mode(model), naming_the_module(model):
+        with full_precision(), evaluation_mode(model), naming_the_module(model):
             return [
                 bound(model, images, part_of_radii, None if y is None else y[start : start + size])
                 for start, images, part_of_radii in zip(

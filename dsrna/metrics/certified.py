@@ -14,6 +14,7 @@ from dsrna.bounds.engines import bound_engine
 from dsrna.bounds.eps_schedule import EpsSchedule
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.functional.margins import margin
+from dsrna.functional.precision import full_precision
 from dsrna.functional.root import bisect_in_log
 from dsrna.metrics.base import BatchNormMode, RobustnessMetric
 from dsrna.types import Norm
@@ -198,7 +199,8 @@ class Certified(RobustnessMetric):
 
     def _radius_score(self, model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
         with torch.no_grad():
-            correct = margin(model(x), y) > 0
+            with full_precision():  # as the bounds that are compared with it
+                correct = margin(model(x), y) > 0
             at_eps = self._margins(model, x, y, eps)
             self._take_note(eps, at_eps)
             low = torch.where(at_eps.lower >= 0, eps, eps / _BRACKET)

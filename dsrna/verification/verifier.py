@@ -38,6 +38,7 @@ Progress = Callable[[int, int, dict[str, float | str]], None]
 """(images done, images, numbers to show), called after every batch, and for what was done before on resuming."""
 
 
+@full_precision()
 def verify(
     model: nn.Module,
     data: EvaluationData | tuple[Tensor, Tensor],
@@ -102,16 +103,15 @@ def verify(
         began = time.perf_counter()
         place = slice(file.done, min(file.done + settings.batch_size, images))
         x, y = (part.to(device) for part in dataset.batch(torch.arange(place.start, place.stop)))
-        with full_precision():
-            correct = (clean_logits(model, x, y, dataset.classes, place).argmax(dim=1) == y).cpu()
-            right = correct.nonzero()[:, 0].to(x.device)
-            x, y = x[right], y[right]
-            certificates = certifier.certify(x, y)
-            batch_seed = derive_seed(seed, "verification", place.start // settings.batch_size)
-            examples = nearest_examples(model, x, y, settings, batch_seed)
-            for image in (certificates.low >= examples.distance).nonzero()[:, 0].tolist():
-                index = place.start + int(right[image])
-                raise _contradiction(certifier, certificates, examples, x, y, image, index, folder)
+        correct = (clean_logits(model, x, y, dataset.classes, place).argmax(dim=1) == y).cpu()
+        right = correct.nonzero()[:, 0].to(x.device)
+        x, y = x[right], y[right]
+        certificates = certifier.certify(x, y)
+        batch_seed = derive_seed(seed, "verification", place.start // settings.batch_size)
+        examples = nearest_examples(model, x, y, settings, batch_seed)
+        for image in (certificates.low >= examples.distance).nonzero()[:, 0].tolist():
+            index = place.start + int(right[image])
+            raise _contradiction(certifier, certificates, examples, x, y, image, index, folder)
         verdicts = iter(_verdicts(certificates, examples))
         file.append([next(verdicts) if one else MISCLASSIFIED for one in correct], time.perf_counter() - began)
         _show(progress, file, settings)

@@ -142,3 +142,41 @@ def test_relaxed_supernet(engine, partial_channels):
     supernet = randomise(space.supernet((2, 4, 4), 3, 1, 2, partial_channels, mean=(0.4, 0.5), std=(0.3, 0.2)))
     model = RelaxedSupernet(supernet, strategy.initial(space)).double()
     check_bounds(engine("linf"), "linf", model, torch.rand(2, 2, 4, 4, dtype=torch.float64), 1e-3, agreement(engine))
+
+
+class Watched(nn.Module):
+    """A network that notes in which precision its forward runs."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.seen = network, set()
+
+    def forward(self, x):
+        precisions = (torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+        self.seen.add((torch.is_autocast_enabled("cpu"), *(one.fp32_precision for one in precisions)))
+        return self.network(x)
+
+
+@pytest.fixture
+def _products_in_bfloat16():
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    yield
+    assert torch.get_float32_matmul_precision() == "medium"
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("_products_in_bfloat16")
+@pytest.mark.parametrize("name", ["ibp", "crown"])
+def test_bounds_are_computed_in_full_precision_under_autocast(name):
+    torch.manual_seed(0)
+    model = Watched(around(nn.Conv2d(4, 4, 3, padding=1)))
+    x, y = torch.rand(2, 2, 5, 6), torch.tensor([0, 1])
+    expected = [*bound_engine(name)(model, x, 0.03, y), bound_engine(name).summary(model, x, 0.03, y).lower]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [*bound_engine(name)(model, x, 0.03, y), bound_engine(name).summary(model, x, 0.03, y).lower]
+        assert torch.is_autocast_enabled("cpu")
+    assert model.seen == {(False, "ieee", "ieee", "ieee")}
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)

@@ -192,3 +192,17 @@ def test_the_start_copies_channels_each_as_often():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         Certified(THREAT, **settings)
+
+
+def test_what_counts_as_certified_is_computed_in_full_precision():
+    """An image whose margin is 1e-4 of its logits: bfloat16, whose numbers are 1/128 apart, would lose or gain it."""
+    x = torch.full((2, 1, 2, 2), 0.5)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[1.0] * 4, [1.0] * 3 + [1.001]]))
+        model[1].bias.copy_(torch.tensor([100.0, 100.0]))
+    y = torch.tensor([1, 0])  # f_1 - f_0 = 0.0005
+    objective = Certified(Threat("linf", 1e-3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(x).diff().abs().max() == 0, "bfloat16 sees no difference"
+        assert objective.certified(model, x, y).tolist() == [True, False]

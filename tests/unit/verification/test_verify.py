@@ -173,22 +173,28 @@ def test_a_batch_that_does_not_fit_is_halved_and_an_image_that_does_not_stays_un
     assert [v.certified for v in unfit[5:]] == pytest.approx([v.certified for v in whole[5:]], rel=1e-3)
 
 
-def test_bounds_are_computed_in_full_precision(tmp_path, monkeypatch):
-    """TF32 would round to 10 bits on a GPU; a margin that is proved must be larger than rounding."""
-    seen = []
+def test_verdicts_are_those_of_full_precision(tmp_path):
+    """TF32 or bfloat16 would round to 10 or 8 bits; a margin that is proved must be larger than rounding."""
+    seen = set()
 
-    class Watching(IBP):
-        def bound(self, model, x, eps, y):
-            if x.shape[1] == 2:
-                seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
-            return super().bound(model, x, eps, y)
+    class Watched(nn.Sequential):
+        def forward(self, x):
+            seen.add((torch.is_autocast_enabled("cpu"), torch.backends.cudnn.conv.fp32_precision))
+            return super().forward(x)
 
-    monkeypatch.setitem(ENGINES, "ibp", Watching)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    model = network()
-    verify(model, images(model), Verification(eps=[0.01], radius=False, **FAST), seed=0, folder=tmp_path)
-    assert set(seen) == {(False, "highest")}
-    assert torch.backends.cudnn.allow_tf32
+    model = Watched(*network(hidden=8))
+    data = images(model)
+    verify(model, data, Verification(eps=[0.01], **FAST), seed=0, folder=tmp_path / "alone")
+    seen.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        verify(model, data, Verification(eps=[0.01], **FAST), seed=0, folder=tmp_path / "autocast")
+        assert torch.is_autocast_enabled("cpu")
+    assert seen == {(False, "ieee")}
+    assert radii_alone(tmp_path / "autocast") == radii_alone(tmp_path / "alone")
+
+
+def radii_alone(folder):
+    return [(verdict.certified, verdict.attacked) for verdict in radii(folder, "linf")]
 
 
 def test_other_errors_of_an_engine_are_not_taken_for_a_lack_of_memory(tmp_path, monkeypatch):
