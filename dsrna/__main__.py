@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="versions, devices, optional parts and what each enables")
     listing = commands.add_parser("list", help="config groups and their choices")
-    listing.add_argument("group", nargs="?", help="one group, e.g. metric; all when left out")
+    listing.add_argument("words", nargs="*", metavar="GROUP", help="one group, e.g. metric; all when left out")
     showing = commands.add_parser("show", help="the composed config")
     showing.add_argument("overrides", nargs="*", help="as for dsrna.search, e.g. +experiment=cifar10_jacobian")
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
@@ -32,14 +32,16 @@ def main(arguments: list[str] | None = None) -> int:
     exporting.add_argument("--timeout", type=float, default=300, help="seconds an image, for instances.csv")
     exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
+    for command in (listing, showing, exporting):
+        command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "doctor":
             show_doctor()
         elif chosen.command == "list":
-            show_list(chosen.group)
+            show_list(chosen.words, chosen.config_dir)
         elif chosen.command == "show":
-            show_config(chosen.overrides)
+            show_config(chosen.overrides, chosen.config_dir)
         elif chosen.command == "export":
             export_network(chosen)
         else:
@@ -62,31 +64,41 @@ def show_doctor() -> None:
     output().print(table)
 
 
-def show_list(group: str | None) -> None:
-    """Prints config groups, their choices, and each choice's first comment line."""
-    from dsrna.config.catalog import choices, description, groups
+def show_list(words: list[str], config_folder: str | None) -> None:
+    """Prints config groups, their choices, and each choice's first comment line.
+
+    Args:
+        words: the groups to print, all if there is none; and ``hydra.searchpath=[…]``, as in a command that runs.
+        config_folder: one of the user's own.
+    """
+    from dsrna.config.catalog import choices, description, groups, is_searchpath
+    from dsrna.config.command_line import with_config_folder
     from dsrna.config.parts import nearest
     from dsrna.errors import ConfigError
 
-    if group is not None and group not in groups():
-        raise ConfigError(f"Unknown group `{group}`.{nearest(group, groups())} Choose from: {', '.join(groups())}.")
+    places = with_config_folder([word for word in words if is_searchpath(word)], config_folder)
+    known, asked = groups(places), [word for word in words if not is_searchpath(word)]
+    for group in asked:
+        if group not in known:
+            raise ConfigError(f"Unknown group `{group}`.{nearest(group, known)} Choose from: {', '.join(known)}.")
     console = output()
-    for name in [group] if group else groups():
+    for name in asked or known:
         table = Table(title=name, title_justify="left", show_header=False, box=None, title_style="bold")
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for choice in choices(name):
-            table.add_row(f"  {choice}", description(name, choice))
+        for choice in choices(name, places):
+            table.add_row(f"  {choice}", description(name, choice, places))
         console.print(table)
 
 
-def show_config(overrides: list[str]) -> None:
+def show_config(overrides: list[str], config_folder: str | None) -> None:
     """Prints the config that ``python -m dsrna.search OVERRIDES`` would run with."""
     from omegaconf import OmegaConf
 
+    from dsrna.config.command_line import with_config_folder
     from dsrna.config.compose import compose, settings_from
 
-    config = compose("search", overrides)
+    config = compose("search", with_config_folder(overrides, config_folder))
     if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
         settings_from(config)
     text = OmegaConf.to_yaml(config, resolve=True)
@@ -109,10 +121,12 @@ def draw_report(folder: Path) -> None:
 
 def export_network(chosen: argparse.Namespace) -> None:
     """Writes the files of :func:`dsrna.pipeline.export.export` and says where they are."""
+    from dsrna.config.command_line import with_config_folder
     from dsrna.pipeline.export import export
 
+    overrides = with_config_folder(chosen.overrides, chosen.config_dir)
     folder, what = export(
-        chosen.overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, lowered=not chosen.as_is
+        overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, lowered=not chosen.as_is
     )
     output().print(f"{what}: {folder}", soft_wrap=True)
 

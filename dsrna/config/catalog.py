@@ -1,10 +1,24 @@
-"""The config groups and their choices, as they lie in ``conf/``."""
+"""The config groups and their choices, as they lie in ``conf/`` and in folders of the user's own.
+
+A folder of the user's is one of a command line's overrides, ``hydra.searchpath=[file://FOLDER,pkg://PACKAGE]``, which
+``--config-dir FOLDER`` becomes (:mod:`dsrna.config.command_line`). Nothing remembers it: whoever asks for choices gives
+the overrides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
 import dsrna
+from dsrna.errors import ConfigError
+
+SEARCHPATH = "hydra.searchpath"
 
 
 def conf_folder() -> Path:
@@ -14,18 +28,86 @@ def conf_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-def choices(group: str) -> list[str]:
-    """The names that ``group=NAME`` takes."""
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+def own_folders(overrides: Sequence[str]) -> list[Traversable]:
+    """The user's config folders, in their order.
+
+    Raises:
+        ConfigError: one is not there, or a file in it has the name of a config that is taken instead.
+    """
+    folders = [_folder(place) for override in overrides if is_searchpath(override) for place in _places(override)]
+    taken: dict[str, Traversable] = dict.fromkeys(_names(conf_folder()), conf_folder())
+    for folder in folders:
+        for name in _names(folder):
+            other = taken.setdefault(name, folder)
+            if other is not folder:
+                raise ConfigError(f"{folder}/{name}.yaml has the name of a config in {other}: rename it. ({_CONF})")
+    return folders
 
 
-def groups() -> list[str]:
+def choices(group: str, overrides: Sequence[str] = ()) -> list[str]:
+    """The names that ``group=NAME`` takes; with the overrides of a command line, those of the user's folders too."""
+    return sorted(name.removeprefix(f"{group}/") for name in _every(overrides) if name.startswith(f"{group}/"))
+
+
+def groups(overrides: Sequence[str] = ()) -> list[str]:
     """The config groups."""
-    return sorted(path.name for path in conf_folder().iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+    return sorted({name.partition("/")[0] for name in _every(overrides) if "/" in name})
 
 
-def description(group: str, choice: str) -> str:
+def description(group: str, choice: str, overrides: Sequence[str] = ()) -> str:
     """What a choice is: the first comment line of its file that is not Hydra's package header."""
-    lines = (conf_folder() / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
+    lines = (_every(overrides)[f"{group}/{choice}"]).read_text(encoding="utf-8").splitlines()
     comments = [line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line]
     return comments[0] if comments else ""
+
+
+def is_searchpath(override: str) -> bool:
+    """Whether an override names config folders."""
+    return override.partition("=")[0].lstrip("+") == SEARCHPATH
+
+
+_CONF = f"conf: {SEARCHPATH}"
+
+
+def _every(overrides: Sequence[str]) -> dict[str, Traversable]:
+    """``GROUP/CHOICE`` (or the name of an entry) -> its file. Hydra's own groups are left out."""
+    found: dict[str, Traversable] = {}
+    for folder in (conf_folder(), *own_folders(overrides)):
+        found |= _names(folder)
+    return {name: file for name, file in found.items() if not name.startswith("hydra/")}
+
+
+def _names(folder: Traversable, prefix: str = "") -> dict[str, Traversable]:
+    found: dict[str, Traversable] = {}
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found |= _names(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".yaml"):
+            found[f"{prefix}{entry.name.removesuffix('.yaml')}"] = entry
+    return found
+
+
+def _places(override: str) -> Iterator[str]:
+    try:
+        value = OverridesParser.create().parse_override(override).value()
+    except HydraException:
+        value = None
+    if not isinstance(value, list) or not all(isinstance(place, str) for place in value):
+        raise ConfigError(f"Expected {SEARCHPATH}=[file://FOLDER] or --config-dir FOLDER, got {override}. ({_CONF})")
+    yield from value
+
+
+def _folder(place: str) -> Traversable:
+    scheme, _, name = place.rpartition("://")
+    if scheme == "pkg":
+        try:
+            folder: Traversable = resources.files(name)
+        except (ImportError, TypeError) as error:
+            raise ConfigError(f"Expected a package with configs, got {place}: {error}. ({_CONF})") from error
+    elif scheme in ("file", ""):
+        folder = Path(name)
+    else:
+        raise ConfigError(f"Expected file://FOLDER or pkg://PACKAGE, got {place}. ({_CONF})")
+    if not folder.is_dir():
+        raise ConfigError(f"Expected a folder with configs, found none at {place}. ({_CONF})")
+    return folder

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dsrna.config.catalog import conf_folder
+from dsrna.config.catalog import conf_folder, own_folders
 from dsrna.config.explain import explained, misfit
 from dsrna.config.parts import nearest, with_fractions
 from dsrna.config.settings import (
@@ -42,14 +42,16 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
     """Composes ``conf/ENTRY.yaml`` with the user's overrides (no sweeps).
 
     Raises:
-        ConfigError: an unknown group, choice or key (the nearest name is suggested), or a malformed override.
+        ConfigError: an unknown group, choice or key (the nearest name is suggested), a malformed override, or a config
+            folder that isn't there.
     """
     _refuse_repeats(overrides)
+    own_folders(overrides)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
             return hydra.compose(entry, overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explained(entry, str(error))) from error
+        raise ConfigError(explained(entry, str(error), overrides)) from error
     finally:
         GlobalHydra.instance().clear()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -15,18 +16,19 @@ from dsrna.config.catalog import choices, conf_folder, groups
 from dsrna.config.parts import nearest, target_of
 
 
-def explained(entry: str, message: str) -> str:
+def explained(entry: str, message: str, overrides: Sequence[str] = ()) -> str:
     """One sentence for Hydra's message, with the nearest name."""
     if match := re.search(r"Could not (?:find|load) '([\w/.-]+)'", message):
         group, _, name = match[1].rpartition("/")
         if group.startswith("hydra/"):
             return f"Hydra has no {group} `{name}`: is the plugin that brings it installed? (conf: {group})"
-        names = choices(group) if group else groups()
-        return f"Unknown {group or 'config'} `{name}`.{nearest(name, names)} Choose from: {', '.join(names)}."
+        names = choices(group, overrides) if group else groups(overrides)
+        own = " A folder with choices of your own is named by --config-dir FOLDER." if group else ""
+        return f"Unknown {group or 'config'} `{name}`.{nearest(name, names)} Choose from: {', '.join(names)}.{own}"
     if match := re.search(r"An item is already at '([^']+)'", message):
         return f"`{match[1]}` is there already: write {match[1]}=VALUE without the +."
     if match := re.search(r"Could not (?:override|delete from config)[^']*'([^'=]+)", message):
-        return _unknown_key(entry, match[1].lstrip("+~"))
+        return _unknown_key(entry, match[1].lstrip("+~"), overrides)
     return unreadable(message)
 
 
@@ -41,7 +43,7 @@ def unreadable(message: str) -> str:
     return text
 
 
-def _unknown_key(entry: str, key: str) -> str:
+def _unknown_key(entry: str, key: str, overrides: Sequence[str]) -> str:
     if key == "experiment":
         return "`experiment` is added to the defaults: write +experiment=NAME."
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
@@ -49,7 +51,7 @@ def _unknown_key(entry: str, key: str) -> str:
     arguments = _arguments(config)
     if key in arguments:
         return f"`{key}` is not in the config and has its default: to change it, write +{key}=VALUE."
-    best = nearest(key, sorted({*_flat(config), *groups(), *arguments}))
+    best = nearest(key, sorted({*_flat(config), *groups(overrides), *arguments}))
     return f"Unknown key `{key}`.{best} `python -m dsrna show` prints all keys."
 
 

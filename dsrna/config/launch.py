@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dsrna.config.catalog import conf_folder
+from dsrna.config.catalog import conf_folder, is_searchpath
+from dsrna.config.command_line import expand, quoted, read_command_line, without_globs
 from dsrna.config.compose import compose, key_of
-from dsrna.config.explain import unreadable
 from dsrna.config.replay import replay
 from dsrna.config.settings import RunSettings
 from dsrna.errors import ConfigError, DsrnaError
@@ -47,6 +45,7 @@ class Request(Generic[S]):
         settings: typed, validated.
         config_text: the resolved config as YAML.
         overrides: the job's own, of what the user typed.
+        config_folders: the override that names config folders of the user's, where there is one.
         folder: the job's run folder, which may not exist yet.
         fingerprint: hash of all settings that change results.
         in_sweep: whether it is one job of a multirun.
@@ -57,6 +56,7 @@ class Request(Generic[S]):
     settings: S
     config_text: str
     overrides: list[str]
+    config_folders: list[str]
     folder: Path
     fingerprint: str
     in_sweep: bool
@@ -79,21 +79,23 @@ def launch(
         finish_sweep: called with the sweep's folder after a multirun.
         say: shows one message to the user.
     """
-    arguments = get_args_parser().parse_args()
-    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(_never)()
-        return
-    key = "hydra.sweep.dir" if arguments.multirun else "hydra.run.dir"
     try:
-        overrides = replay(kind, list(arguments.overrides))
-        jobs = expand(overrides) if arguments.multirun else [overrides]
+        typed = read_command_line(sys.argv[1:])
+        if typed.asks_hydra:
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(_never)()
+            return
+        key = "hydra.sweep.dir" if typed.multirun else "hydra.run.dir"
+        overrides = replay(kind, typed.overrides)
+        if typed.multirun:
+            overrides = without_globs(overrides)
+        jobs = expand(overrides) if typed.multirun else [overrides]
         every = _checked(kind, read, jobs)
-        folder = _given_folder(key, overrides) or _choose_folder(every, jobs, bool(arguments.multirun))
+        folder = _given_folder(key, overrides) or _choose_folder(every, jobs, typed.multirun)
     except DsrnaError as error:
         say(f"[error] {error}")
         raise SystemExit(2) from None
     failures: list[str] = []
-    resume_command = _resume_command(kind, arguments.overrides, bool(arguments.multirun))
+    resume_command = _resume_command(kind, typed.overrides, typed.multirun)
 
     def task(config: DictConfig) -> float | None:
         request = _request(kind, read(config), config, resume_command)
@@ -104,15 +106,15 @@ def launch(
             failures.append(str(error))
             with suppress(OSError):  # only an empty folder goes: nothing was done in it
                 request.folder.rmdir()
-            if not arguments.multirun:
+            if not typed.multirun:
                 raise SystemExit(2) from None
             return None  # the other jobs of the sweep go on; the sweep ends with a failure
 
     # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
-    sys.argv = [argument for argument in sys.argv if argument not in arguments.overrides]
-    sys.argv += [*overrides, f"{key}={_quoted(str(folder))}"]
+    flags = ["--multirun"] if typed.multirun else []
+    sys.argv = [sys.argv[0], *flags, *overrides, f"{key}={quoted(str(folder))}"]
     hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(task)()
-    if arguments.multirun:
+    if typed.multirun:
         finish_sweep(folder)
         if failures:
             say(f"[error] {len(failures)} job(s) failed; `resume=auto` runs only those again.")
@@ -152,6 +154,7 @@ def _request(kind: str, settings: S, config: DictConfig, resume_command: str) ->
         settings=settings,
         config_text=OmegaConf.to_yaml(OmegaConf.create(plain)),
         overrides=list(HydraConfig.get().overrides.task),
+        config_folders=[override for override in HydraConfig.get().overrides.hydra if is_searchpath(override)],
         folder=Path(HydraConfig.get().runtime.output_dir),
         fingerprint=fingerprint_of(settings),
         in_sweep=HydraConfig.get().mode == RunMode.MULTIRUN,
@@ -196,25 +199,6 @@ def _choose_folder(every: Sequence[RunSettings], jobs: list[list[str]], multirun
     return folder
 
 
-def expand(overrides: list[str]) -> list[list[str]]:
-    """The override lists of all jobs of a multirun, as Hydra's basic sweeper makes them.
-
-    >>> expand(["metric=none,jacobian", "seed=0"])
-    [['metric=none', 'seed=0'], ['metric=jacobian', 'seed=0']]
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    except OverrideParseException as error:
-        raise ConfigError(unreadable(f"Error parsing override '{error.override}' {error}")) from error
-    except HydraException as error:
-        raise ConfigError(unreadable(str(error))) from error
-    jobs = [list(job) for batch in batches for job in batch]
-    return [[override for override in job if not override.startswith("hydra.")] for job in jobs]
-
-
 def _new_folder(out: Path, label: str, fingerprint: str) -> Path:
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(100):
@@ -246,8 +230,3 @@ def _unfinished(out: Path, fingerprint: str, multirun: bool) -> Path | None:
         if known == fingerprint:
             return folder
     return None
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

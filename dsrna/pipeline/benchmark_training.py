@@ -118,6 +118,7 @@ def _train_one(
                 settings=settings,
                 config_text=text,
                 overrides=_data_overrides(request.overrides),
+                config_folders=request.config_folders,
                 folder=folder.path / "networks" / name,
                 fingerprint=fingerprint_of(settings),
                 in_sweep=False,

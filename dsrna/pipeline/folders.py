@@ -42,7 +42,7 @@ def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFold
         overrides=request.overrides,
         stages=list(stages),
         device=device,
-        command=shlex.join(["python", "-m", *module_of(request.kind), *request.overrides]),
+        command=shlex.join(["python", "-m", *module_of(request.kind), *request.config_folders, *request.overrides]),
     )
 
 

@@ -1,7 +1,8 @@
 import pytest
 
+from dsrna.config.command_line import expand
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.launch import expand, fingerprint_of
+from dsrna.config.launch import fingerprint_of
 from dsrna.config.replay import replay
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
