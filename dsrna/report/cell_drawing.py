@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INPUT_NAMES = {1: ("input",), 2: ("$c_{k-2}$", "$c_{k-1}$")}
+INPUT_NAMES = {1: ("input",), 2: ("c\u2096\u208b\u2082", "c\u2096\u208b\u2081")}
 """Names of a cell's inputs, by how many it has."""
 OUTPUT = "output"
 

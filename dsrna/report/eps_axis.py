@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dsrna.report.results import NORM_NAMES
 from dsrna.report.style import INK
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class EpsAxis:
     def of(cls, norm: str, radii: Iterable[float]) -> EpsAxis:
         """The axis for these radii."""
         scale = 255 if norm == "linf" and all(abs(eps * 255 - round(eps * 255)) < 1e-6 for eps in radii) else 1
-        symbol = {"linf": "$\\ell_\\infty$", "l2": "$\\ell_2$"}.get(norm, norm)
+        symbol = NORM_NAMES.get(norm, norm)
         units = "in 1/255 of the pixel range" if scale == 255 else "pixels in [0, 1]"
         return cls(scale, f"eps of the {symbol} ball ({units})")
 

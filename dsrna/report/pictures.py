@@ -45,12 +45,13 @@ def draw_pictures(data: RunData) -> list[Picture]:
     """Every picture that the run has the numbers for."""
     return [
         Picture(name, section, caption, float(figure.get_size_inches()[0]), png(figure))
-        for name, section, caption, figure in _figures(data)
+        for name, section, caption, figure in draw_figures(data)
         if figure is not None
     ]
 
 
-def _figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]:
+def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]:
+    """(name, section, caption, figure) of every picture, in order; None for a figure that the run has no numbers for."""
     if data.evaluation:
         yield (
             "robustness",

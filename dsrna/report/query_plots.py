@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsrna.report.query_data import QueryData, axis_text, shown
-from dsrna.report.style import INK, MUTED, add_legend, new_figure, tidy
+from dsrna.report.style import INK, MUTED, add_legend, log_counts, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def draw_curves(data: QueryData) -> Figure:
     kind = judges[0]["kind"] if judges else "proxy"
     for axes, guide in zip(every, guides, strict=False):
         tidy(axes, title=guide)
-        axes.set_xscale("log")
+        log_counts(axes)
         if judges:
             axes.axhline(shown(judges[0]["best"], kind), color=MUTED, linewidth=1, linestyle="--")
         for method, colour in zip(data.methods, _colours(len(data.methods)), strict=True):
@@ -83,7 +83,7 @@ def draw_hypervolumes(data: QueryData) -> Figure:
     figure = new_figure(5.6, 3.1)
     axes = figure.subplots()
     tidy(axes, x="queries", y="hypervolume, % of the best")
-    axes.set_xscale("log")
+    log_counts(axes)
     axes.axhline(100, color=MUTED, linewidth=1, linestyle="--")
     best, entries = data.document["front"]["hypervolume"], data.document["fronts"]
     for entry, colour in zip(entries, _colours(len(entries)), strict=True):

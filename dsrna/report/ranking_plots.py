@@ -51,7 +51,7 @@ def draw_scatter(data: RankingData, proxy: int) -> Figure:
         axes.scatter(ranks, 100 * data.accuracies[column], s=9, alpha=0.55, color=colour, linewidths=0)
         found = {key: values[proxy, column] for key, values in data.spearman.items()}
         axes.set_title(
-            f"{group.training}: $\\rho$ = {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]",
+            f"{group.training}: \u03c1 = {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]",
             fontsize=9,
             color=INK,
         )

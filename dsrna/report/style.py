@@ -85,6 +85,15 @@ def whole_epochs(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
+def log_counts(axes: Axes) -> None:
+    """A logarithmic x axis of counts, labelled with the numbers themselves."""
+    from matplotlib.ticker import LogFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+
+
 def percent_axis(axes: Axes) -> None:
     """The y axis shows fractions in [0, 1] as per cent."""
     from matplotlib.ticker import PercentFormatter
@@ -94,7 +103,16 @@ def percent_axis(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG, at twice the density it is shown at, so that it is sharp on good screens and on paper."""
+    """The figure as PNG, at twice the density it is shown at, so that it is sharp on good screens and on paper.
+
+    A ``$`` is a ``$``: texts hold names that people chose, so that none of them is read as mathematics.
+    """
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
+    with rc_context({"text.parse_math": False}):  # for texts that are made while drawing
+        figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
     return buffer.getvalue()

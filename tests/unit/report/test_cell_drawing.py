@@ -38,8 +38,8 @@ def test_every_node_and_edge_of_the_genotype_is_drawn(cell: str) -> None:
     labels, drawn = texts(figure), lines(figure)
     nodes = {gid.removeprefix("node:"): text.get_text() for gid, text in labels.items() if gid.startswith("node:")}
     assert nodes == {
-        "0": "$c_{k-2}$",
-        "1": "$c_{k-1}$",
+        "0": "cₖ₋₂",
+        "1": "cₖ₋₁",
         "2": "2",
         "3": "3",
         "4": "4",

@@ -103,7 +103,7 @@ def test_every_edge_has_a_panel_and_derived_ones_are_framed(data: RunData) -> No
     assert data.architecture is not None
     figure = draw_edges(data.architecture, "normal")
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_title(loc="left")}
-    names = {0: "$c_{k-2}$", 1: "$c_{k-1}$"}
+    names = {0: "cₖ₋₂", 1: "cₖ₋₁"}
     assert set(panels) == {f"{names.get(s, s)} → {t}" for t in range(2, 6) for s in range(t)}
     derived = {
         f"{names.get(source, source)} → {target}": operation
