@@ -51,7 +51,7 @@ def draw_pictures(data: RunData) -> list[Picture]:
 
 
 def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]:
-    """(name, section, caption, figure) of every picture, in order; None for a figure that the run has no numbers for."""
+    """(name, section, caption, figure) of every picture, in order; no figure where the run has no numbers for it."""
     if data.evaluation:
         yield (
             "robustness",
