@@ -111,7 +111,7 @@ def png(figure: Figure) -> bytes:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # type: ignore[attr-defined]
+        text.set_parse_math(False)
     buffer = io.BytesIO()
     with rc_context({"text.parse_math": False}):  # for texts that are made while drawing
         figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})

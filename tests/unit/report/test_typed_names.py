@@ -57,7 +57,7 @@ def test_pictures_say_what_was_typed_and_have_no_mathematics_of_their_own(folder
         assert figure is not None
         png(figure)
         texts[name] = [text for text in figure.findobj(Text) if "$" in text.get_text()]
-        assert not any(text.get_parse_math() for text in texts[name])  # type: ignore[attr-defined]
+        assert not any(text.get_parse_math() for text in texts[name])
         assert all(TYPED in text.get_text() for text in texts[name])
     assert {name for name, found in texts.items() if found} == {"robustness", "corruptions", "certified", "training"}
 
