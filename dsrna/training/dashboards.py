@@ -6,8 +6,11 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers.logger import Logger
 
@@ -62,12 +65,13 @@ class Dashboard:
             self._wandb.log({f"pictures/{path.stem}": wandb.Image(str(path)) for path in pictures})
 
     def log_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Shows rows of equal keys as a table. Only W&B takes tables."""
+        """Shows rows of equal keys as a table, numbers as numbers. Only W&B takes tables."""
         if self._wandb is not None and rows:
             import wandb
 
             columns = list(rows[0])
-            self._wandb.log({name: wandb.Table(columns=columns, data=[[str(row[c]) for c in columns] for row in rows])})
+            data = [[_cell(row[column]) for column in columns] for row in rows]
+            self._wandb.log({name: wandb.Table(columns=columns, data=data, allow_mixed_types=True)})
 
     def log_summary(self, numbers: Mapping[str, float]) -> None:
         """Notes the run's final numbers."""
@@ -119,6 +123,7 @@ class Dashboard:
                     f"W&B can't be reached ({str(error).splitlines()[0]}). Use logger.mode=offline. (conf: logger.mode)"
                 ) from error
             log.warning("W&B can't be reached: %s", str(error).splitlines()[0])
+            wandb.teardown()  # its process still holds the run's id, under which the offline one is to be uploaded
             self._wandb = open_in("offline")
         self._wandb.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         self._loggers = [WandbLogger(experiment=self._wandb, save_dir=str(folder))]
@@ -150,11 +155,22 @@ def wandb_run_id(folder: Path, fingerprint: str) -> str:
 
 
 def has_wandb_key() -> bool:
-    """Whether wandb would find a key: in the environment or in the user's netrc file."""
-    if os.environ.get("WANDB_API_KEY"):
+    """Whether wandb would find a key for its server, a self-hosted one too: in the environment or in a netrc file.
+
+    Whether the key is good is for the server to say: those of self-hosted ones are longer than 40 characters.
+    """
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    try:
-        return "api.wandb.ai" in netrc.read_text()
-    except OSError:
-        return False
+    import wandb
+
+    server = urlsplit(wandb.setup().settings.base_url).hostname or ""
+    candidates = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
+    for file in map(os.path.expanduser, candidates):
+        with suppress(OSError, NetrcParseError):
+            if netrc(file).authenticators(server):
+                return True
+    return False
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -79,14 +79,18 @@ def test_wandb_is_told_the_numbers_and_is_closed(fake, tmp_path, failed):
     (logger,) = dashboard.loggers
     logger.log_metrics({"search/val/loss": 1.5}, step=3)
     dashboard.log_numbers({"operation_weights/normal/0-2 none": 0.25}, 3)
-    dashboard.log_table("attacks", [{"attack": "fgsm", "accuracy": 0.5}])
+    rows = [
+        {"attack": "fgsm", "accuracy": 0.5, "steps": None, "interval": [0.4, 0.6]},
+        {"attack": "pgd", "accuracy": 0, "steps": 20, "interval": [0.0, 0.1]},
+    ]
+    dashboard.log_table("attacks", rows)
     dashboard.log_table("empty", [])
     dashboard.log_summary({"retrain/test/acc": 0.75})
     dashboard.close(failed)
     first, second, table = fake.run.logged
     assert first == {"search/val/loss": 1.5, "trainer/global_step": 3}
     assert second == {"operation_weights/normal/0-2 none": 0.25, "trainer/global_step": 3}
-    assert table["attacks"].data == [["fgsm", "0.5"]]
+    assert table["attacks"].data == [["fgsm", 0.5, None, "[0.4, 0.6]"], ["pgd", 0, 20, "[0.0, 0.1]"]]
     assert fake.run.summary == {"retrain/test/acc": 0.75}
     assert fake.run.exit_code == int(failed)
     assert dashboard.loggers == []
@@ -157,17 +161,55 @@ def test_an_unknown_mode_is_refused(tmp_path):
         open_wandb(tmp_path, mode="onlin")
 
 
-def test_has_wandb_key(monkeypatch, tmp_path):
+HOSTED = "https://api.wandb.ai"
+OWN = "https://wandb.example.org:8443/"
+
+
+@pytest.mark.parametrize(
+    ("server", "written", "found"),
+    [
+        (HOSTED, "machine api.wandb.ai login user password x", True),
+        (HOSTED, "machine example.org login user password x", False),
+        (HOSTED, "machine wandb.example.org login user password x", False),
+        (OWN, f"machine wandb.example.org login user password local-{'k' * 86}", True),
+        (OWN, "machine api.wandb.ai login user password x", False),
+        (OWN, "machine", False),
+    ],
+)
+def test_a_key_for_its_server_in_a_netrc_file_is_found(monkeypatch, tmp_path, server, written, found):
+    monkeypatch.setattr(wandb, "setup", lambda: SimpleNamespace(settings=SimpleNamespace(base_url=server)))
     assert not has_wandb_key()
-    netrc = tmp_path / "netrc"
-    monkeypatch.setenv("NETRC", str(netrc))
-    netrc.write_text("machine example.org login me password x\n")
-    assert not has_wandb_key()
-    netrc.write_text("machine api.wandb.ai login user password x\n")
-    assert has_wandb_key()
-    netrc.unlink()
-    monkeypatch.setenv("WANDB_API_KEY", "k")
-    assert has_wandb_key()
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    (tmp_path / "netrc").write_text(written + "\n")
+    assert has_wandb_key() == found
+
+
+def test_the_server_is_the_one_that_wandb_itself_talks_to(monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", OWN)
+    wandb.teardown()
+    assert wandb.setup().settings.base_url == OWN.rstrip("/")
+    monkeypatch.undo()
+    wandb.teardown()
+
+
+@pytest.mark.parametrize("key", ["k" * 40, "k" * 86, f"local-{'k' * 40}"])
+def test_a_key_in_the_environment_is_found_whatever_its_length(fake, tmp_path, monkeypatch, key):
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    open_wandb(tmp_path)
+    assert fake.calls[0]["mode"] == "online"
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_leaves_a_true_offline_run(tmp_path, monkeypatch, caplog):
+    for name, value in (("BASE_URL", "http://127.0.0.1:9"), ("API_KEY", "local-" + "k" * 40), ("INIT_TIMEOUT", "2")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    wandb.teardown()
+    dashboard = open_wandb(tmp_path)
+    assert "W&B can't be reached" in caplog.text
+    dashboard.log_numbers({"loss": 1.0}, 1)
+    dashboard.close(failed=False)
+    wandb.teardown()
+    assert list((tmp_path / "wandb").glob(f"offline-run-*/run-{wandb_run_id(tmp_path, 'abc')}.wandb"))
 
 
 @pytest.mark.slow
