@@ -210,8 +210,15 @@ class RunFolder:
         return bool(stages) and all(stage["state"] == "done" for stage in stages)
 
     def read_overrides(self) -> list[str]:
-        """What the user typed, one ``key=value`` each; empty when the file is absent."""
-        return list(read_json(self.overrides_yaml)) if self.overrides_yaml.is_file() else []
+        """What the user typed, one ``key=value`` each; empty when the file is absent.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        found = read_json(self.overrides_yaml) if self.overrides_yaml.is_file() else []
+        if not isinstance(found, list) or not all(isinstance(override, str) for override in found):
+            raise CheckpointError(f"Expected a list of KEY=VALUE in {self.overrides_yaml}, got {str(found)[:80]!r}.")
+        return found
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Adds one line to ``metrics.jsonl``.

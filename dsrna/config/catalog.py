@@ -7,7 +7,9 @@ the overrides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,6 +21,7 @@ import dsrna
 from dsrna.errors import ConfigError
 
 SEARCHPATH = "hydra.searchpath"
+_TARGET = re.compile(r"_target_['\"]?: *['\"]?([\w.]+)")
 
 
 def conf_folder() -> Path:
@@ -61,6 +64,12 @@ def description(group: str, choice: str, overrides: Sequence[str] = ()) -> str:
     return comments[0] if comments else ""
 
 
+def named_targets(overrides: Sequence[str] = ()) -> frozenset[str]:
+    """Every ``_target_`` that a file of the config folders names."""
+    own = (_targets_below(folder) for folder in own_folders(overrides))
+    return _shipped_targets(conf_folder()).union(*own)
+
+
 def is_searchpath(override: str) -> bool:
     """Whether an override names config folders."""
     return override.partition("=")[0].lstrip("+") == SEARCHPATH
@@ -85,6 +94,16 @@ def _names(folder: Traversable, prefix: str = "") -> dict[str, Traversable]:
         elif entry.name.endswith(".yaml"):
             found[f"{prefix}{entry.name.removesuffix('.yaml')}"] = entry
     return found
+
+
+@cache
+def _shipped_targets(folder: Path) -> frozenset[str]:
+    return _targets_below(folder)
+
+
+def _targets_below(folder: Traversable) -> frozenset[str]:
+    texts = (file.read_text(encoding="utf-8") for file in _names(folder).values())
+    return frozenset(target for text in texts for target in _TARGET.findall(text))
 
 
 def _places(override: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from dsrna.config.settings import (
     ThreatSettings,
     TrainerSettings,
 )
+from dsrna.config.trust import refuse_foreign_targets
 from dsrna.errors import ConfigError
 
 NODES = {
@@ -42,18 +43,20 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
     """Composes ``conf/ENTRY.yaml`` with the user's overrides (no sweeps).
 
     Raises:
-        ConfigError: an unknown group, choice or key (the nearest name is suggested), a malformed override, or a config
-            folder that isn't there.
+        ConfigError: an unknown group, choice or key (the nearest name is suggested), a malformed override, a config
+            folder that isn't there, or a `_target_` that neither the config folders nor an override names.
     """
     _refuse_repeats(overrides)
     own_folders(overrides)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-            return hydra.compose(entry, overrides)
+            config = hydra.compose(entry, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explained(entry, str(error), overrides)) from error
     finally:
         GlobalHydra.instance().clear()
+    refuse_foreign_targets(config, overrides)
+    return config
 
 
 def key_of(override: str) -> str:

@@ -61,7 +61,7 @@ def _arguments(node: Any, prefix: str = "") -> set[str]:
         return set()
     below = {name for key, value in node.items() for name in _arguments(value, f"{prefix}{key}.")}
     if "_target_" in node:
-        below |= {f"{prefix}{name}" for name in inspect.signature(target_of(node, prefix)).parameters}
+        below |= {f"{prefix}{name}" for name in inspect.signature(target_of(node, prefix.removesuffix("."))).parameters}
     return below
 
 

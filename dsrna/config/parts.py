@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from dsrna.config.kinds import check_kind
 from dsrna.errors import ConfigError, DsrnaError
 
 FRACTION = re.compile(r"^\s*([0-9.]+)\s*/\s*([0-9.]+)\s*$")
@@ -53,7 +54,7 @@ def target_of(node: Any, where: str) -> Callable[..., Any]:
     """The class or function that a node's ``_target_`` names.
 
     Raises:
-        ConfigError: there is no ``_target_`` or it can't be imported.
+        ConfigError: there is no ``_target_``, it can't be imported, or is not of the kind that belongs there.
     """
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         raise ConfigError(f"Expected a node with a `_target_`, got {node!r}. (conf: {where})")
@@ -64,6 +65,7 @@ def target_of(node: Any, where: str) -> Callable[..., Any]:
         raise ConfigError(f"Can't import `{node['_target_']}`: {error}. (conf: {where}._target_)") from error
     if not callable(target):
         raise ConfigError(f"`{node['_target_']}` is not a class or function. (conf: {where}._target_)")
+    check_kind(target, where)
     return target
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
 from dsrna.config.compose import compose, key_of
 from dsrna.config.parts import located
+from dsrna.config.trust import check_replayed
 from dsrna.errors import ConfigError
 from dsrna.run_folder import RunFolder
 
@@ -28,7 +32,7 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
         entry point's, also where an experiment names others.
 
     Raises:
-        ConfigError: a replayed override names a class (``_target_``): a run folder is not trusted to choose code.
+        ConfigError: a replayed override chooses more than a run folder is trusted with, see :mod:`dsrna.config.trust`.
         CheckpointError: the folder is no run folder.
     """
     if kind == "search":
@@ -44,13 +48,12 @@ def _with_own_stages(kind: str, overrides: list[str]) -> list[str]:
 
 
 def _with_earlier(overrides: list[str]) -> list[str]:
-    source = next((value.partition("=")[2].strip("'\"") for value in overrides if value.startswith("from=")), None)
-    if source is None:
+    sources = _sources(overrides)
+    if not any(Path(source).is_dir() for source in sources):
         return overrides
-    if not Path(source).is_dir():
-        if any(Path(part.strip()).is_dir() for part in source.split(",")):
-            raise ConfigError("Every run folder has settings of its own: give one at a time, no sweep. (conf: from)")
-        return overrides
+    if len(sources) > 1:
+        raise ConfigError("Every run folder has settings of its own: give one at a time, no sweep. (conf: from)")
+    (source,) = sources
     given = {key_of(override) for override in overrides}
     earlier = []
     with located("from"):
@@ -65,10 +68,27 @@ def _with_earlier(overrides: list[str]) -> list[str]:
         group = key.split(".")[0].split("/")[0]
         if key in given or group in NOT_REPLAYED or (by_queries and group not in OF_A_QUERY):
             continue
-        if "_target_" in override:
+        try:
+            check_replayed(override, overrides)
+        except ConfigError as error:
             raise ConfigError(
-                f"{source} was run with `{override}`, which names code. "
+                f"{source} was run with {override!r}, which {error}. "
                 "If you trust it, give that override on this command line too. (conf: from)"
-            )
+            ) from error
         earlier.append(override)
     return [*earlier, *overrides]
+
+
+def _sources(overrides: list[str]) -> list[str]:
+    """What ``from`` names, several where it is swept; whoever composes refuses what can't be read."""
+    given = [override for override in overrides if key_of(override) == "from"]
+    try:
+        parsed = OverridesParser.create().parse_overrides(given)
+        values = [
+            value
+            for each in parsed
+            for value in (each.sweep_string_iterator() if each.is_sweep_override() else [each.value()])
+        ]
+    except HydraException:
+        return []
+    return [value.strip("'\"") for value in values if isinstance(value, str)]
