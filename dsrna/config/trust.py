@@ -73,7 +73,7 @@ def check_replayed(override: str, typed: Sequence[str]) -> None:
     if group in groups(typed) or parsed.package is not None or "/" in group:
         for choice in value if isinstance(value, list) else [value]:
             if choice is not None and choice not in choices(group, typed):
-                raise ConfigError("chooses a config that isn't among dsrna's")
+                raise ConfigError("chooses a config that is in no config folder (--config-dir FOLDER adds one)")
     for _, target in _targets_of(parsed):
         if not is_known(target, typed):
             raise ConfigError("names code")

@@ -33,7 +33,17 @@ def test_nothing_else_may(target):
      "evaluate.attacks.cw=null", "retrain.optimizer={_target_: torch.optim.SGD, lr: 0.1}", "+metric.projections=2"],
 )  # fmt: skip
 def test_ordinary_overrides_are_replayed(override):
-    check_replayed(override)
+    check_replayed(override, [])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["metric=../../x/none", "metric=/x/none", "metric=none.yaml", "proxy=[croze,../x]", "+experiment=../x", "metric=3",
+     "+metric@evaluate.verify=/x/none", "+objective/own=ibp", "metric@_global_=none", "metric@a._global_=none"],
+)  # fmt: skip
+def test_choices_of_a_run_folder_are_the_catalogues_at_places_of_the_config(override):
+    with pytest.raises(ConfigError):
+        check_replayed(override, [])
 
 
 @pytest.mark.parametrize(
