@@ -34,15 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
     for command in (listing, showing, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
-    chosen = parser.parse_args(arguments)
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command not in commands.choices:
+        parser.parse_args([command])  # prints help, or says what the commands are
+    chosen = commands.choices[command].parse_intermixed_args(rest)  # options may stand between overrides
     try:
-        if chosen.command == "doctor":
+        if command == "doctor":
             show_doctor()
-        elif chosen.command == "list":
+        elif command == "list":
             show_list(chosen.words, chosen.config_dir)
-        elif chosen.command == "show":
+        elif command == "show":
             show_config(chosen.overrides, chosen.config_dir)
-        elif chosen.command == "export":
+        elif command == "export":
             export_network(chosen)
         else:
             draw_report(chosen.folder)

@@ -55,6 +55,17 @@ def test_network_and_properties(checkpoint, form, tmp_path, capsys):
             assert 0 <= upper - min(pixel + Decimal("0.25"), Decimal(1)) < Decimal("1e-18")
 
 
+@pytest.mark.parametrize("turn", range(4))
+def test_options_may_stand_before_between_and_after_overrides(monkeypatch, turn, tmp_path):
+    """README has `export from=… --network certified --images 50 threat.eps=0.05`."""
+    calls = []
+    monkeypatch.setattr("dsrna.pipeline.export.export", lambda *given, **_: calls.append(given) or (tmp_path, "what"))
+    words = [["from=x"], ["--network", "certified", "--images", "50"], ["threat.eps=0.05"], ["--as-is"]]
+    assert main(["export", *(word for part in words[turn:] + words[:turn] for word in part)]) == 0
+    ((overrides, stage, images, *_),) = calls
+    assert (sorted(overrides), stage, images) == (["from=x", "threat.eps=0.05"], "certified", 50)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
