@@ -18,15 +18,29 @@ def analyse(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--tables",
         metavar="FOLDER",
-        help="with NAS-RobBench-201_all.json, robustness-data/, or both; $DSRNA_DATA, else ./data, when left out",
+        help="with NAS-RobBench-201_all.json, robustness-data/, or both; the data root when left out",
+    )
+    parser.add_argument(
+        "root",
+        nargs="?",
+        type=_data_root,
+        metavar="data.root=FOLDER",
+        help="the data root, as for other commands; $DSRNA_DATA, else ./data, when left out",
     )
     parser.add_argument("--dataset", default="cifar10", help="cifar10 (default), cifar100 or imagenet16_120")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the report; runs/analysis_DATASET when left out")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_intermixed_args(arguments)
     from dsrna.pipeline.table_analysis import analyse as analyse_tables  # slow to import: --help comes at once
 
     out = chosen.out or Path("runs") / f"analysis_{chosen.dataset}"
-    say(f"report: {analyse_tables(chosen.tables, chosen.dataset, out, say)}")
+    say(f"report: {analyse_tables(chosen.tables, chosen.root, chosen.dataset, out, say)}")
+
+
+def _data_root(word: str) -> str:
+    key, equals, folder = word.partition("=")
+    if key != "data.root" or not equals:
+        raise argparse.ArgumentTypeError(f"expected data.root=FOLDER, got {word}")
+    return folder
 
 
 def train(arguments: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,9 +15,9 @@ from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.benchmarks.sizes import SIZES, sizes
 from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.config.parts import located, number
-from dsrna.config.settings import TableSettings
-from dsrna.data.source import root_folder
+from dsrna.config.settings import DataSettings, TableSettings
 from dsrna.errors import ConfigError
+from dsrna.pipeline.tables_folder import tables_folder
 from dsrna.spaces.names import unknown_name
 from dsrna.spaces.nasbench201.index import COUNT
 from dsrna.types import Threat
@@ -49,11 +48,12 @@ class Columns:
     """Opens the tables that are asked for.
 
     Args:
-        settings: where they are, and of which data set.
+        settings: of which data set they are, and where, if not in the data root.
+        data: has the data root.
     """
 
-    def __init__(self, settings: TableSettings) -> None:
-        self._root: Path = root_folder(settings.root)
+    def __init__(self, settings: TableSettings, data: DataSettings) -> None:
+        self._root, self._key = tables_folder(settings.root, data.root)
         self._dataset = settings.dataset
         self._found: dict[str, Column] = {}
 
@@ -110,17 +110,17 @@ class Columns:
 
     @cached_property
     def _robbench(self) -> NasRobBench201:
-        with located("benchmark.root"):
+        with located(self._key):
             return NasRobBench201(self._root)
 
     @cached_property
     def _robustness(self) -> RobustnessDataset:
-        with located("benchmark.root"):
+        with located(self._key):
             return RobustnessDataset(self._root / ROBUSTNESS_FOLDER)
 
     @cached_property
     def _proxies(self) -> PublishedProxies:
-        with located("benchmark.root"):
+        with located(self._key):
             return PublishedProxies(self._root)
 
 

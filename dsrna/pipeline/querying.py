@@ -102,7 +102,7 @@ def planned(settings: QuerySettings) -> Plan:
         DataError: a table or the data are missing or damaged.
     """
     space: SearchSpace = build_part(settings.space, "space")
-    tables = Columns(settings.benchmark)
+    tables = Columns(settings.benchmark, settings.data)
     columns = {
         name: tables.column(name, key)
         for key in ("guide", "judge", "objectives", "front")

@@ -20,7 +20,6 @@ from dsrna.config.launch import Request
 from dsrna.config.parts import located
 from dsrna.config.rank import benchmark_eps
 from dsrna.config.settings import RankSettings
-from dsrna.data.source import root_folder
 from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
@@ -29,6 +28,7 @@ from dsrna.pipeline.folders import create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.scoring import Scorer, score_all
+from dsrna.pipeline.tables_folder import tables_folder
 from dsrna.progress import Progress
 from dsrna.report.ranking_page import write_ranking
 from dsrna.run_folder import RunFolder
@@ -74,8 +74,9 @@ def published_columns(settings: RankSettings, indices: Sequence[int]) -> list[Co
         DataError: a table is missing or damaged.
     """
     chosen, eps = settings.benchmark, benchmark_eps(settings)
-    with located("benchmark.root"):
-        tables = open_tables(root_folder(chosen.root))
+    root, key = tables_folder(chosen.root, settings.data.root)
+    with located(key):
+        tables = open_tables(root)
     for table in tables:
         if chosen.dataset not in table.datasets:
             raise ConfigError(

@@ -13,17 +13,18 @@ from dsrna.benchmarks.robustness_dataset import DATASETS
 from dsrna.benchmarks.table_analysis import analyse_table
 from dsrna.config.parts import located
 from dsrna.console import output
-from dsrna.data.source import root_folder
 from dsrna.errors import ConfigError, DataError
+from dsrna.pipeline.tables_folder import tables_folder
 from dsrna.report.analysis_page import Analysis, finding_text, write_analysis
 from dsrna.spaces.names import unknown_name
 
 
-def analyse(tables: str | None, dataset: str, out: Path, say: Callable[[str], None]) -> Path:
+def analyse(tables: str | None, data_root: str | None, dataset: str, out: Path, say: Callable[[str], None]) -> Path:
     """Writes the analyses of the tables at hand to a folder.
 
     Args:
-        tables: the folder with the tables; None means $DSRNA_DATA, else ./data.
+        tables: the folder with the tables; None means the data root.
+        data_root: the data root; None means $DSRNA_DATA, else ./data.
         dataset: of cifar10, cifar100, imagenet16_120.
         out: where the report goes.
         say: shows one message to the user.
@@ -39,11 +40,11 @@ def analyse(tables: str | None, dataset: str, out: Path, say: Callable[[str], No
         raise ConfigError(f"{unknown_name('data set', dataset, DATASETS)} (--dataset)")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"Expected a folder for the report, got the file {out}. (--out)")
-    root = root_folder(tables)
+    root, _ = tables_folder(tables, data_root)
     if not root.is_dir():
         raise DataError(
-            f"Expected a folder with the published tables, got {root}, which isn't one. Give it as --tables, or set "
-            "$DSRNA_DATA. (--tables)"
+            f"Expected a folder with the published tables, got {root}, which isn't one. Give it as --tables, as "
+            "data.root=FOLDER, or set $DSRNA_DATA. (--tables)"
         )
     found, left_out = open_tables_there(root, dataset)
     if not found:

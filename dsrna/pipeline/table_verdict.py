@@ -9,9 +9,9 @@ from typing import Any
 from dsrna.benchmarks.published import open_tables_there
 from dsrna.benchmarks.verdict import Verdict, verdict
 from dsrna.config.settings import DataSettings
-from dsrna.data.source import root_folder
 from dsrna.errors import DsrnaError
 from dsrna.files import write_json
+from dsrna.pipeline.tables_folder import tables_folder
 from dsrna.report.published import headline_rows
 from dsrna.run_folder import RunFolder, read_json
 from dsrna.spaces import genotype_codec
@@ -49,7 +49,7 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
         return False
     searched_on = data_name(data)
     dataset = _JUDGED_ON.get(searched_on, _STAND_IN)
-    root = root_folder(data.root)
+    root, _ = tables_folder(None, data.root)
     tables, problems = open_tables_there(root, dataset)
     found: list[Verdict] = []
     for table in tables:

@@ -25,7 +25,7 @@ SMALL = ["data=digits", PROXIES, "n=6", "images=4", "cells=1", "channels=4", "bo
 
 @pytest.fixture(scope="module")
 def small(tables):
-    return [*SMALL, f"benchmark.root={tables}"]
+    return [*SMALL, f"data.root={tables}"]
 
 
 @pytest.fixture(scope="module")
