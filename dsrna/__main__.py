@@ -34,18 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
     for command in (listing, showing, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if command not in commands.choices:
-        parser.parse_args([command])  # prints help, or says what the commands are
-    chosen = commands.choices[command].parse_intermixed_args(rest)  # options may stand between overrides
+    word, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if word not in commands.choices:
+        parser.parse_args([word])  # prints help, or says what the commands are
+    chosen = commands.choices[word].parse_intermixed_args(rest)  # options may stand between overrides
     try:
-        if command == "doctor":
+        if word == "doctor":
             show_doctor()
-        elif command == "list":
+        elif word == "list":
             show_list(chosen.words, chosen.config_dir)
-        elif command == "show":
+        elif word == "show":
             show_config(chosen.overrides, chosen.config_dir)
-        elif command == "export":
+        elif word == "export":
             export_network(chosen)
         else:
             draw_report(chosen.folder)
