@@ -1,66 +1,24 @@
-"""What stands for a tensor while a network's own forward runs on something else than numbers."""
+"""The operations that a network may have, on something else than numbers."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from copy import copy
-from functools import cached_property
-from typing import Any, NoReturn, Self
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrna.errors import UnsupportedError
-
-_METHODS: dict[Any, str] = {
-    F.conv2d: "conv2d",
-    F.linear: "linear",
-    F.batch_norm: "batch_norm",
-    F.relu: "relu",
-    torch.relu: "relu",
-    torch.max_pool2d: "max_pool2d",
-    F.max_pool2d: "max_pool2d",
-    F.avg_pool2d: "avg_pool2d",
-    F.adaptive_avg_pool2d: "adaptive_avg_pool2d",
-    F.dropout: "dropout",
-    F.pad: "pad",
-    torch.mean: "mean",
-    torch.flatten: "flatten",
-    torch.reshape: "reshape",
-    torch.add: "__add__",
-    Tensor.add: "__add__",
-    Tensor.__add__: "__add__",
-    torch.sub: "__sub__",
-    Tensor.sub: "__sub__",
-    Tensor.__sub__: "__sub__",
-    torch.mul: "__mul__",
-    Tensor.mul: "__mul__",
-    Tensor.__mul__: "__mul__",
-}
-"""torch function -> the method of an abstract tensor that stands for it."""
+from dsrna.bounds.movement import Move, is_view, keeps_images
+from dsrna.bounds.stand_in import StandIn
 
 
-_SHARED = {"relu", "max_pool2d", "avg_pool2d"}
-"""Methods whose results are kept with the tensor, for the next who asks for the same."""
+class AbstractTensor(StandIn):
+    """A batch of values that a network's own ``forward`` can be run on; a subclass says what each operation means.
 
-
-class AbstractTensor(ABC):
-    """A batch of values that a network's own ``forward`` can be run on.
-
-    torch hands every function that meets one to :meth:`__torch_function__`, which looks it up in a table. So a bound
-    or a lowered network always follows the forward that is really computed, there is no second description of a
-    network that could go out of date, and what isn't in the table is refused.
-
-    A subclass says what each operation of the table means. Operations that only move values (slices, reshaping,
-    transposition, padding with zeros) are all built on :meth:`rearrange`.
+    Operations that only move values (slices, reshaping, transposition, copying, padding with zeros) are all built on
+    :meth:`_moved`. What isn't here is refused, see :class:`~dsrna.bounds.stand_in.StandIn`.
     """
-
-    @property
-    @abstractmethod
-    def shape(self) -> torch.Size:
-        """(N, ...) as a tensor would have."""
 
     @abstractmethod
     def conv2d(
@@ -83,10 +41,6 @@ class AbstractTensor(ABC):
         self, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, smallest: float
     ) -> Self:
         """(x - mean) / sqrt(variance + smallest) * weight + bias for each channel."""
-
-    @abstractmethod
-    def relu(self, inplace: bool = False) -> Self:
-        """See :func:`torch.nn.functional.relu`."""
 
     @abstractmethod
     def max_pool2d(
@@ -117,25 +71,39 @@ class AbstractTensor(ABC):
         """See :func:`torch.nn.functional.adaptive_avg_pool2d`."""
 
     @abstractmethod
-    def mean(self, dim: Any, keepdim: bool = False) -> Self:
-        """See :func:`torch.mean`."""
+    def _rectified(self) -> Self:
+        """max(x, 0)."""
 
     @abstractmethod
-    def rearrange(self, move: Callable[[Tensor], Tensor]) -> Self:
-        """The result of a function that moves the values of a tensor and brings in no new ones but zeros."""
+    def _mean(self, dim: tuple[int, ...], keepdim: bool) -> Self:
+        """See :func:`torch.mean`; over dimensions >= 1."""
+
+    @abstractmethod
+    def _moved(self, move: Move) -> Self:
+        """The result of a function that moves the values of each image and brings in no new ones but zeros."""
 
     @classmethod
     @abstractmethod
-    def cat(cls, tensors: Sequence[Self], dim: int = 0) -> Self:
-        """See :func:`torch.cat`."""
+    def _joined(cls, tensors: Sequence[Self], dim: int) -> Self:
+        """See :func:`torch.cat`; over a dimension >= 1."""
 
     @abstractmethod
+    def _plus(self, other: Any) -> Self:
+        """Sum with another abstract tensor, or with known numbers that are broadcast."""
+
+    @abstractmethod
+    def _times(self, factor: Any) -> Self:
+        """Product with known numbers that are broadcast."""
+
     def __add__(self, other: Any) -> Self:
-        """Sum with another abstract tensor, or with known numbers."""
+        self._check_broadcast(other)
+        return self._plus(other)
 
-    @abstractmethod
     def __mul__(self, factor: Any) -> Self:
-        """Product with known numbers."""
+        if isinstance(factor, AbstractTensor):
+            self._refuse("a product of two things that depend on the image")
+        self._check_broadcast(factor)
+        return self._times(factor)
 
     def __radd__(self, other: Any) -> Self:
         return self + other
@@ -159,6 +127,31 @@ class AbstractTensor(ABC):
 
     def _divide(self, divisor: Any) -> Self:
         return self * (1 / divisor)
+
+    def __iadd__(self, other: Any) -> Self:
+        return self._become(self + other)
+
+    def __isub__(self, other: Any) -> Self:
+        return self._become(self - other)
+
+    def __imul__(self, factor: Any) -> Self:
+        return self._become(self * factor)
+
+    def __itruediv__(self, divisor: Any) -> Self:
+        return self._become(self / divisor)
+
+    def relu(self, inplace: bool = False) -> Self:
+        """See :func:`torch.nn.functional.relu`."""
+        output: Self = self._once("_rectified", (), {})
+        return self._become(output) if inplace else output
+
+    def mean(self, dim: Any = None, keepdim: bool = False) -> Self:
+        """See :func:`torch.mean`; not over the images."""
+        dims = () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+        dims = tuple(axis % self.ndim for axis in dims)
+        if not dims or 0 in dims:
+            self._refuse("a mean over the images of a batch")
+        return self._mean(dims, keepdim)
 
     def batch_norm(
         self,
@@ -187,89 +180,32 @@ class AbstractTensor(ABC):
             self._refuse("padding with anything but zeros")
         return self.rearrange(lambda values: F.pad(values, tuple(pad)))
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Self:
-        """See :func:`torch.flatten`."""
-        return self.rearrange(lambda values: values.flatten(start_dim, end_dim))
+    @classmethod
+    def cat(cls, tensors: Sequence[Any], dim: int = 0) -> Self:
+        """See :func:`torch.cat`; not over the images."""
+        if not all(isinstance(tensor, cls) for tensor in tensors):
+            cls._refuse("concatenation with known numbers; pad with zeros instead")
+        if dim % tensors[0].ndim == 0:
+            cls._refuse_mixing()
+        return cls._joined(tensors, dim % tensors[0].ndim)
 
-    def unflatten(self, dim: int, sizes: Sequence[int]) -> Self:
-        """See :meth:`torch.Tensor.unflatten`."""
-        return self.rearrange(lambda values: values.unflatten(dim, tuple(sizes)))
-
-    def transpose(self, first: int, second: int) -> Self:
-        """See :func:`torch.transpose`."""
-        return self.rearrange(lambda values: values.transpose(first, second))
-
-    def reshape(self, *shape: Any) -> Self:
-        """See :meth:`torch.Tensor.reshape`."""
-        return self.rearrange(lambda values: values.reshape(*shape))
-
-    view = reshape
+    def rearrange(self, move: Move) -> Self:
+        """The result of a function that moves values and brings in no new ones but zeros; images stay apart."""
+        if not keeps_images(move, self.shape, self.device):
+            self._refuse_mixing()
+        return self._moved(move)
 
     def __getitem__(self, item: Any) -> Self:
-        return self._once("_slice", (item,), {}) if _is_slice(item) else self._slice(item)
+        if not is_view(item):
+            return self._slice(item)
+        whole = isinstance(item, tuple) and all(isinstance(part, slice) for part in item)
+        return self._viewed(self._once("_slice", (item,), {}) if whole else self._slice(item))
 
     def _slice(self, item: Any) -> Self:
         return self.rearrange(lambda values: values[item])
 
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def dim(self) -> int:
-        """Number of dimensions."""
-        return self.ndim
-
-    def size(self, dim: int | None = None) -> Any:
-        """See :meth:`torch.Tensor.size`."""
-        return self.shape if dim is None else self.shape[dim]
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (torch.cat, torch.concat):
-            return cls.cat(*args, **kwargs)
-        method = _METHODS.get(func)
-        if method is None:
-            cls._refuse(f"torch function `{getattr(func, '__name__', func)}`")
-        if isinstance(args[0], AbstractTensor):
-            apply = args[0]._once if method in _SHARED else args[0]._apply
-            return apply(method, args[1:], kwargs)
-        if not (method.startswith("__") and isinstance(args[1], AbstractTensor)):
-            cls._refuse(f"`{getattr(func, '__name__', func)}` with weights that depend on the image")
-        return getattr(args[1], method.replace("__", "__r", 1))(args[0], **kwargs)
-
-    def _apply(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return getattr(self, method)(*args, **kwargs)
-
-    def _once(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The operations of a supernet ask for the same thing of the same state again and again."""
-        if kwargs.get("inplace"):
-            self._results = {}  # another dictionary, as copies of what this was go on with theirs
-            return self._apply(method, args, kwargs)
-        key = repr((method, args, kwargs))
-        if key not in self._results:
-            self._results[key] = self._apply(method, args, kwargs)
-            _ = self._results[key]._results  # made now, so that the copies share it
-        return copy(self._results[key])  # as one of them may be changed in place
-
-    @cached_property
-    def _results(self) -> dict[str, Self]:
-        return {}
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self._refuse(f"tensor method `{name}`")
-
-    @classmethod
-    def _refuse(cls, what: str) -> NoReturn:
-        raise UnsupportedError(
-            f"No bound is known for {what}. Bounds exist for conv2d, linear, BatchNorm and dropout in evaluation mode, "
-            "ReLU, max and average pooling, means, sums, products with known numbers, concatenation, slices and "
-            "zero padding: write the layer with these, or add a rule to dsrna.bounds."
-        )
-
-
-def _is_slice(item: Any) -> bool:
-    return isinstance(item, tuple) and all(isinstance(part, slice) for part in item)
+    def _check_broadcast(self, other: Any) -> None:
+        """Refuses arithmetic after which the first dimension would not be that of the images."""
+        shape = tuple(getattr(other, "shape", ()))
+        if len(shape) > self.ndim or (len(shape) == self.ndim and shape[0] not in (1, self.shape[0])):
+            self._refuse_mixing()

@@ -25,15 +25,18 @@ class Crown(LinearRelaxation):
 
     def tightening(self, ball: Interval) -> Tighten:
         def tighten(node: Node, interval: Interval, wanted: Tensor) -> Interval:
-            # The same entries for all images of a batch: a few are bounded for nothing, and all at once.
-            entries = wanted.flatten(1).any(dim=0).nonzero()[:, 0]
+            # The same entries for all images of a batch, at once: a few are bounded for nothing. They are left as they
+            # were, or an image's bounds would depend on its batch mates.
+            wanted = wanted.flatten(1)
+            entries = wanted.any(dim=0).nonzero()[:, 0]
             if len(entries) == 0:
                 return interval
             low, high = interval.lower.flatten(1), interval.upper.flatten(1)
             for some in entries.split(max(1, _ROWS_AT_ONCE // (2 * len(wanted) * node.widest))):
                 lower, upper = _ends(node, some, ball)
-                low = low.index_copy(1, some, torch.maximum(low[:, some], lower))
-                high = high.index_copy(1, some, torch.minimum(high[:, some], upper))
+                asked, old_low, old_high = wanted[:, some], low[:, some], high[:, some]
+                low = low.index_copy(1, some, torch.where(asked, torch.maximum(old_low, lower), old_low))
+                high = high.index_copy(1, some, torch.where(asked, torch.minimum(old_high, upper), old_high))
             high = torch.maximum(low, high)  # only rounding can make it look otherwise
             shape = interval.shape
             return Interval(((low + high) / 2).view(shape), ((high - low) / 2).view(shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -10,19 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.bounds.abstract_tensor import AbstractTensor
+from dsrna.bounds.ellipsoid import Ellipsoid, LinearMap
 from dsrna.bounds.margin_matrix import margin_matrix
+from dsrna.bounds.movement import Move
 from dsrna.types import Norm
-
-LinearMap = Callable[[Tensor, Tensor], Tensor]
-"""(values, coefficients) -> linear in each of them, e.g. a convolution."""
-
-
-class _Ellipsoid(NamedTuple):
-    """{centre + scale * d : ||d||_2 <= eps}, an l_2 ball until the first layer that mixes values."""
-
-    centre: Tensor  # (N, ...)
-    scale: Tensor  # (1, ...)
-    eps: Tensor  # (N,)
 
 
 class _Head(NamedTuple):
@@ -60,7 +52,7 @@ class Interval(AbstractTensor):
     """
 
     def __init__(
-        self, centre: Tensor, radius: Tensor, ellipsoid: _Ellipsoid | None = None, head: _Head | None = None
+        self, centre: Tensor, radius: Tensor, ellipsoid: Ellipsoid | None = None, head: _Head | None = None
     ) -> None:
         self.centre = centre
         self.radius = radius
@@ -81,7 +73,7 @@ class Interval(AbstractTensor):
         below, above = torch.minimum(reach, x), torch.minimum(reach, 1 - x)
         box = cls(x + (above - below) / 2, (above + below) / 2)
         if norm == "l2":
-            box._ellipsoid = _Ellipsoid(x, torch.ones_like(x[:1]), radii)
+            box._ellipsoid = Ellipsoid.ball(x, radii)
         return box
 
     @property
@@ -97,6 +89,10 @@ class Interval(AbstractTensor):
     @property
     def shape(self) -> torch.Size:
         return self.centre.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.centre.device
 
     def margins(self, y: Tensor) -> Interval:
         """Interval (N, K - 1) of the margins f_y - f_j, in ascending order of the wrong classes j.
@@ -138,7 +134,7 @@ class Interval(AbstractTensor):
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Self:
         output = self._linear_map(F.linear, weight, bias)
-        output._head = _Head(self, weight, bias)
+        output._head = _Head(copy(self), weight, bias)  # as it is now, whatever is done to it in place
         return output
 
     def normalise(
@@ -149,13 +145,9 @@ class Interval(AbstractTensor):
         channels = (1, -1, *[1] * (self.ndim - 2))
         return self * scale.view(channels) + shift.view(channels)
 
-    def relu(self, inplace: bool = False) -> Self:
-        lower = self.lower
-        half, positive = F.relu(self.upper) / 2, lower >= 0
-        output = type(self)(half + F.relu(lower) / 2, torch.where(positive, self.radius, half))
-        if inplace:  # whoever else holds this interval must see the change, as with a tensor
-            self.centre, self.radius, self._ellipsoid, self._head = output.centre, output.radius, None, None
-        return output
+    def _rectified(self) -> Self:
+        half, lower = F.relu(self.upper) / 2, self.lower
+        return type(self)(half + F.relu(lower) / 2, torch.where(lower >= 0, self.radius, half))
 
     def max_pool2d(
         self,
@@ -202,33 +194,32 @@ class Interval(AbstractTensor):
     def adaptive_avg_pool2d(self, output_size: Any) -> Self:
         return self._positive_linear(lambda values: F.adaptive_avg_pool2d(values, output_size))
 
-    def mean(self, dim: Any, keepdim: bool = False) -> Self:
+    def _mean(self, dim: tuple[int, ...], keepdim: bool) -> Self:
         return self._positive_linear(lambda values: values.mean(dim=dim, keepdim=keepdim))
 
-    def rearrange(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def _moved(self, move: Move) -> Self:
         moved = self._positive_linear(move)
-        if self._ellipsoid is not None and len(moved.centre) == len(self.centre):
-            centre, scale, eps = self._ellipsoid
-            moved._ellipsoid = _Ellipsoid(move(centre), move(scale.expand_as(centre)), eps)
+        moved._ellipsoid = self._ellipsoid and self._ellipsoid.moved(move)
         return moved
 
     @classmethod
-    def cat(cls, tensors: Sequence[Self], dim: int = 0) -> Self:
-        return cls(torch.cat([t.centre for t in tensors], dim), torch.cat([t.radius for t in tensors], dim))
+    def _joined(cls, tensors: Sequence[Self], dim: int) -> Self:
+        ellipsoids = [tensor._ellipsoid for tensor in tensors if tensor._ellipsoid is not None]
+        return cls(
+            torch.cat([tensor.centre for tensor in tensors], dim),
+            torch.cat([tensor.radius for tensor in tensors], dim),
+            Ellipsoid.joined(ellipsoids, dim) if len(ellipsoids) == len(tensors) else None,
+        )
 
-    def __add__(self, other: Any) -> Self:
+    def _plus(self, other: Any) -> Self:
         if isinstance(other, Interval):
             return type(self)(self.centre + other.centre, self.radius + other.radius)
-        ellipsoid = self._ellipsoid and self._ellipsoid._replace(centre=self._ellipsoid.centre + other)
-        return type(self)(self.centre + other, self.radius, ellipsoid)
+        centre = self.centre + other
+        return type(self)(centre, self.radius.expand_as(centre), self._ellipsoid and self._ellipsoid.plus(other))
 
-    def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, AbstractTensor):
-            self._refuse("a product of two things that depend on the image")
+    def _times(self, factor: Any) -> Self:
         magnitude = torch.where(factor >= 0, factor, -factor) if isinstance(factor, Tensor) else abs(factor)
-        ellipsoid = self._ellipsoid and self._ellipsoid._replace(
-            centre=self._ellipsoid.centre * factor, scale=self._ellipsoid.scale * factor
-        )
+        ellipsoid = self._ellipsoid and self._ellipsoid.times(factor)
         return type(self)(self.centre * factor, self.radius * magnitude, ellipsoid)
 
     def _positive_linear(self, function: Callable[[Tensor], Tensor]) -> Self:
@@ -239,12 +230,9 @@ class Interval(AbstractTensor):
         box = type(self)(apply(self.centre, coefficients) + shift, apply(self.radius, coefficients.abs()))
         if self._ellipsoid is None:
             return box
-        centre, scale, eps = self._ellipsoid
-        squares = apply(scale.square(), coefficients.square())
-        # The floor keeps the gradient of the root finite at rows of zeros.
-        length = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
+        centre = self._ellipsoid.centre
         image = apply(centre, coefficients) + shift
-        reach = _per_image(eps, image) * length
+        reach = self._ellipsoid.reach(apply, coefficients)
         offset = apply(self.centre - centre, coefficients)  # of the box's middle from the image, exactly 0 where uncut
         below = torch.minimum(reach, (box.radius - offset).clamp(min=0))
         above = torch.minimum(reach, (box.radius + offset).clamp(min=0))

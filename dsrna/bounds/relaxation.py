@@ -13,6 +13,7 @@ from dsrna.bounds.abstract_tensor import AbstractTensor
 from dsrna.bounds.convolution import transposed_conv2d
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.maximum_node import MaximumNode
+from dsrna.bounds.movement import Move
 from dsrna.bounds.relu_node import ReluNode
 from dsrna.bounds.substitution import Node, Pulled
 
@@ -40,8 +41,6 @@ class Relaxation(AbstractTensor):
     """
 
     def __init__(self, interval: Interval, node: Node, tighten: Tighten | None = None) -> None:
-        if node.inputs and interval.shape[0] != node.inputs[0].shape[0]:
-            self._refuse("an operation that mixes the images of a batch")
         self.interval = interval
         self.node = node
         self._tighten = tighten
@@ -54,6 +53,10 @@ class Relaxation(AbstractTensor):
     @property
     def shape(self) -> torch.Size:
         return self.interval.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.interval.device
 
     def conv2d(
         self,
@@ -90,13 +93,10 @@ class Relaxation(AbstractTensor):
 
         return self._next(self.interval.normalise(mean, variance, weight, bias, smallest), pull)
 
-    def relu(self, inplace: bool = False) -> Self:
+    def _rectified(self) -> Self:
         if self._tighten is not None:
             self._narrow((self.interval.lower < 0) & (self.interval.upper > 0))
-        output = type(self)(self.interval.relu(), ReluNode(self.node, self.interval), self._tighten)
-        if inplace:  # whoever else holds this value must see the change, as with a tensor
-            self.interval, self.node = output.interval, output.node
-        return output
+        return type(self)(self.interval.relu(), ReluNode(self.node, self.interval), self._tighten)
 
     def max_pool2d(
         self,
@@ -135,26 +135,21 @@ class Relaxation(AbstractTensor):
             self.interval.adaptive_avg_pool2d(output_size), lambda values: F.adaptive_avg_pool2d(values, output_size)
         )
 
-    def mean(self, dim: Any, keepdim: bool = False) -> Self:
+    def _mean(self, dim: tuple[int, ...], keepdim: bool) -> Self:
         return self._linear(self.interval.mean(dim, keepdim), lambda values: values.mean(dim=dim, keepdim=keepdim))
 
-    def rearrange(self, move: Callable[[Tensor], Tensor]) -> Self:
-        return self._linear(self.interval.rearrange(move), move)
+    def _moved(self, move: Move) -> Self:
+        return self._linear(self.interval._moved(move), move)
 
     @classmethod
-    def cat(cls, tensors: Sequence[Self], dim: int = 0) -> Self:
-        along = dim % tensors[0].ndim
-        sizes = [tensor.shape[along] for tensor in tensors]
-        if along == 0:
-            cls._refuse("an operation that mixes the images of a batch")
-        node = Node(
-            Interval.cat([tensor.interval for tensor in tensors], along).shape,
-            tuple(tensor.node for tensor in tensors),
-            lambda rows: Pulled(rows.split(sizes, dim=along + 1)),
-        )
-        return cls(Interval.cat([tensor.interval for tensor in tensors], along), node, tensors[0]._tighten)
+    def _joined(cls, tensors: Sequence[Self], dim: int) -> Self:
+        sizes = [tensor.shape[dim] for tensor in tensors]
+        joined = Interval.cat([tensor.interval for tensor in tensors], dim)
+        inputs = tuple(tensor.node for tensor in tensors)
+        node = Node(joined.shape, inputs, lambda rows: Pulled(rows.split(sizes, dim=dim + 1)))
+        return cls(joined, node, tensors[0]._tighten)
 
-    def __add__(self, other: Any) -> Self:
+    def _plus(self, other: Any) -> Self:
         if isinstance(other, Relaxation):
             mine, others = self.shape, other.shape
             summed = self.interval + other.interval
@@ -167,9 +162,7 @@ class Relaxation(AbstractTensor):
             self.interval + other, lambda rows: Pulled((_fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
         )
 
-    def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, AbstractTensor):
-            self._refuse("a product of two things that depend on the image")
+    def _times(self, factor: Any) -> Self:
         shape = self.shape
         return self._next(self.interval * factor, lambda rows: Pulled((_fit(rows * factor, shape),)))
 

@@ -15,6 +15,7 @@ from dsrna.bounds.lowering.kernels import Pads, dense_kernel
 from dsrna.bounds.lowering.operation_weight import OperationWeight
 from dsrna.bounds.lowering.pooling import average_pooled, max_pooled
 from dsrna.bounds.lowering.rearrangement import as_rearrangement
+from dsrna.bounds.movement import Move
 
 Sources = Mapping[int, Callable[[], Tensor]]
 """id of a parameter or buffer of the network -> how to get it again."""
@@ -43,6 +44,10 @@ class Symbol(AbstractTensor):
     @property
     def shape(self) -> torch.Size:
         return torch.Size((1, *self._node.shape)) if self._index is None else self._index.shape
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
 
     def resolve(self) -> Node:
         """The node that has these values as its output."""
@@ -104,11 +109,8 @@ class Symbol(AbstractTensor):
 
         return self._scaled(scale, shift)
 
-    def relu(self, inplace: bool = False) -> Self:
-        output = self._with(self.graph.relu(self.resolve()))
-        if inplace:  # whoever else holds this symbol must see the change, as with a tensor
-            self._node, self._index = output._node, None
-        return output
+    def _rectified(self) -> Self:
+        return self._with(self.graph.relu(self.resolve()))
 
     def max_pool2d(
         self,
@@ -161,9 +163,8 @@ class Symbol(AbstractTensor):
             self._refuse(f"adaptive pooling of {tuple(self.shape[2:])} to {wanted}, which doesn't divide it")
         return self.avg_pool2d((self.shape[2] // wanted[0], self.shape[3] // wanted[1]))
 
-    def mean(self, dim: Any, keepdim: bool = False) -> Self:
-        dims = (dim,) if isinstance(dim, int) else tuple(dim)
-        if self.ndim != 4 or sorted(axis % 4 for axis in dims) != [2, 3]:
+    def _mean(self, dim: tuple[int, ...], keepdim: bool) -> Self:
+        if self.ndim != 4 or sorted(dim) != [2, 3]:
             self._refuse("a mean over anything but a map's rows and columns, dim=(2, 3)")
         if keepdim:
             return self.adaptive_avg_pool2d(1)
@@ -171,30 +172,32 @@ class Symbol(AbstractTensor):
         average = torch.eye(channels).repeat_interleave(size, dim=1).to(self.graph.like) / size
         return self._with(self.graph.linear(self.flatten(1).resolve(), lambda weights: average, None, channels))
 
-    def rearrange(self, move: Callable[[Tensor], Tensor]) -> Self:
+    def _moved(self, move: Move) -> Self:
         moved = move(_positions(self._node.shape) if self._index is None else self._index)
         return self._with(self._node, moved)
 
     @classmethod
-    def cat(cls, tensors: Sequence[Self], dim: int = 0) -> Self:
-        first = tensors[0]
-        if dim % first.ndim != 1:
+    def _joined(cls, tensors: Sequence[Self], dim: int) -> Self:
+        if dim != 1:
             cls._refuse("concatenation over anything but channels, dim=1")
+        first = tensors[0]
         return first._with(first.graph.concat(tuple(tensor.resolve() for tensor in tensors)))
 
-    def __add__(self, other: Any) -> Self:
+    def _plus(self, other: Any) -> Self:
         if not isinstance(other, Symbol):
-            return self._scaled(lambda weights: self.graph.like.new_ones(()), self._value(other))
+            return self._scaled(lambda weights: self.graph.like.new_ones(()), self._known(other))
+        if self.shape != other.shape:
+            self._refuse("a sum of values of other shapes")
         if self._is_zero or other._is_zero:
             return self._with(*((other._node, other._index) if self._is_zero else (self._node, self._index)))
         return self._with(self.graph.add(self.resolve(), other.resolve()))
 
-    def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, AbstractTensor):
-            self._refuse("a product of two things that depend on the image")
+    def _times(self, factor: Any) -> Self:
         if isinstance(factor, int | float) and factor == 0:
             return self.rearrange(torch.zeros_like)
-        return self if self._is_zero else self._scaled(self._value(factor), None)
+        if self._is_zero:
+            return self._with(self._node, self._index)
+        return self._scaled(self._known(factor), None)
 
     def __neg__(self) -> Self:
         return self * -1.0
@@ -202,11 +205,11 @@ class Symbol(AbstractTensor):
     def __sub__(self, other: Any) -> Self:
         if isinstance(other, Symbol):
             return self + -other
-        value = self._value(other)
+        value = self._known(other)
         return self._scaled(lambda weights: self.graph.like.new_ones(()), lambda weights: -value(weights))
 
     def _divide(self, divisor: Any) -> Self:
-        value = self._value(divisor)
+        value = self._known(divisor)
         return self._scaled(lambda weights: 1 / value(weights), None)
 
     @property
@@ -231,6 +234,17 @@ class Symbol(AbstractTensor):
         if len(node.shape) == 1:
             return self._with(self.graph.linear(node, kernel, bias, channels))
         return self._with(self.graph.conv(node, lambda weights: kernel(weights)[:, :, None, None], bias, channels))
+
+    def _known(self, known: Any) -> Value:
+        """Known numbers of an arithmetic operation: one for all values, or one for each channel."""
+        shape = (1,) * (self.ndim - len(known.shape)) + tuple(known.shape) if isinstance(known, Tensor) else (1,)
+        if any(length != 1 for axis, length in enumerate(shape) if axis != 1) or shape[1:2] not in (
+            (),
+            (1,),
+            self.shape[1:2],
+        ):
+            self._refuse(f"sums and products with numbers of shape {tuple(known.shape)}, not one a channel")
+        return self._value(known)
 
     def _value(self, known: Any) -> Value:
         if isinstance(known, OperationWeight):
@@ -268,9 +282,7 @@ def _positions(shape: tuple[int, ...]) -> Tensor:
 
 
 def _per_channel(values: Tensor, channels: int) -> Tensor:
-    """One number, (C,), (C, 1, 1) or (1, C, 1, 1) -> (C,)."""
-    if values.numel() not in (1, channels) or values.numel() != max(values.shape, default=1):
-        AbstractTensor._refuse(f"sums and products with numbers of shape {tuple(values.shape)}, not one a channel")
+    """One number, or one a channel, of whatever shape -> (C,)."""
     return values.reshape(-1).expand(channels)
 
 

@@ -259,6 +259,22 @@ def test_in_place_relu_changes_its_operand(norm):
         torch.testing.assert_close(bound(network, x, 0.0, y).lower, bound(plain, x, 0.0, y).lower)
 
 
+@pytest.mark.parametrize("engine", [IBP, CrownIBP, Crown])
+def test_margins_are_of_the_last_layer_as_it_was_computed(engine):
+    """What went into it is changed in place afterwards."""
+
+    class ChangesAfterwards(nn.Sequential):
+        def forward(self, x):
+            hidden = self[:-1](x)
+            logits = self[-1](hidden)
+            hidden *= 100.0
+            return logits
+
+    network, (x, y) = perceptron(), batch()
+    found = engine("linf")(ChangesAfterwards(*network), x, EPS, y)
+    torch.testing.assert_close(found, engine("linf")(network, x, EPS, y))
+
+
 def test_unsupported_operation_is_named():
     network = nn.Sequential(nn.Flatten(), nn.Linear(32, 3), nn.Softplus())
     with pytest.raises(UnsupportedError, match=r"2 \(Softplus\): No bound is known for torch function `softplus`"):
