@@ -22,7 +22,15 @@ class CheckpointError(DsrnaError):
 
 
 class NonFiniteError(DsrnaError):
-    """A loss, score or gradient became NaN or infinite."""
+    """A logit, loss, score or gradient became NaN or infinite.
+
+    Attributes:
+        image: index in its batch of an image where it did; None where that isn't known.
+    """
+
+    def __init__(self, message: str, image: int | None = None) -> None:
+        super().__init__(message)
+        self.image = image
 
 
 class MissingPartError(DsrnaError):

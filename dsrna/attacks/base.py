@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.attacks.frozen import frozen
-from dsrna.errors import ConfigError, DataError
+from dsrna.attacks.watched import Watched
+from dsrna.errors import ConfigError, DataError, NonFiniteError
 from dsrna.functional.projections import project
 from dsrna.types import Norm, Threat
 
@@ -18,8 +19,9 @@ class Attack(ABC):
     """Looks for misclassified images near given ones.
 
     A subclass writes :meth:`perturb`; :meth:`__call__` is final. It checks the input, holds the network still (see
-    :func:`dsrna.attacks.frozen`) and moves the result into the ball and into [0, 1], so that no attack can leave its
-    threat model, change a mode or leave a gradient.
+    :func:`dsrna.attacks.frozen`), keeps an eye on its numbers (:class:`dsrna.attacks.watched.Watched`) and moves the
+    result into the ball and into [0, 1], so that no attack can leave its threat model, change a mode, leave a gradient,
+    or pass over NaN.
 
     Attributes:
         threat: the ball in which the images move.
@@ -43,8 +45,11 @@ class Attack(ABC):
             (N, ...) images within ``threat.eps`` of ``x`` and in [0, 1], detached, of the dtype and device of ``x``.
 
         Raises:
-            DataError: the images are not floating point, not in [0, 1] or not finite, or ``y`` does not fit them.
+            DataError: the images are not floating point, not in [0, 1] or not finite, ``y`` does not fit them or the
+                network's logits, or the latter aren't (N, K) with K >= 2.
             ConfigError: the attack draws random numbers and got no generator.
+            UnsupportedError: the logits don't depend differentiably on the images.
+            NonFiniteError: a logit, gradient or example is NaN or infinite; names the image and the layer.
         """
         check_batch(x, y)
         if len(x) == 0:
@@ -52,8 +57,12 @@ class Attack(ABC):
         with frozen(model):
             # Cloning makes ordinary tensors of a caller's inference tensors, which autograd refuses.
             x, y = x.detach().clone(), y.clone()
-            found = self.perturb(model, x, y, generator)
-            return project(found.detach(), x, self.threat.norm, self.threat.eps)
+            dtype, x = x.dtype, precise(x)
+            watched = Watched(model, x, y, type(self).__name__, dtype)
+            with watched.checked():
+                found = self.perturb(watched, x, y, generator).detach()
+            check_found(found, type(self).__name__)
+            return project(found, x, self.threat.norm, self.threat.eps).to(dtype)
 
     @abstractmethod
     def perturb(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -79,6 +88,31 @@ def check_batch(x: Tensor, y: Tensor) -> None:
                 f"Expected images in [0, 1], got values from {low.item():.4g} to {high.item():.4g}; "
                 "normalisation is the network's first layer, not the data's."
             )
+
+
+def precise(x: Tensor) -> Tensor:
+    """Images in single precision at least: those of half precision can't tell the steps of an attack."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def check_found(found: Tensor, attack: str) -> None:
+    """Refuses examples that are no images.
+
+    Args:
+        found: (N, ...) what an attack found.
+        attack: what messages call it.
+
+    Raises:
+        NonFiniteError: an example is NaN or infinite.
+    """
+    bad = ~found.flatten(1).isfinite().all(dim=1)
+    if bool(bad.any()):
+        index = int(bad.int().argmax())
+        raise NonFiniteError(
+            f"{attack}: the example that it found for image {index} of the batch of {len(found)} is NaN or infinite, "
+            "though the network's logits and gradients are finite where it looked: mend the attack.",
+            image=index,
+        )
 
 
 def required(generator: torch.Generator | None) -> torch.Generator:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.attacks.base import Attack, required
-from dsrna.errors import ConfigError, UnsupportedError
+from dsrna.errors import ConfigError
 from dsrna.functional.margins import margin
-from dsrna.functional.projections import project, steepest_step, uniform_start
+from dsrna.functional.norms import steepest_step
+from dsrna.functional.projections import project, uniform_start
 from dsrna.types import Norm
 
 AttackLoss = Literal["cross_entropy", "margin", "kl"]
@@ -103,13 +104,7 @@ class PGD(Attack):
         for _ in range(self.steps):
             found = found.detach().requires_grad_()
             # The sum keeps each image's gradient independent of its batch mates.
-            loss = losses(model(found)).sum()
-            if not loss.requires_grad:
-                raise UnsupportedError(
-                    "The network's logits do not depend differentiably on the images, so a gradient attack can't "
-                    "work; use a black-box attack such as `Square`."
-                )
-            (gradient,) = torch.autograd.grad(loss, found)
+            (gradient,) = torch.autograd.grad(losses(model(found)).sum(), found)
             step = self.step_size * steepest_step(gradient, self.threat.norm)
             found = project(found.detach() + step, x, self.threat.norm, self.threat.eps)
         return found

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dsrna.attacks.pgd import check_count
 from dsrna.errors import ConfigError, UnsupportedError
 from dsrna.evaluation.base import EvaluationAttack, Procedure
+from dsrna.evaluation.rescaled_logits import RescaledLogits
 from dsrna.types import Threat
 
 Version = Literal["standard", "plus"]
@@ -22,6 +23,9 @@ MOST_TARGETS = 9
 
 SMALLEST_L2_SIDE = 5
 """The l_2 Square attack tiles the image with squares of a fifth of its side."""
+
+SMALLEST_SPREAD = 2**-10
+"""Logits that spread by less over the classes are made larger: the library takes gradients below 1e-8 for 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,7 @@ class AutoAttack(EvaluationAttack):
         return Procedure("pyautoattack", steps=100, restarts=1 if self.version == "standard" else 5)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        with torch.no_grad():
-            classes = model(x[:1]).shape[1]
-        ensemble = _ensemble(model, x, threat, seed, version=self.version)
+        ensemble, classes = _ensemble(model, x, threat, seed, version=self.version)
         targets = min(MOST_TARGETS, classes - 1)
         ensemble.apgd_targeted.n_target_classes = ensemble.fab.n_target_classes = targets
         ensemble.attacks_to_run = _possible(ensemble.attacks_to_run, classes)
@@ -100,7 +102,7 @@ class APGD(EvaluationAttack):
         return Procedure("pyautoattack", steps=self.steps)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        ensemble = _ensemble(model, x, threat, seed, version="custom", attacks=["apgd-ce"])
+        ensemble, _ = _ensemble(model, x, threat, seed, version="custom", attacks=["apgd-ce"])
         ensemble.apgd.n_iter, ensemble.apgd.n_restarts = self.steps, 1
         return _run(ensemble, x, y)
 
@@ -137,23 +139,28 @@ class Square(EvaluationAttack):
         return Procedure("pyautoattack", steps=self.queries)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        ensemble = _ensemble(model, x, threat, seed, version="custom", attacks=["square"])
+        ensemble, _ = _ensemble(model, x, threat, seed, version="custom", attacks=["square"])
         ensemble.square.n_queries = self.queries
         return _run(ensemble, x, y)
 
 
 def _ensemble(
     model: nn.Module, x: Tensor, threat: Threat, seed: int, version: str, attacks: list[str] | None = None
-) -> pyautoattack.AutoAttack:
+) -> tuple[pyautoattack.AutoAttack, int]:
+    """The library's ensemble, and the number of classes."""
     if threat.norm == "l2" and min(x.shape[2:]) < SMALLEST_L2_SIDE:
         raise UnsupportedError(
             f"Expected images of at least {SMALLEST_L2_SIDE} x {SMALLEST_L2_SIDE} pixels for the l_2 Square attack, "
             f"got {x.shape[2]} x {x.shape[3]}; `FoolboxPGD` and `CarliniWagner` take any size. (conf: evaluate.attacks)"
         )
     norm = "Linf" if threat.norm == "linf" else "L2"
-    return pyautoattack.AutoAttack(
-        model, attacks=attacks, device=x.device, eps=threat.eps, norm=norm, seed=seed, version=version
+    with torch.no_grad():
+        logits = model(x.float())  # the library works in single precision alone
+    network = RescaledLogits(model, logits, low=SMALLEST_SPREAD)
+    ensemble = pyautoattack.AutoAttack(
+        network, attacks=attacks, device=x.device, eps=threat.eps, norm=norm, seed=seed, version=version
     )
+    return ensemble, logits.shape[1]
 
 
 def _possible(attacks: list[str], classes: int) -> list[str]:
@@ -168,8 +175,8 @@ def _possible(attacks: list[str], classes: int) -> list[str]:
 def _run(ensemble: pyautoattack.AutoAttack, x: Tensor, y: Tensor) -> Tensor:
     trace = sys.gettrace()
     try:
-        examples: Tensor = ensemble.run_standard_evaluation(x, y, batch_size=len(x))[0]
+        examples: Tensor = ensemble.run_standard_evaluation(x.float(), y, batch_size=len(x))[0]
     finally:
         # Its check for dynamic defences takes the debugger's or coverage's trace function away.
         sys.settrace(trace)
-    return examples
+    return examples.to(x.dtype)

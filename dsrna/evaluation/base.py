@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 
 import dsrna
 from dsrna.attacks import frozen
-from dsrna.attacks.base import check_batch
-from dsrna.errors import ConfigError
+from dsrna.attacks.base import check_batch, check_found, precise
+from dsrna.attacks.watched import Watched
+from dsrna.errors import ConfigError, UnsupportedError
+from dsrna.functional.norms import image_norm
 from dsrna.functional.projections import project
 from dsrna.types import Threat
 
@@ -50,7 +53,8 @@ class EvaluationAttack(ABC):
     A subclass names the library call in :meth:`search` and describes it in :meth:`procedure`. :meth:`run` and
     :meth:`examples` are final: they hold the network still, keep torch's global generator for the caller, and decide by
     themselves which images the network still gets right, on examples that they moved into the ball and into [0, 1]. No
-    library's word is taken.
+    library's word is taken, and whatever logits and gradients a library meets are looked at on the way
+    (:class:`dsrna.attacks.watched.Watched`), as NaN that it passes over would look like robustness.
 
     Args:
         key: short name, which file names and records carry; no two attacks of an evaluation may share one.
@@ -93,7 +97,9 @@ class EvaluationAttack(ABC):
             (N,) bool, an upper estimate of the images that are robust: another attack may still break them.
 
         Raises:
-            DataError: the images or classes are unusable.
+            DataError: the images or classes are unusable, or the network has no logits for them.
+            UnsupportedError: the attack needs gradients and there are none, or it left the ball.
+            NonFiniteError: a logit, a gradient or an example is NaN or infinite; names the image and the layer.
         """
         return self.examples(model, x, y, threat, seed)[1]
 
@@ -110,15 +116,19 @@ class EvaluationAttack(ABC):
         with frozen(model), _seeded(seed):
             # The libraries reshape by `view`, and autograd refuses a caller's inference tensors.
             x, y = x.detach().clone(memory_format=torch.contiguous_format), y.clone()
-            found = self.search(model, x, y, threat, seed).detach()
-            # A search that ran into NaN found nothing; NaN logits would pass for a misclassification.
-            found = project(torch.where(found.isfinite(), found, x), x, threat.norm, threat.eps)
-            with torch.no_grad():
-                return found, model(found).argmax(dim=1) == y
+            dtype, x = x.dtype, precise(x)
+            watched = Watched(model, x, y, self.label, dtype)
+            with watched.checked():
+                found = self.search(watched, x, y, threat, seed).detach()
+            check_found(found, self.label)
+            self._check_in_ball(found, x, threat)
+            found = project(found, x, threat.norm, threat.eps).to(dtype)
+            with torch.no_grad(), watched.checked():
+                return found, watched(found).argmax(dim=1) == y
 
     @abstractmethod
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        """Candidate examples (N, C, H, W); an image on which the search failed stays as it was."""
+        """Examples (N, C, H, W) in the ball up to rounding; an image on which the search failed stays as it was."""
 
     @abstractmethod
     def procedure(self, threat: Threat) -> Procedure:
@@ -127,6 +137,19 @@ class EvaluationAttack(ABC):
     @abstractmethod
     def names(self) -> tuple[str, str]:
         """Default key and label."""
+
+    def _check_in_ball(self, found: Tensor, x: Tensor, threat: Threat) -> None:
+        """Examples elsewhere would be moved to where nobody looked, and counted as images that withstood."""
+        distances = image_norm(found - x, math.inf if threat.norm == "linf" else 2)
+        rounding = 8 * torch.finfo(x.dtype).eps * (1 if threat.norm == "linf" else math.sqrt(x[0].numel()))
+        outside = distances > 1.001 * threat.eps + rounding
+        if bool(outside.any()):
+            index = int(outside.int().argmax())
+            raise UnsupportedError(
+                f"Expected examples of {self.label} in the ball of radius {threat.eps:.4g} ({threat.norm}), got one at "
+                f"a distance of {float(distances[index]):.4g} for image {index} of the batch. A search keeps an image "
+                "as it was where it found nothing in the ball."
+            )
 
     def options(self) -> dict[str, Any]:
         """All settings but the label, as plain values: what tells two measurements apart."""

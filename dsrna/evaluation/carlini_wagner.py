@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from dsrna.attacks import PGD
 from dsrna.attacks.pgd import check_count, default_step_size
 from dsrna.evaluation.base import EvaluationAttack, Procedure, check_positive
+from dsrna.evaluation.rescaled_logits import RescaledLogits
+from dsrna.functional.norms import image_norm
 from dsrna.types import Threat
 
 
@@ -20,7 +22,8 @@ class CarliniWagner(EvaluationAttack):
 
     l_2: ``L2CarliniWagnerAttack`` looks for the nearest misclassified image; an image counts as robust if none was
     found within eps. Images of a batch share the test that stops a search early, so another batch size may find
-    slightly different examples.
+    slightly different examples. Logits that spread by less than 1 or more than 128 over the classes are brought into
+    that range (:class:`~dsrna.evaluation.rescaled_logits.RescaledLogits`), as the weight of the margin term has units.
 
     l_inf: libraries have no l_inf form of the original attack, which is rarely run. What papers report as "C&W" or
     "CW-inf" is PGD with max_{j != y} f_j - f_y in the place of the cross-entropy, and so it is here, by
@@ -76,8 +79,10 @@ class CarliniWagner(EvaluationAttack):
             stepsize=self.learning_rate,
             initial_const=self.initial_const,
         )
-        network = foolbox.PyTorchModel(model, bounds=(0, 1), device=x.device)
+        with torch.no_grad():
+            rescaled = RescaledLogits(model, model(x), low=1, high=128, per_image=True)
+        network = foolbox.PyTorchModel(rescaled, bounds=(0, 1), device=x.device)
         nearest, _, fooled = minimiser(network, x, y, epsilons=None)
         # Where nothing was found foolbox returns a black image, which moved into the ball would be no finding.
-        near = fooled & ((nearest - x).flatten(1).norm(dim=1) <= threat.eps)
+        near = fooled & (image_norm(nearest - x, 2) <= threat.eps)
         return torch.where(near[:, None, None, None], nearest, x)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import dsrna
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
@@ -74,7 +74,7 @@ def evaluate(
         ConfigError: two attacks share a key, or a value is out of range.
         DataError: there are no images, or they don't fit the network.
         CheckpointError: ``folder`` holds results of another evaluation.
-        NonFiniteError: the network's logits on clean images are not finite.
+        NonFiniteError: the network's logits aren't finite, or its gradients on the way of an attack.
     """
     curve_attack = FoolboxPGD(steps=20)
     # A random start in so large a ball would break most images by itself, whatever the gradients do.
@@ -115,7 +115,13 @@ class AttackBench(Bench):
             robust = correct[place].clone()
             standing = robust.to(x.device)
             seed = derive_seed(self.seed, attack.key, number)
-            robust[correct[place]] = attack.run(self.model, x[standing], y[standing], threat, seed).cpu()
+            try:
+                robust[correct[place]] = attack.run(self.model, x[standing], y[standing], threat, seed).cpu()
+            except NonFiniteError as error:
+                if error.image is None:
+                    raise
+                image = place.start + int(correct[place].nonzero()[error.image])
+                raise NonFiniteError(f"At image {image} of the evaluation: {error}", image) from error
             return robust
 
         procedure = attack.procedure(threat)

@@ -8,6 +8,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from dsrna.errors import UnsupportedError
+
+_NO_GRADIENT = (
+    "The network's logits do not depend differentiably on the images (are they detached, or computed without "
+    "gradients?), so that their Jacobian isn't known: a network without one would look robust."
+)
+
 
 def jacobian_row(logits: Tensor, x: Tensor, classes: Tensor, *, create_graph: bool, keep_logits: bool = True) -> Tensor:
     """Row k of the Jacobian, d f_k(x) / d x, of another class k for each image.
@@ -24,10 +31,19 @@ def jacobian_row(logits: Tensor, x: Tensor, classes: Tensor, *, create_graph: bo
 
     Returns:
         (N, ...), of the shape of ``x``.
+
+    Raises:
+        UnsupportedError: the logits don't depend differentiably on ``x``.
     """
+    if not logits.requires_grad:
+        raise UnsupportedError(_NO_GRADIENT)
     with torch.enable_grad():
         picked = logits.gather(1, classes[:, None]).sum()
-    (row,) = torch.autograd.grad(picked, x, create_graph=create_graph, retain_graph=create_graph or keep_logits)
+    (row,) = torch.autograd.grad(
+        picked, x, create_graph=create_graph, retain_graph=create_graph or keep_logits, allow_unused=True
+    )
+    if row is None:
+        raise UnsupportedError(_NO_GRADIENT)
     return row
 
 
@@ -44,14 +60,18 @@ def directional_derivative(function: Callable[[Tensor], Tensor], x: Tensor, dire
     Returns:
         (N, K).
 
+    Raises:
+        UnsupportedError: the outputs don't depend differentiably on ``x``: that the derivative is 0 can't be known.
+
     >>> directional_derivative(lambda x: x**2, torch.tensor([[3.0]]), torch.tensor([[2.0]]))
     tensor([[12.]])
     """
     with forward_ad.dual_level():
         # Cloned, as forward mode refuses images that share memory (expanded ones).
-        output, tangent = forward_ad.unpack_dual(function(forward_ad.make_dual(x.clone(), direction)))
-    # An output that doesn't move has no tangent.
-    return torch.zeros_like(output) if tangent is None else tangent
+        tangent = forward_ad.unpack_dual(function(forward_ad.make_dual(x.clone(), direction))).tangent
+    if tangent is None:
+        raise UnsupportedError(_NO_GRADIENT)
+    return tangent
 
 
 def central_difference(function: Callable[[Tensor], Tensor], x: Tensor, displacement: Tensor) -> Tensor:

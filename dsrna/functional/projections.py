@@ -1,31 +1,12 @@
-"""Balls of a threat model cut with the image box [0, 1]: steepest step, projection, uniform points."""
+"""Balls of a threat model cut with the image box [0, 1]: projection, uniform points."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from dsrna.functional.norms import image_norm, steepest_step
 from dsrna.types import Norm
-
-_SMALLEST_LENGTH = 1e-12
-"""Floor under Euclidean lengths that are divided by."""
-
-
-def steepest_step(gradient: Tensor, norm: Norm) -> Tensor:
-    """Direction of unit norm along which the loss grows fastest, per image.
-
-    ``sign(g)`` for l_inf and ``g / ||g||_2`` for l_2. An image whose gradient is zero gets a zero direction.
-
-    Args:
-        gradient: (N, ...) gradient of the loss to the images.
-        norm: ``"linf"`` or ``"l2"``.
-
-    Returns:
-        (N, ...) direction d with ||d|| = 1 (or 0).
-    """
-    if norm == "linf":
-        return gradient.sign()
-    return gradient * (1 / _lengths(gradient))
 
 
 def project(images: Tensor, center: Tensor, norm: Norm, eps: float) -> Tensor:
@@ -51,7 +32,8 @@ def project(images: Tensor, center: Tensor, norm: Norm, eps: float) -> Tensor:
     if norm == "linf":
         perturbation = perturbation.clamp(-eps, eps)
     else:
-        perturbation = perturbation * (eps / _lengths(perturbation)).clamp(max=1)
+        lengths = image_norm(perturbation, 2).reshape(_per_image_shape(perturbation))
+        perturbation = perturbation * torch.where(lengths > eps, eps / lengths, 1.0)
     return (center + perturbation).clamp(0, 1)
 
 
@@ -80,11 +62,6 @@ def uniform_start(center: Tensor, norm: Norm, eps: float, generator: torch.Gener
         share = torch.rand(_per_image_shape(center), generator=generator, device=device, dtype=dtype)
         perturbation = direction * eps * share ** (1 / center[0].numel())
     return (center + perturbation.to(center.device)).clamp(0, 1)
-
-
-def _lengths(images: Tensor) -> Tensor:
-    lengths = images.flatten(1).square().sum(dim=-1).sqrt().clamp(min=_SMALLEST_LENGTH)
-    return lengths.reshape(_per_image_shape(images))
 
 
 def _per_image_shape(images: Tensor) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode, parameters_of
+from dsrna.nn.nonfinite import origin_of_nonfinite
 
 BatchNormMode = Literal["running", "batch"]
 
@@ -65,7 +66,8 @@ class RobustnessMetric(ABC):
             (N,) scores, higher is more robust.
 
         Raises:
-            NonFiniteError: a score is NaN or infinite.
+            NonFiniteError: a score is NaN or infinite; names the image and the layer.
+            UnsupportedError: the metric needs gradients to the images, and there are none.
             ConfigError: the metric draws random numbers and got no generator.
         """
         with_graph = torch.is_grad_enabled()
@@ -75,10 +77,15 @@ class RobustnessMetric(ABC):
             scores = self.score(model, x, y, generator)
         bad = ~scores.detach().isfinite()
         if bad.any():
+            index = int(bad.int().argmax())
+            with self._scoring(model):
+                origin = origin_of_nonfinite(model, x if self.batch_norm == "batch" else x[index : index + 1])
             raise NonFiniteError(
                 f"{type(self).__name__}: {int(bad.sum())} of {len(scores)} scores are NaN or infinite, first that of "
-                f"image {int(bad.int().argmax())} of the batch. Lower the learning rate of the weights, or let them "
-                "warm up longer before the metric counts. (conf: search.warmup_epochs, metric.warmup_epochs)"
+                f"image {index} of the batch{'' if origin is None else f', from {origin} on'}. Lower the learning rate "
+                "of the weights, or let them warm up longer before the metric counts. "
+                "(conf: search.warmup_epochs, metric.warmup_epochs)",
+                image=index,
             )
         return scores
 

@@ -29,8 +29,6 @@ _FIRST_STEPS = 20
 """Bisections for the first matching eps: the interval of 30 decades shrinks to a factor of 1.00007."""
 _BRACKET = 1000.0
 """A radius is looked for between eps / 1000 and 1000 eps."""
-_SMALLEST_SPREAD = 1e-12
-"""Floor under spreads that are divided by."""
 
 
 class Certified(RobustnessMetric):
@@ -159,7 +157,7 @@ class Certified(RobustnessMetric):
             return self._radius_score(model, x, y, eps)
         margins = self._margins(model, x, y, eps)
         self._take_note(eps, margins)
-        return torch.asinh(margins.lower / margins.spread)
+        return torch.asinh(_in_spreads(margins))
 
     def _eps_for(self, model: nn.Module, x: Tensor, y: Tensor) -> float:
         if self._given_eps is not None:
@@ -183,7 +181,9 @@ class Certified(RobustnessMetric):
 
     def _margins(self, model: nn.Module, x: Tensor, y: Tensor, eps: float | Tensor) -> MarginSummary:
         margins = self._engine.summary(model, x, eps, y, self.reduction)
-        return margins._replace(spread=margins.spread.clamp(min=_SMALLEST_SPREAD))
+        # Logits that don't differ by more than the rounding of their bounds: as large as that, whatever their scale.
+        rounding = torch.finfo(margins.width.dtype).eps * margins.width.detach()
+        return margins._replace(spread=margins.spread.maximum(rounding))
 
     def _take_note(self, eps: float, margins: MarginSummary) -> None:
         if not bool(margins.lower.isfinite().all()):
@@ -219,8 +219,13 @@ class Certified(RobustnessMetric):
             run = torch.where(slope < 0, 1 / slope, 0.0)
             moved = (radii - margins.lower * run).detach().clamp(low, high)
             radius = moved - (margins.lower - margins.lower.detach()) * run
-            score = torch.asinh(torch.where(correct, radius / eps, margins.lower / margins.spread))
+            score = torch.asinh(torch.where(correct, radius / eps, _in_spreads(margins)))
         return score if torch.is_grad_enabled() else score.detach()
+
+
+def _in_spreads(margins: MarginSummary) -> Tensor:
+    """(N,) the lower bounds in units of the spread; 0 where all logits are equal and their bounds have no width."""
+    return margins.lower / margins.spread.masked_fill(margins.spread == 0, 1)
 
 
 def _schedule(eps: float | str, start: float | None, begin: float, stop: float, norm: Norm) -> EpsSchedule:

@@ -17,9 +17,6 @@ from dsrna.types import Norm
 Estimator = Literal["exact", "classes", "projection"]
 Derivative = Literal["autograd", "central_difference"]
 
-_SMALLEST_LENGTH = 1e-12
-"""Floor under lengths that are divided by."""
-
 
 class JacobianNorm(RobustnessMetric):
     """R_J(x) = -(1/K) sum_k ||J_k(x)||_q, with J_k = d f_k / d x the row of logit k and 1/p + 1/q = 1.
@@ -127,8 +124,8 @@ class JacobianNorm(RobustnessMetric):
             return norms
         direction = dual_direction(row, self.norm)
         # Along a direction of unit root mean square, so that `difference_step` means the same for every p.
-        scale = (image_norm(direction, 2) / math.sqrt(images[0].numel())).clamp(min=_SMALLEST_LENGTH)
-        steps = self.difference_step / scale
+        scale = image_norm(direction, 2) / math.sqrt(images[0].numel())
+        steps = self.difference_step / scale.masked_fill(scale == 0, 1)  # a row of zeros has no direction
         displacement = direction * steps.view(-1, *[1] * (images.ndim - 1))
         differences = central_difference(model, images.detach(), displacement)
         slopes = differences.gather(1, classes[:, None])[:, 0] / steps

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.attacks.fgsm import FGSM
+from dsrna.functional.norms import image_norm, steepest_step
 from dsrna.proxies.base import Proxy
 from dsrna.proxies.layers import gradients, weighted_layers, weights_of
 from dsrna.proxies.working_copy import copied
@@ -47,7 +48,7 @@ class CrozePaper(Proxy):
         perturbed = copied(model)
         with torch.no_grad():
             for weight, gradient in zip(weights_of(weighted_layers(perturbed)), slopes, strict=True):
-                weight.add_(self.weight_step * weight.norm() * F.normalize(gradient.flatten(), dim=0).view_as(weight))
+                weight.add_(self.weight_step * image_norm(weight[None], 2) * steepest_step(gradient[None], "l2")[0])
         moved_outputs, moved_slopes = _outputs_and_gradients(perturbed, self.attack(perturbed, x, y), y)
         terms = []
         for layer, moved, z, moved_z, g, moved_g in zip(
@@ -57,13 +58,18 @@ class CrozePaper(Proxy):
             with torch.no_grad():
                 updated = layer.get_parameter("weight") - self.learning_rate * g
                 moved_updated = moved.get_parameter("weight") - self.learning_rate * moved_g
-            features = F.cosine_similarity(z.flatten(1), moved_z.flatten(1), dim=1).mean()
+            features = _cosines(z, moved_z).mean()
             terms.append(features * _cosine(updated, moved_updated) * _cosine(g, moved_g).abs())
         return torch.stack(terms).sum()
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    return F.cosine_similarity(a.flatten(), b.flatten(), dim=0)
+    return _cosines(a[None], b[None])[0]
+
+
+def _cosines(a: Tensor, b: Tensor) -> Tensor:
+    """(N,) cosines between rows of any length; 0 with a row of zeros."""
+    return (steepest_step(a, "l2") * steepest_step(b, "l2")).flatten(1).sum(dim=1)
 
 
 def _outputs_and_gradients(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -74,7 +74,7 @@ def _largest_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor, ste
         length = rest.norm(dim=1)
         length = torch.where(length > _BREAKDOWN * moved.norm(dim=1), length, 0.0)
         beside.append(length)
-        basis.append(torch.where(length[:, None] > 0, F.normalize(rest, dim=1), 0.0))
+        basis.append(rest / length[:, None].masked_fill(length[:, None] == 0, torch.inf))
     tridiagonal = torch.diag_embed(torch.stack(diagonal, dim=1))
     if steps > 1:
         off = torch.diag_embed(torch.stack(beside[:-1], dim=1), offset=1)

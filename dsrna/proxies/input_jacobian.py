@@ -45,5 +45,5 @@ class InputJacobian(Proxy):
         classes = torch.arange(logits.shape[1], device=x.device)
         rows = [jacobian_row(logits, images, each.expand(len(x)), create_graph=False) for each in classes]
         if self.norm == "frobenius":
-            return -torch.stack(rows, dim=1).flatten(1).norm(dim=1).mean()
+            return -image_norm(torch.stack(rows, dim=1), 2).mean()
         return -torch.stack([image_norm(row, dual_exponent(self.norm)) for row in rows]).mean()

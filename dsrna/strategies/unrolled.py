@@ -95,17 +95,19 @@ def _finite_difference(
     training_loss: Loss, alphas: Sequence[Tensor], weights: Sequence[Tensor], direction: Sequence[Tensor]
 ) -> list[Tensor]:
     """d2_{alpha,w} L_train v, by DARTS Eq. 8."""
-    length = nn.utils.get_total_norm(direction)
-    if length == 0:
+    # In units of the largest entry: the squares of tiny ones would vanish, and the derivative with them.
+    size = torch.stack([along.abs().max() for along in direction if along.numel()]).max()
+    if size == 0:
         return [torch.zeros_like(alpha) for alpha in alphas]
-    eps = _RELATIVE_STEP / length
-    step = torch._foreach_mul(list(direction), eps)
+    direction = torch._foreach_div(list(direction), size)
+    eps = _RELATIVE_STEP / nn.utils.get_total_norm(direction)
+    step = torch._foreach_mul(direction, eps)
     sides = []
     for sign in (1, -1):
         displaced = torch._foreach_add([weight.detach() for weight in weights], step, alpha=sign)
         with _placed(weights, displaced), without_gradients(weights):
             sides.append(loss_gradients(training_loss(), alphas))
-    return [(above - below) / (2 * eps) for above, below in zip(*sides, strict=True)]
+    return [size * (above - below) / (2 * eps) for above, below in zip(*sides, strict=True)]
 
 
 @contextmanager

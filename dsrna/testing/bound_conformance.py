@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dsrna.errors import UnsupportedError
 from dsrna.functional.margins import all_margins
-from dsrna.functional.projections import project, steepest_step, uniform_start
+from dsrna.functional.norms import steepest_step
+from dsrna.functional.projections import project, uniform_start
 from dsrna.testing.tiny_networks import linear_network
 from dsrna.types import Norm
 

@@ -79,6 +79,33 @@ class TinyMixedNetwork(nn.Module):
         return self.classifier(self.dropout(self.readout(state).mean(dim=(2, 3))))
 
 
+class Faulty(nn.Module):
+    """x, with a value or a gradient that isn't finite for images whose first value is above 0.6.
+
+    Args:
+        fault: ``"nan gradient"``, ``"infinite gradient"``, ``"nan logits"`` or ``"infinite logits"``.
+    """
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps x (N, D) to itself."""
+        bad = x[:, :1] > 0.6
+        if "gradient" in self.fault:
+            factor = 0.0 if self.fault == "nan gradient" else 1.0
+            return x + factor * (torch.where(bad, x - x.detach(), 1.0).sqrt() - torch.where(bad, 0.0, 1.0))
+        return x + torch.where(bad, torch.nan if self.fault == "nan logits" else torch.inf, 0.0)
+
+
+def faulty_network(fault: str, values: int = 4, classes: int = 3) -> nn.Sequential:
+    """A linear network for images of so many values, whose layer ``1`` is :class:`Faulty`."""
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randn(classes, values, generator=draw)
+    return nn.Sequential(nn.Flatten(), Faulty(fault), linear_network(weight)[1])
+
+
 def robust_and_fragile(x: Tensor, classes: int = 3, seed: int = 0) -> tuple[nn.Sequential, nn.Sequential]:
     """Two linear networks with the same logits at every given image, one of them far more sensitive in between.
 

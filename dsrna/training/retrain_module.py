@@ -99,7 +99,8 @@ class RetrainModule(StageModule):
         x, y = batch
         self.objective.advance(self.global_step / (self.epochs * int(self.trainer.num_training_batches)))
         noise = generator(self.seed, self.stage, "attack", self.current_epoch, batch_idx)
-        result = self.objective(self._attacked[self.network], x, y, noise, self.network.forward_with_auxiliary)
+        with self.located():
+            result = self.objective(self._attacked[self.network], x, y, noise, self.network.forward_with_auxiliary)
         loss = self.finite(result.loss, "The training loss")
         self.weight_step(loss, self.weights, self.gradient_clip)
         if self.average is not None:
@@ -114,7 +115,7 @@ class RetrainModule(StageModule):
         x, y = batch
         model = self.judged
         noise = generator(self.seed, self.stage, "selection", batch_idx)  # the same start every epoch: comparable
-        with torch.enable_grad():
+        with torch.enable_grad(), self.located():
             x_adv = self.selection_attack(self._attacked[model], x, y, noise)
         with torch.no_grad(), evaluation_mode(model):
             self.averages.add("val/acc", accuracy(self.finite(model(x), "The mean logit in validation"), y), len(y))

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrna.data.loader import Batch
-from dsrna.errors import NonFiniteError
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
@@ -113,10 +112,8 @@ class SearchModule(StageModule):
             steps = self.epochs * int(self.trainer.num_training_batches)
             self.metric.advance(self.global_step / steps)
             noise = generator(self.seed, "metric", self.current_epoch, batch_idx)
-            try:
+            with self.located():
                 score = self.metric(self.model, x, y, noise).mean()
-            except NonFiniteError as error:
-                raise NonFiniteError(f"In {self.place}: {error}") from error
             self.averages.add("val/score", score.detach(), len(y))
             for name, number in self.metric.numbers.items():
                 self.averages.add(f"val/{name}", number, len(y))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -116,6 +118,14 @@ class StageModule(pl.LightningModule):
     def place(self) -> str:
         """Where the run is, for messages; ``step`` counts the weight steps taken."""
         return f"{self.stage}, epoch {self.current_epoch + 1}, step {self.global_step}"
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """A NonFiniteError from inside says where the run is."""
+        try:
+            yield
+        except NonFiniteError as error:
+            raise NonFiniteError(f"In {self.place}: {error}", error.image) from error
 
     def finite(self, value: Tensor, what: str) -> Tensor:
         """``value``, or a NonFiniteError that says where the run is."""

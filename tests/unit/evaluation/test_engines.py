@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsrna.errors import ConfigError, DataError, UnsupportedError
+from dsrna.errors import ConfigError, DataError, NonFiniteError, UnsupportedError
 from dsrna.evaluation import APGD, AutoAttack, CarliniWagner, FoolboxFGSM, FoolboxPGD, Square
 from dsrna.evaluation.base import EvaluationAttack, Procedure
 from dsrna.testing.attack_conformance import tiny_classifier
@@ -152,18 +152,36 @@ class _Fixed(EvaluationAttack):
     [
         (lambda x: x, True),
         (lambda x: x - 0.04, False),
-        (lambda x: torch.full_like(x, float("nan")), True),  # a search that ran into NaN found nothing
-        (lambda x: torch.zeros_like(x), True),  # misclassified, but moved back into the ball it is not
+        (lambda x: x - 0.0500001, False),  # of the ball, up to rounding
     ],
 )
 def test_no_librarys_word_is_taken(example, robust):
+    x, y = torch.full((1, 1, 1, 1), 0.5), torch.tensor([1])
+    assert _Fixed(example).run(threshold_network(), x, y, Threat("linf", 0.05), seed=0).item() is robust
+
+
+def threshold_network():
+    """Class 1 for pixels above 0.47."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
     with torch.no_grad():
         model[1].weight.copy_(torch.tensor([[-1.0], [1.0]]))
-        model[1].bias.copy_(torch.tensor([0.47, -0.47]))  # class 1 above 0.47
-    x, y = torch.full((1, 1, 1, 1), 0.5), torch.tensor([1])
-    eps = 0.05 if not robust else 0.02
-    assert _Fixed(example).run(model, x, y, Threat("linf", eps), seed=0).item() is robust
+        model[1].bias.copy_(torch.tensor([0.47, -0.47]))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("example", "error", "message"),
+    [
+        (lambda x: torch.where(x > 0.5, torch.nan, x), NonFiniteError, "Fixed: .* image 1 of the batch of 2 is NaN"),
+        # Misclassified, but moved back into the ball they are not: counted as images that withstood.
+        (torch.zeros_like, UnsupportedError, r"Fixed in the ball of radius 0.02 \(linf\).* 0.5 for image 0"),
+        (lambda x: x * 255, UnsupportedError, "in the ball"),
+    ],
+)
+def test_an_attack_that_fails_is_no_sign_of_robustness(example, error, message):
+    x, y = torch.tensor([0.5, 0.51]).view(2, 1, 1, 1), torch.tensor([1, 1])
+    with pytest.raises(error, match=message):
+        _Fixed(example).run(threshold_network(), x, y, Threat("linf", 0.02), seed=0)
 
 
 def test_cw_does_not_count_the_black_image_that_stands_for_failure():

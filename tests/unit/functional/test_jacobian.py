@@ -1,7 +1,9 @@
 """Products with the Jacobian, against a Jacobian written out by hand."""
 
+import pytest
 import torch
 
+from dsrna.errors import UnsupportedError
 from dsrna.functional.jacobian import central_difference, directional_derivative, jacobian_row
 
 WEIGHT = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]], dtype=torch.float64)
@@ -46,9 +48,13 @@ def test_directional_derivatives_of_all_outputs():
         torch.testing.assert_close(directional_derivative(cubes, x, z), expected)
 
 
-def test_an_output_that_does_not_move_has_derivative_zero():
-    x = points()
-    assert torch.equal(directional_derivative(lambda x: torch.ones(4, 2), x, x), torch.zeros(4, 2))
+@pytest.mark.parametrize("output", [lambda x: cubes(x).detach(), lambda x: torch.ones(4, 2, requires_grad=True)])
+def test_outputs_that_do_not_depend_on_the_images_have_no_known_derivative(output):
+    x = points().requires_grad_()
+    with pytest.raises(UnsupportedError, match="differentiably"):
+        jacobian_row(output(x), x, torch.zeros(4, dtype=torch.int64), create_graph=False)
+    with pytest.raises(UnsupportedError, match="differentiably"):
+        directional_derivative(output, x.detach(), x.detach())
 
 
 def test_central_differences_have_the_third_order_remainder_of_a_cubic():

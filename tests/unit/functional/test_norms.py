@@ -37,6 +37,32 @@ def test_zeros_have_zero_direction_and_no_nan_in_the_gradient(norm):
     assert torch.equal(gradient, torch.zeros(2, 3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("scale", [1e-36, 1e-25, 1e25, 1e36])
+@pytest.mark.parametrize("exponent", [1, 2, math.inf])
+def test_norms_of_images_of_any_size(exponent, scale):
+    images = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    images[3] = 0
+    images.requires_grad_()
+    scaled = image_norm(scale * images, exponent)
+    expected = torch.linalg.vector_norm(scale * images.detach().double().flatten(1), ord=exponent, dim=1)
+    torch.testing.assert_close(scaled.double(), expected, rtol=1e-5, atol=0)
+    (gradient,) = torch.autograd.grad(scaled.sum() / scale, images)
+    (plain,) = torch.autograd.grad(image_norm(images, exponent).sum(), images)
+    torch.testing.assert_close(gradient, plain)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_has_no_finite_norm(value):
+    images = torch.tensor([[1.0, value], [3.0, 4.0]])
+    for exponent in (1, 2, math.inf):
+        assert image_norm(images, exponent).isfinite().tolist() == [False, True]
+
+
+def test_second_derivatives_of_the_l2_norm():
+    images = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: image_norm(x, 2), images)
+
+
 @pytest.mark.parametrize("norm", EXPONENT)
 def test_exponents_are_dual(norm):
     assert 1 / EXPONENT[norm] + 1 / dual_exponent(norm) == 1

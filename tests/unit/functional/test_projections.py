@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from dsrna.functional.projections import project, steepest_step, uniform_start
+from dsrna.functional.norms import steepest_step
+from dsrna.functional.projections import project, uniform_start
 
 ROUNDING = 1e-6
 
@@ -51,6 +52,22 @@ def test_l2_step_has_unit_length_and_zero_gradients_give_none():
     lengths = steepest_step(gradient, "l2").flatten(1).norm(dim=1)
     torch.testing.assert_close(lengths, torch.tensor([1, 1, 1, 0, 1]).double())
     assert not steepest_step(gradient, "linf")[3].any()
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e-12, 1e12, 1e30])
+def test_l2_steps_know_no_smallest_or_largest_gradient(scale):
+    gradient = images(0, -1, 1)
+    torch.testing.assert_close(steepest_step(scale * gradient, "l2"), steepest_step(gradient.double(), "l2").float())
+
+
+@pytest.mark.parametrize("eps", [1e-30, 1e-15, 1e-3])
+def test_l2_balls_may_be_of_any_size(eps):
+    """Around a black image, whose neighbours have numbers of their own down to 1e-38."""
+    center = torch.zeros(3, 1, 1, 2)
+    away = torch.tensor([[0.3, 0.4], [3.0, 4.0], [0.0, 0.0]]).view(3, 1, 1, 2) * eps
+    expected = torch.tensor([[0.3, 0.4], [0.6, 0.8], [0.0, 0.0]]).view(3, 1, 1, 2) * eps
+    torch.testing.assert_close(project(away, center, "l2", eps), expected, rtol=1e-6, atol=0)
+    assert not project(away, center, "l2", 0.0).any()
 
 
 def test_linf_start_is_uniform():

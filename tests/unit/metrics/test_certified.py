@@ -270,12 +270,13 @@ def test_a_radius_whose_square_is_below_single_precision_is_found():
 
 
 @every_setting
-def test_the_scale_of_the_logits_does_not_matter(setting):
+@pytest.mark.parametrize("scale", [1e-3, 1e-16, 1e-30])
+def test_the_scale_of_the_logits_does_not_matter(setting, scale):
     """So alphas can't raise the score by shrinking the logits, and depth doesn't change its units."""
     model, scaled, x = network(), network(), tiny_images()
     with torch.no_grad():
-        scaled.classifier.weight *= 1e-3
-        scaled.classifier.bias *= 1e-3
+        scaled.classifier.weight *= scale
+        scaled.classifier.bias *= scale
     for eps in ("auto", 0.01):
         metric = Certified("linf", **setting, eps=eps, bisection_steps=30)
         torch.testing.assert_close(metric(scaled, x, Y), metric(model, x, Y), rtol=1e-5, atol=1e-9)

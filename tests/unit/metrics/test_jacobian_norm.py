@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, NonFiniteError, UnsupportedError
 from dsrna.metrics.jacobian import JacobianNorm
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.metric_conformance import check_metric
-from dsrna.testing.tiny_networks import TinyMixedNetwork, linear_network, tiny_images
+from dsrna.testing.tiny_networks import TinyMixedNetwork, faulty_network, linear_network, tiny_images
 
 NORMS = ["linf", "l2", "l1"]
 Y = torch.tensor([0, 1, 2, 0])
@@ -203,6 +203,41 @@ def test_a_constant_network_scores_zero_with_zero_gradient(setting):
     assert torch.equal(scores, torch.zeros_like(scores))
     (gradient,) = torch.autograd.grad(scores.sum(), model.alphas)
     assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-16, 1e25])
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))
+def test_scores_are_as_large_as_the_weights_in_single_precision(setting, scale):
+    weight = torch.randn(3, 72, generator=draw(1))
+    x = tiny_images(dtype=torch.float32)
+    expected = JacobianNorm(**setting)(linear_network(weight), x, Y, draw()) * scale
+    found = JacobianNorm(**setting)(linear_network(scale * weight), x, Y, draw())
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))
+def test_a_score_that_is_no_number_names_image_and_layer(setting, batch_norm):
+    """Where the layer's gradient is NaN; central differences along a random image meet its values alone."""
+    x = 0.5 * tiny_images(dtype=torch.float32)
+    x[2, 0, 0, 0] = 0.9
+    differences = setting["estimator"] == "projection" and setting["derivative"] == "central_difference"
+    model = faulty_network("nan logits" if differences else "nan gradient", 72)
+    with pytest.raises(NonFiniteError, match=r"image 2 of the batch, from the \w+ pass of `1` \(\w+\) on") as caught:
+        JacobianNorm(**setting, batch_norm=batch_norm)(model, x, Y, draw())
+    assert caught.value.image == 2
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))
+def test_detached_logits_are_not_robust(setting):
+    class Detached(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :3].detach()
+
+    if setting["estimator"] == "projection" and setting["derivative"] == "central_difference":
+        return  # looks at logits alone
+    with pytest.raises(UnsupportedError, match="differentiably"):
+        JacobianNorm(**setting)(Detached(), tiny_images(), Y, draw())
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))

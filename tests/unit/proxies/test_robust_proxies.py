@@ -176,6 +176,31 @@ def test_hessian_against_the_full_one(build):
     assert few >= -expected.item() * (1 + 1e-9), "Lanczos comes from below"
 
 
+@pytest.mark.parametrize("scale", [1e-16, 1e-30])
+def test_a_hessian_of_tiny_logits(scale):
+    model, (x, y) = smooth_network(), small_batch()
+    with torch.no_grad():
+        model[3].weight *= scale
+    expected = largest(model, x, y).mean()
+    assert InputHessian(steps=12)(model, x, y, draw()) == pytest.approx(-expected.item(), rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-20])
+def test_the_papers_croze_knows_no_smallest_gradient(scale):
+    """Tiny weights in the last layer make the gradients of the others tiny; cosines don't depend on it, nor on 2^k."""
+    found = []
+    for factor in (scale, scale * 2.0**-30):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3, bias=False)).double()
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+            model[3].weight *= factor
+        x = torch.rand(4, 3, 4, 4, generator=draw(3), dtype=torch.float64)
+        found.append(CrozePaper(learning_rate=0.0)(model, x, torch.arange(4) % 3))
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
 def test_a_hessian_of_negative_eigenvalues_alone():
     """log-concave in the images: a loss -sum x^2 / 2 has -1 everywhere; exhausted directions must not count as 0."""
 

@@ -64,6 +64,16 @@ def test_unrolled_is_exact_on_a_quadratic_with_momentum_and_weight_decay(hypergr
     assert not found.loss.requires_grad
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("hypergradient", UNROLLED)
+def test_unrolled_is_linear_in_the_validation_loss(hypergradient, scale):
+    """However small: a floor or a square that vanishes would cut the way through the weights."""
+    problem, inner = Quadratic(), InnerStep(0.07)
+    expected = flat(problem.take(hypergradient, inner).gradients)
+    found = hypergradient(lambda: scale * problem.val(), problem.train, problem.alphas, problem.weights, inner)
+    torch.testing.assert_close(flat(found.gradients) / scale, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("hypergradient", UNROLLED)
 def test_one_step_that_reaches_the_minimum_gives_the_bilevel_gradient(hypergradient):
     problem = Quadratic(curvature=torch.eye(5, dtype=torch.float64))
