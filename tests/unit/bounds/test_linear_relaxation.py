@@ -263,15 +263,19 @@ def test_in_place_relu_changes_its_operand(norm):
 def test_margins_are_of_the_last_layer_as_it_was_computed(engine):
     """What went into it is changed in place afterwards."""
 
-    class ChangesAfterwards(nn.Sequential):
+    class ChangesAfterwards(nn.Module):
+        def __init__(self, first, last):
+            super().__init__()
+            self.first, self.last = first, last
+
         def forward(self, x):
-            hidden = self[:-1](x)
-            logits = self[-1](hidden)
+            hidden = self.first(x)
+            logits = self.last(hidden)
             hidden *= 100.0
             return logits
 
     network, (x, y) = perceptron(), batch()
-    found = engine("linf")(ChangesAfterwards(*network), x, EPS, y)
+    found = engine("linf")(ChangesAfterwards(network[:-1], network[-1]), x, EPS, y)
     torch.testing.assert_close(found, engine("linf")(network, x, EPS, y))
 
 
