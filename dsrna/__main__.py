@@ -10,12 +10,22 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from dsrna.console import output, plain_console
-from dsrna.errors import DsrnaError
+from dsrna.console import output
+from dsrna.pipeline.command import run_command
+from dsrna.streams import StandardStream
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, or 2 after an error that is the user's to mend."""
+    """Runs one command; returns the exit status, as :func:`dsrna.pipeline.command.run_command` has it."""
+    try:
+        run_command(lambda: run(arguments))
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def run(arguments: list[str] | None) -> None:
+    """Does what one command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m dsrna", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="versions, devices, optional parts and what each enables")
@@ -38,21 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
     if word not in commands.choices:
         parser.parse_args([word])  # prints help, or says what the commands are
     chosen = commands.choices[word].parse_intermixed_args(rest)  # options may stand between overrides
-    try:
-        if word == "doctor":
-            show_doctor()
-        elif word == "list":
-            show_list(chosen.words, chosen.config_dir)
-        elif word == "show":
-            show_config(chosen.overrides, chosen.config_dir)
-        elif word == "export":
-            export_network(chosen)
-        else:
-            draw_report(chosen.folder)
-    except DsrnaError as error:
-        plain_console(stderr=True).print(f"[error] {error}", soft_wrap=True)
-        return 2
-    return 0
+    if word == "doctor":
+        show_doctor()
+    elif word == "list":
+        show_list(chosen.words, chosen.config_dir)
+    elif word == "show":
+        show_config(chosen.overrides, chosen.config_dir)
+    elif word == "export":
+        export_network(chosen)
+    else:
+        draw_report(chosen.folder)
 
 
 def show_doctor() -> None:
@@ -109,7 +114,7 @@ def show_config(overrides: list[str], config_folder: str | None) -> None:
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default"))
     else:
-        sys.stdout.write(text)
+        StandardStream("stdout").write(text)
 
 
 def draw_report(folder: Path) -> None:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dsrna.errors import DsrnaError
+from dsrna.console import say
 from dsrna.pipeline.benchmark_entry import train_networks
-from dsrna.pipeline.entry import say
+from dsrna.pipeline.command import run_command
 
 
 def analyse(arguments: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse, "tra
 def main(arguments: Sequence[str]) -> None:
     """Runs one command.
 
-    Exit status: 0, 2 after an error that is the user's to mend, 130 after Ctrl-C.
+    Exit status: as of :func:`dsrna.pipeline.command.run_command`.
     """
     summaries = "\n".join(f"  {command.__doc__}" for command in COMMANDS.values())
     parser = argparse.ArgumentParser(
@@ -64,14 +64,11 @@ def main(arguments: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=list(COMMANDS))
-    chosen = parser.parse_args(arguments[:1])
-    try:
-        COMMANDS[chosen.command](arguments[1:])
-    except DsrnaError as error:
-        say(f"[error] {error}")
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+
+    def run() -> None:
+        COMMANDS[parser.parse_args(arguments[:1]).command](arguments[1:])
+
+    run_command(run)
 
 
 if __name__ == "__main__":

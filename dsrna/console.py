@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import IO
+from typing import IO, cast
 
 from rich.console import Console
+
+from dsrna.streams import StandardStream
 
 
 @cache
 def terminal() -> Console:
     """The one console of standard error: what is written through it goes above a progress bar, not into it."""
-    return plain_console(stderr=True)
+    return plain_console(file=StandardStream("stderr"))
 
 
 def output() -> Console:
-    """Standard output, for results."""
-    return plain_console()
+    """Standard output, for results. Printing raises OutputError where that can't be written to."""
+    return plain_console(file=StandardStream("stdout"))
+
+
+def say(text: str) -> None:
+    """A message to the user, on one line, so that what is in it can be copied whole."""
+    terminal().print(text, soft_wrap=True)
 
 
 def plain_console(
-    *, stderr: bool = False, file: IO[str] | None = None, force_terminal: bool | None = None, width: int | None = None
+    *, file: IO[str] | StandardStream, force_terminal: bool | None = None, width: int | None = None
 ) -> Console:
     """A console without markup, emoji codes or highlighting; a style is given by ``style=`` or ``rich.text.Text``."""
     return Console(
-        stderr=stderr,
-        file=file,
+        file=cast(IO[str], file),
         force_terminal=force_terminal,
         width=width,
         markup=False,

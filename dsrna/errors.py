@@ -21,6 +21,10 @@ class CheckpointError(DsrnaError):
     """A checkpoint or run folder is missing, truncated, of another version, or of another run."""
 
 
+class OutputError(DsrnaError):
+    """Standard output can't be written to."""
+
+
 class NonFiniteError(DsrnaError):
     """A logit, loss, score or gradient became NaN or infinite.
 

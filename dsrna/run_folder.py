@@ -39,6 +39,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def lock(self) -> Path:
+        """Says which process is at work here; see :mod:`dsrna.run_lock`."""
+        return self.path / "run.lock"
+
+    @property
     def config_yaml(self) -> Path:
         return self.path / "config.yaml"
 
@@ -96,6 +101,11 @@ class RunFolder:
     @property
     def report_html(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def failure_json(self) -> Path:
+        """Why a job of a multirun failed: ``{"error": message}``."""
+        return self.path / "failure.json"
 
     @property
     def run_log(self) -> Path:

@@ -24,9 +24,11 @@ from dsrna.config.command_line import expand, quoted, read_command_line, without
 from dsrna.config.compose import compose, key_of
 from dsrna.config.replay import replay
 from dsrna.config.settings import RunSettings
+from dsrna.config.sweep import Sweep
 from dsrna.errors import ConfigError, DsrnaError
-from dsrna.files import write_json
-from dsrna.run_folder import RunFolder, writing_to
+from dsrna.interruption import Interrupted, StopSignals
+from dsrna.run_folder import RunFolder
+from dsrna.run_lock import held
 
 # What may differ between a run and its continuation.
 NOT_IN_FINGERPRINT = ("out", "resume", "logger", "workers", "progress")
@@ -94,31 +96,92 @@ def launch(
     except DsrnaError as error:
         say(f"[error] {error}")
         raise SystemExit(2) from None
-    failures: list[str] = []
     resume_command = _resume_command(kind, typed.overrides, typed.multirun)
+    sweep = Sweep(folder.absolute()) if typed.multirun else None
 
     def task(config: DictConfig) -> float | None:
-        request = _request(kind, read(config), config, resume_command)
+        """One job. Launchers may run it in another process: it reports by files alone."""
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            return run(request)
+            with StopSignals(at_once=True), held(folder):
+                if sweep is not None and sweep.stopped_by is not None:
+                    return None
+                RunFolder(folder).failure_json.unlink(missing_ok=True)
+                return run(_request(kind, read(config), config, resume_command))
         except DsrnaError as error:
             say(f"[error] {error}")
-            failures.append(str(error))
-            with suppress(OSError):  # only an empty folder goes: nothing was done in it
-                request.folder.rmdir()
-            if not typed.multirun:
+            if sweep is None:
                 raise SystemExit(2) from None
-            return None  # the other jobs of the sweep go on; the sweep ends with a failure
+            sweep.note_failure(folder, error)
+            return None  # the other jobs go on
+        except Interrupted as stopped:
+            if sweep is None:
+                raise
+            sweep.stop(stopped.number)
+            return None  # no other job is begun
+        except Exception as error:
+            if sweep is not None:
+                sweep.note_failure(folder, error)
+            raise
+        finally:
+            with suppress(OSError):  # only an empty folder goes: nothing was done in it
+                folder.rmdir()
 
     # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
     flags = ["--multirun"] if typed.multirun else []
     sys.argv = [sys.argv[0], *flags, *overrides, f"{key}={quoted(str(folder))}"]
-    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(task)()
-    if typed.multirun:
-        finish_sweep(folder)
-        if failures:
-            say(f"[error] {len(failures)} job(s) failed; `resume=auto` runs only those again.")
-            raise SystemExit(2)
+    start = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(task)
+    try:
+        if sweep is None:
+            start()
+        else:
+            _run_all(sweep, len(jobs), start, finish_sweep, say, resume_command)
+    except Interrupted:
+        if not any(folder.rglob("run.json")):
+            say("Stopped before anything was done.")
+        raise
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _run_all(
+    sweep: Sweep,
+    jobs: int,
+    start: Callable[[], None],
+    finish: Callable[[Path], None],
+    say: Callable[[str], None],
+    resume_command: str,
+) -> None:
+    """Runs the jobs of a multirun, and ends with what became of them.
+
+    Raises:
+        SystemExit: a job failed.
+        Interrupted: a signal came, here or to a job.
+    """
+    status = 0
+    with held(sweep.path), StopSignals(at_once=False, on_ask=sweep.stop):
+        sweep.begin()
+        try:
+            start()
+        except SystemExit as end:  # Hydra's, after an error that is nobody's on purpose
+            status = int(end.code or 0)
+        finished = sweep.states
+        try:
+            finish(sweep.path)
+        except DsrnaError as error:  # not one job got so far
+            say(f"[error] {error}")
+        stopped, done = sweep.stopped_by, list(finished.values()).count("done")
+        if stopped is not None:
+            say(f"Stopped: {done} of {jobs} jobs are done. To go on:\n  {resume_command}")
+            raise Interrupted(stopped)
+        failed = [f"  {job}: {state}" for job, state in finished.items() if state != "done"]
+        failed += [f"  {jobs - len(finished)} without a run folder"] if len(finished) < jobs else []
+    if failed:
+        count = jobs - done
+        say("\n".join([f"[error] {count} job(s) failed; `resume=auto` runs only those again.", *failed]))
+    if failed or status:
+        raise SystemExit(status or 2)
 
 
 def fingerprint_of(settings: RunSettings) -> str:
@@ -194,8 +257,7 @@ def _choose_folder(every: Sequence[RunSettings], jobs: list[list[str]], multirun
     if folder is None:
         folder = _new_folder(out, f"{first.name}_sweep" if multirun else first.name, whole)
         if multirun:
-            with writing_to(folder):
-                write_json(folder / "sweep.json", {"fingerprint": whole, "jobs": jobs})
+            Sweep(folder).describe(whole, jobs)
     return folder
 
 

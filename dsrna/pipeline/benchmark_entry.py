@@ -9,7 +9,7 @@ from pathlib import Path
 from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.launch import Request, launch
 from dsrna.config.settings import BenchmarkTrainingSettings
-from dsrna.pipeline.entry import say
+from dsrna.console import say
 
 
 def train_networks(arguments: Sequence[str]) -> None:

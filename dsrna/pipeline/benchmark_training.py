@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dsrna.config.launch import Request, fingerprint_of
 from dsrna.config.settings import BenchmarkTrainingSettings, Settings
 from dsrna.config.validate import attack_grid
 from dsrna.files import write_json
-from dsrna.pipeline.folders import create, unfinished
+from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.job import load_splits
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.rehearsal import rehearse
@@ -42,7 +43,7 @@ def train(request: Request[BenchmarkTrainingSettings]) -> None:
 
     Raises:
         DsrnaError: with a message for the user; the run folders keep what was done.
-        KeyboardInterrupt: Ctrl-C; the state is saved.
+        Interrupted: by a signal; the state is saved.
     """
     settings = request.settings
     folder = unfinished(request)
@@ -55,21 +56,22 @@ def train(request: Request[BenchmarkTrainingSettings]) -> None:
     dataset = _checked(settings, runs[0][0])
     device = device_name(device_of(settings.trainer.accelerator))
     folder = folder or create(request, [*names, "table"], device)
-    for number, (name, (index, seed)) in enumerate(zip(names, runs, strict=True), start=1):
-        if folder.read_run()["stages"][name]["state"] != "done":
-            with logging_to(folder.run_log):
-                log.info(
-                    "network %d of %d: architecture %d, %s, seed %d", number, len(runs), index, string_at(index), seed
-                )
-            _train_one(request, folder, name, index, seed)
-            result = _result(RunFolder(folder.path / "networks" / name), settings, dataset, index, seed)
-            with logging_to(folder.run_log):
-                log.info("network %d of %d: %s", number, len(runs), _in_words(result))
-            folder.set_stage(name, "done")
-    with logging_to(folder.run_log):
+
+    def train_one(name: str, index: int, seed: int) -> None:
+        which = f"network {names.index(name) + 1} of {len(names)}"
+        log.info("%s: architecture %d, %s, seed %d", which, index, string_at(index), seed)
+        _train_one(request, folder, name, index, seed)
+        result = _result(RunFolder(folder.path / "networks" / name), settings, dataset, index, seed)
+        log.info("%s: %s", which, _in_words(result))
+
+    def write_tables() -> None:
         for table in collect(folder.path):
             log.info("table: %s", table)
-    folder.set_stage("table", "done")
+
+    with at_work(folder, request):
+        for name, (index, seed) in zip(names, runs, strict=True):
+            do_stage(folder, name, partial(train_one, name, index, seed))
+        do_stage(folder, "table", write_tables)
 
 
 def collect(folder: Path) -> list[Path]:
@@ -110,27 +112,19 @@ def _train_one(
     text = request.config_text
     for key, value in values.items():
         text = re.sub(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
-    folder.set_stage(name, "running")
-    try:
-        run(
-            Request(
-                kind="retrain",
-                settings=settings,
-                config_text=text,
-                overrides=_data_overrides(request.overrides),
-                config_folders=request.config_folders,
-                folder=folder.path / "networks" / name,
-                fingerprint=fingerprint_of(settings),
-                in_sweep=False,
-                resume_command=request.resume_command,
-            )
+    run(
+        Request(
+            kind="retrain",
+            settings=settings,
+            config_text=text,
+            overrides=_data_overrides(request.overrides),
+            config_folders=request.config_folders,
+            folder=folder.path / "networks" / name,
+            fingerprint=fingerprint_of(settings),
+            in_sweep=False,
+            resume_command=request.resume_command,
         )
-    except KeyboardInterrupt:
-        folder.set_stage(name, "interrupted")
-        raise
-    except BaseException:
-        folder.set_stage(name, "failed")
-        raise
+    )
 
 
 def _data_overrides(overrides: Sequence[str]) -> list[str]:

@@ -9,23 +9,25 @@ from dsrna.config.query import query_settings
 from dsrna.config.rank import rank_settings
 from dsrna.config.settings import QuerySettings, RankSettings, Settings
 from dsrna.config.validate import validated
-from dsrna.console import terminal
+from dsrna.console import say
+from dsrna.pipeline.command import run_command
 
 
 def main_of(kind: str) -> None:
     """Runs ``python -m dsrna.KIND`` with this process's command line.
 
-    Exit status: 0, 2 after an error that is the settings' or the data's, 130 after Ctrl-C.
+    Exit status: as of :func:`dsrna.pipeline.command.run_command`.
     """
-    try:
+
+    def start() -> None:
         if kind == "rank":
             launch(kind, rank_settings, rank, lambda folder: say(f"rankings: {folder}"), say)
         elif kind == "query":
             launch(kind, query_settings, query, lambda folder: say(f"searches: {folder}"), say)
         else:
             launch(kind, validated, run, finish_sweep, say)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+
+    run_command(start)
 
 
 def run(request: Request[Settings]) -> float | None:
@@ -56,8 +58,3 @@ def finish_sweep(folder: Path) -> None:
     from dsrna.report import write_sweep_report
 
     say(f"table over the jobs: {write_sweep_report(folder)}")
-
-
-def say(text: str) -> None:
-    """A message to the user, as it is: no markup, no wrapping."""
-    terminal().print(text, soft_wrap=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from dsrna.config.launch import Request, module_of
-from dsrna.errors import CheckpointError
-from dsrna.run_folder import RunFolder
+from dsrna.errors import CheckpointError, DsrnaError
+from dsrna.interruption import Interrupted, stop_if_asked
+from dsrna.pipeline.logs import logging_to
+from dsrna.run_folder import RunFolder, StageState
 
 log = logging.getLogger("dsrna")
 
@@ -27,8 +30,6 @@ def unfinished(request: Request[Any]) -> RunFolder | None:
         )
     if request.settings.resume != "auto":
         raise CheckpointError(f"{request.folder} holds a run already. Continue it with resume=auto. (conf: resume)")
-    for half_written in folder.path.rglob(".*.part*"):  # a killed process left it, see dsrna.files
-        half_written.unlink()
     return folder
 
 
@@ -46,24 +47,41 @@ def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFold
     )
 
 
-def do_stage(folder: RunFolder, name: str, work: Callable[[], None], resume_command: str) -> None:
-    """Does one stage and notes in run.json how it went; a stage that is done isn't done again."""
-    noted = folder.read_run()["stages"][name]
-    if noted["state"] == "done":
+@contextmanager
+def at_work(folder: RunFolder, request: Request[Any]) -> Iterator[None]:
+    """Inside, messages go to the folder's log; where a signal ends the work, the last one says how to go on."""
+    with logging_to(folder.run_log):
+        log.info("run folder: %s", folder.path)
+        try:
+            yield
+        except Interrupted:
+            log.warning("What was done is in %s. To go on:\n  %s", folder.path, request.resume_command)
+            raise
+
+
+def do_stage(folder: RunFolder, name: str, work: Callable[[], object]) -> None:
+    """Does one stage and notes in run.json how it went; a stage that is done isn't done again.
+
+    A stage is done when all of its work is, and not before: what is noted is what a resumed run goes by.
+    """
+    noted = folder.read_run()["stages"].get(name, {})
+    if noted.get("state") == "done":
         return
     began, before = time.monotonic(), float(noted.get("seconds", 0.0))
 
-    def note(state: Any) -> None:
+    def note(state: StageState) -> None:
         folder.set_stage(name, state, before + time.monotonic() - began)
 
-    note("running")
     try:
+        stop_if_asked()
+        note("running")
         work()
-    except KeyboardInterrupt:
+    except Interrupted:
         note("interrupted")
-        log.warning("Interrupted; what was done is in %s. To go on:\n  %s", folder.path, resume_command)
+        log.warning("Interrupted in the %s stage.", name)
         raise
     except BaseException:
-        note("failed")
+        with suppress(DsrnaError):  # what went wrong first is what the user must hear of, a full disk above all
+            note("failed")
         raise
     note("done")

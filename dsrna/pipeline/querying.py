@@ -17,7 +17,7 @@ from dsrna.config.settings import QuerySettings
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed
-from dsrna.pipeline.folders import create, do_stage, unfinished
+from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.query_columns import Column, Columns
@@ -78,7 +78,7 @@ def query(request: Request[QuerySettings]) -> None:
 
     Raises:
         DsrnaError: with a message for the user; the run folder keeps what was done.
-        KeyboardInterrupt: Ctrl-C; finished searches and scores so far are saved.
+        Interrupted: by a signal; finished searches and scores so far are saved.
     """
     settings = request.settings
     folder = unfinished(request)
@@ -88,10 +88,9 @@ def query(request: Request[QuerySettings]) -> None:
         return
     plan = planned(settings)  # nothing is written before tables and data are known to be usable
     folder = folder or create(request, ["search", "report"], "cpu")
-    with logging_to(folder.run_log):
-        log.info("run folder: %s", folder.path)
-        do_stage(folder, "search", lambda: _search(folder, plan, settings), request.resume_command)
-        do_stage(folder, "report", lambda: _report(folder, plan, settings), request.resume_command)
+    with at_work(folder, request):
+        do_stage(folder, "search", lambda: _search(folder, plan, settings))
+        do_stage(folder, "report", lambda: _report(folder, plan, settings))
 
 
 def planned(settings: QuerySettings) -> Plan:

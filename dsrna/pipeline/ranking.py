@@ -24,7 +24,7 @@ from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import generator
-from dsrna.pipeline.folders import create, do_stage, unfinished
+from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.scoring import Scorer, score_all
@@ -47,7 +47,7 @@ def rank(request: Request[RankSettings]) -> None:
 
     Raises:
         DsrnaError: with a message for the user; the run folder keeps what was done.
-        KeyboardInterrupt: Ctrl-C; the scores so far are saved.
+        Interrupted: by a signal; the scores so far are saved.
     """
     settings = request.settings
     folder = unfinished(request)
@@ -60,10 +60,9 @@ def rank(request: Request[RankSettings]) -> None:
     columns = published_columns(settings, indices)
     scorer = build_scorer(settings)
     folder = folder or create(request, ["score", "report"], "cpu")
-    with logging_to(folder.run_log):
-        log.info("run folder: %s", folder.path)
-        do_stage(folder, "score", lambda: _score(folder, scorer, indices, settings), request.resume_command)
-        do_stage(folder, "report", lambda: _report(folder, columns, indices, settings), request.resume_command)
+    with at_work(folder, request):
+        do_stage(folder, "score", lambda: _score(folder, scorer, indices, settings))
+        do_stage(folder, "report", lambda: _report(folder, columns, indices, settings))
 
 
 def published_columns(settings: RankSettings, indices: Sequence[int]) -> list[Column]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from dsrna.data.splits import Splits
 from dsrna.errors import DsrnaError
 from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.pipeline.evaluate_stage import evaluate
-from dsrna.pipeline.folders import create, unfinished
+from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.inputs import Inputs, read_inputs
 from dsrna.pipeline.job import Job, load_splits
 from dsrna.pipeline.logs import logging_to
@@ -30,7 +30,6 @@ from dsrna.report import write_report
 from dsrna.run_folder import RunFolder
 from dsrna.training.dashboards import Dashboard
 from dsrna.training.fit import device_name, device_of
-from dsrna.training.interruption import Interrupted
 
 log = logging.getLogger("dsrna")
 
@@ -43,7 +42,7 @@ def run(request: Request[Settings]) -> float | None:
 
     Raises:
         DsrnaError: with a message for the user; the run folder keeps what was done.
-        KeyboardInterrupt: Ctrl-C; the state is saved.
+        Interrupted: by a signal; the state is saved.
     """
     settings = request.settings
     device = device_name(device_of(settings.trainer.accelerator))
@@ -52,10 +51,7 @@ def run(request: Request[Settings]) -> float | None:
     if folder is not None and folder.is_complete:
         with logging_to(folder.run_log):
             log.info("finished already: %s", folder.path)
-            if judge(folder, settings.data):  # tables that weren't there then
-                write_report(folder.path)
-            show_result(folder)
-            return _objective(folder)
+            return _result(folder, redraw=judge(folder, settings.data))  # of tables that weren't there then
     # Nothing is written before the data and what `from` names are known to be usable.
     try:
         splits = load_splits(settings)
@@ -68,8 +64,7 @@ def run(request: Request[Settings]) -> float | None:
                 raise
         raise
     folder = folder or create(request, stages, device)
-    with logging_to(folder.run_log):
-        log.info("run folder: %s", folder.path)
+    with at_work(folder, request):
         log.info("data: %s", _in_words(splits))
         if inputs is not None:
             inputs.copy_to(folder)
@@ -81,15 +76,12 @@ def run(request: Request[Settings]) -> float | None:
             if job.device.type == "cpu":
                 keep_freed_memory()
             for name, stage in stages.items():
-                _run_stage(job, name, stage, request)
+                do_stage(folder, name, partial(stage, job))
             failed = False
         finally:
             torch.set_num_threads(threads_before)
             dashboard.close(failed)
-        if folder.verdict_json.exists() and "report" not in stages:
-            write_report(folder.path)  # the tables' verdict is a result, also of a search alone
-        show_result(folder)
-        return _objective(folder)
+        return _result(folder)
 
 
 def plan(request: Request[Settings]) -> dict[str, Callable[[Job], Any]]:
@@ -112,7 +104,6 @@ def plan(request: Request[Settings]) -> dict[str, Callable[[Job], Any]]:
 
 def report(job: Job) -> None:
     """Draws the pictures and the page."""
-    job.folder.set_stage("report", "done")  # so that the page itself says that the run is complete
     page = write_report(job.folder.path)
     job.dashboard.log_pictures(sorted(job.folder.plots_dir.glob("*.png")))
     log.info("report: %s", page)
@@ -138,29 +129,12 @@ def _in_words(splits: Splits) -> str:
     return f"{splits.origin}; {counts} of {shape}, {splits.train.classes} classes"
 
 
-def _run_stage(job: Job, name: str, stage: Callable[[Job], Any], request: Request[Settings]) -> None:
-    noted = job.folder.read_run()["stages"].get(name, {})
-    if noted.get("state") == "done":
-        return
-    began, before = time.monotonic(), float(noted.get("seconds", 0.0))
-
-    def note(state: Any) -> None:
-        job.folder.set_stage(name, state, before + time.monotonic() - began)
-
-    try:
-        note("running")
-        stage(job)
-    except (KeyboardInterrupt, Interrupted):
-        note("interrupted")
-        log.warning(
-            "Interrupted in the %s stage; what was done is in %s. To go on:\n  %s",
-            name, job.folder.path, request.resume_command,
-        )  # fmt: skip
-        raise KeyboardInterrupt from None
-    except BaseException:
-        note("failed")
-        raise
-    note("done")
+def _result(folder: RunFolder, redraw: bool = False) -> float | None:
+    """Shows what came out of a run that is done."""
+    if redraw or (folder.verdict_json.exists() and not folder.report_html.exists()):
+        write_report(folder.path)  # the tables' verdict is a result, also of a search alone
+    show_result(folder)
+    return _objective(folder)
 
 
 def _objective(folder: RunFolder) -> float | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +21,7 @@ from torch import Tensor
 from dsrna.config.rank import build_proxies
 from dsrna.errors import DsrnaError
 from dsrna.functional.seeding import derive_seed, generator
+from dsrna.interruption import SIGNALS
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
@@ -150,11 +153,20 @@ _scorer: Scorer
 
 
 def _begin(scorer: Scorer) -> None:
-    """Prepares a process: one thread, and Ctrl-C is the parent's to handle."""
+    """Prepares a process: one thread, and signals are the parent's to handle; without a parent it ends."""
     global _scorer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _scorer = scorer
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _score(index: int) -> Scores:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +11,20 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.errors import CheckpointError, ConfigError
+from dsrna.interruption import Interrupted, StopSignals
 from dsrna.run_folder import RunFolder
 from dsrna.training.checkpoints import WholeCheckpoints, load_checkpoint
 from dsrna.training.folder_logger import FolderLogger
-from dsrna.training.interruption import CtrlC
 from dsrna.training.progress_callback import ProgressCallback
 from dsrna.training.save_last import SaveLast
 from dsrna.training.stage_module import StageModule, checkpoint_state
+
+log = logging.getLogger("dsrna")
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,14 @@ def fit(
     Raises:
         CheckpointError: the checkpoint is damaged, can't be written, or was made with other settings or other data.
         ConfigError: the accelerator is not there.
-        Interrupted: Ctrl-C; after the first one the state is saved.
+        Interrupted: by a signal; the state is saved, except after a second Ctrl-C.
         NonFiniteError: a loss or gradient became NaN or infinite.
     """
     last = folder.last_checkpoint(module.stage)
     resuming = last.exists()
     done = _go_on_from(last, module, train, options.limit_batches) if resuming else 0
     folder.truncate_metrics(module.stage, done)
-    with CtrlC() as ctrl_c, warnings.catch_warnings():
+    with StopSignals(at_once=False, on_ask=_say_when) as stop, warnings.catch_warnings():
         # Our loaders decode in memory or in their own thread, and start where they are told to.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
@@ -67,10 +73,11 @@ def fit(
             limit_val_batches=options.limit_batches,
             logger=[FolderLogger(folder, module.stage), *loggers],
             callbacks=[
-                SaveLast(last, options.checkpoint_minutes, ctrl_c),
+                SaveLast(last, options.checkpoint_minutes, stop),
                 ProgressCallback(module.stage, options.progress),
             ],
-            plugins=[WholeCheckpoints()],
+            # One process, whatever a scheduler's variables say: else Lightning would requeue the job by itself.
+            plugins=[WholeCheckpoints(), LightningEnvironment()],
             enable_checkpointing=True,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -79,7 +86,18 @@ def fit(
             log_every_n_steps=1,
             default_root_dir=str(folder.path),
         )
-        trainer.fit(module, train, validation, ckpt_path=str(last) if resuming else None)
+        try:
+            trainer.fit(module, train, validation, ckpt_path=str(last) if resuming else None)
+        except SIGTERMException:  # the signal came while the Trainer was being set up
+            raise Interrupted(signal.SIGTERM) from None
+
+
+def _say_when(number: signal.Signals) -> None:
+    log.warning(
+        "%s: stopping as soon as the state is saved: after this batch, or after the validation that is under way "
+        "(press Ctrl-C%s to stop at once)",
+        "Ctrl-C" if number == signal.SIGINT else number.name, " again" if number == signal.SIGINT else "",
+    )  # fmt: skip
 
 
 def _go_on_from(last: Path, module: StageModule, train: BatchLoader | PairedLoader, limit_batches: int | None) -> int:

@@ -12,13 +12,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from dsrna.errors import CheckpointError, NonFiniteError
-from dsrna.training.interruption import CtrlC
+from dsrna.interruption import StopSignals
 
 log = logging.getLogger("dsrna")
 
 
 class SaveLast(Checkpoint):
-    """Keeps one checkpoint to continue from: after every epoch, every few minutes inside one, and on Ctrl-C.
+    """Keeps one checkpoint to continue from: after every epoch, every few minutes inside one, and when told to stop.
 
     It saves where weights, optimisers, schedule and running means agree: when a batch is done, and when an epoch is
     done. Between the last batch and the end of the epoch lies the validation, in which Lightning can't resume: there it
@@ -27,22 +27,25 @@ class SaveLast(Checkpoint):
     Args:
         path: the file, replaced each time.
         minutes: time between checkpoints inside an epoch; 0 means only at the end of epochs.
-        ctrl_c: asked after every batch whether to save and stop.
+        stop: asked after every batch whether to save and stop.
         clock: seconds, for tests.
     """
 
-    def __init__(self, path: Path, minutes: float, ctrl_c: CtrlC, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._seconds, self._ctrl_c, self._clock = path, minutes * 60, ctrl_c, clock
+    def __init__(
+        self, path: Path, minutes: float, stop: StopSignals, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path, self._seconds, self._stop, self._clock = path, minutes * 60, stop, clock
         self._saved_at = clock()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._saved_at = self._clock()
+        self._stop.listen()  # Lightning has put its own handler before these, which ends the process without saving
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         due = self._seconds > 0 and self._clock() - self._saved_at >= self._seconds
-        if (due or self._ctrl_c.asked) and not trainer.is_last_batch:
+        if (due or self._stop.asked) and not trainer.is_last_batch:
             self._save_and_stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -62,4 +65,4 @@ class SaveLast(Checkpoint):
     def _save_and_stop_if_asked(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._path, weights_only=False)
         self._saved_at = self._clock()
-        self._ctrl_c.stop_if_asked()
+        self._stop.stop_if_asked()

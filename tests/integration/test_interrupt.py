@@ -1,4 +1,4 @@
-"""Ctrl-C saves, says how to go on, and a second one stops at once; what can't go on says why."""
+"""Signals save, say how to go on, and a second Ctrl-C stops at once; what can't go on says why."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import cycle
 
 import pytest
 
@@ -27,11 +28,12 @@ def test_a_run_interrupted_in_every_stage_goes_on_by_the_command_that_it_names(
 ):
     overrides = list(small)
     interrupted = []
-    for stage, moment in moments.values():
+    for (stage, moment), number in zip(moments.values(), cycle((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))):
         run = command(tmp_path, *overrides)
         run.wait_for(moment)
-        os.kill(run.process.pid, signal.SIGINT)
-        assert run.end() == 130
+        os.kill(run.process.pid, number)
+        assert run.end() == 128 + number
+        assert not run.folder.lock.exists()
         log = run.folder.run_log.read_text()
         assert sorted(advice(log)) == sorted([*small, f"out={tmp_path}", "resume=auto"])
         overrides = advice(log)

@@ -28,6 +28,7 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_left_alone(
     assert set(states(last.folder).values()) == {"done"}
     assert differences(uninterrupted, last.folder) == []
     assert not list(tmp_path.rglob("*.part*")), "what the killed processes were writing is gone"
+    assert not list(tmp_path.rglob("run.lock"))
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(command, small, uninterrupted, tmp_path):

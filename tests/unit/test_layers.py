@@ -9,7 +9,22 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "dsrna"
 LEVELS = {
-    0: ("functional", "errors", "types", "files", "progress", "provenance", "console", "run_folder", "testing", ""),
+    0: (
+        "functional",
+        "errors",
+        "types",
+        "files",
+        "progress",
+        "interruption",
+        "processes",
+        "run_lock",
+        "streams",
+        "provenance",
+        "console",
+        "run_folder",
+        "testing",
+        "",
+    ),
     1: ("nn",),
     2: ("spaces",),
     3: ("metrics", "attacks", "data", "bounds", "benchmarks", "corruptions"),

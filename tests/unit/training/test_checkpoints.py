@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
+from dsrna.interruption import StopSignals
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.training.checkpoints import load_checkpoint, save_checkpoint
 from dsrna.training.digest import digest_of
-from dsrna.training.interruption import CtrlC
 from dsrna.training.save_last import SaveLast
 
 
@@ -233,7 +233,7 @@ class RecordingTrainer:
 )
 def test_when_checkpoints_are_written(tmp_path, minutes, expected):
     trainer = RecordingTrainer()
-    callback = SaveLast(tmp_path / "last.ckpt", minutes, CtrlC(), clock=lambda: trainer.now)
+    callback = SaveLast(tmp_path / "last.ckpt", minutes, StopSignals(at_once=False), clock=lambda: trainer.now)
     callback.on_train_start(trainer, None)
     trainer.epoch(callback, 7)
     trainer.epoch(callback, 7)

@@ -1,0 +1,113 @@
+"""What stages note in run.json is what a resumed run goes by."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import dsrna.pipeline.run as pipeline
+from dsrna.errors import ConfigError, DataError
+from dsrna.interruption import Interrupted
+from dsrna.pipeline.folders import at_work, do_stage
+from dsrna.run_folder import RunFolder
+from dsrna.testing.run_folders import build_run_folder
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder.create(
+        tmp_path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search", "report"],
+        device="cpu", command="",
+    )  # fmt: skip
+
+
+def state(folder, stage="search"):
+    return folder.read_run()["stages"][stage]["state"]
+
+
+def raiser(error):
+    def work():
+        raise error
+
+    return work
+
+
+def test_a_stage_is_running_while_it_works_and_done_after(folder):
+    seen = []
+    do_stage(folder, "search", lambda: seen.append(state(folder)))
+    do_stage(folder, "search", lambda: seen.append("again"))
+    assert (seen, state(folder)) == (["running"], "done")
+
+
+@pytest.mark.parametrize(
+    ("error", "noted"),
+    [(Interrupted(15), "interrupted"), (DataError("x"), "failed"), (ValueError("x"), "failed")],
+)
+def test_how_a_stage_ended_is_noted_and_it_is_done_again(folder, error, noted, caplog):
+    with pytest.raises(type(error)):
+        do_stage(folder, "search", raiser(error))
+    assert state(folder) == noted
+    assert ("Interrupted in the search stage" in caplog.text) == (noted == "interrupted")
+    do_stage(folder, "search", lambda: None)
+    assert state(folder) == "done"
+
+
+def test_on_a_full_disk_the_first_error_is_what_is_heard_of(folder, monkeypatch):
+    def full():
+        monkeypatch.setattr(RunFolder, "set_stage", lambda *_: raiser(ConfigError("no space to note it"))())
+        raise DataError("no space")
+
+    with pytest.raises(DataError, match="no space"):
+        do_stage(folder, "search", full)
+
+
+@pytest.mark.parametrize("number", [2, 15, 1])
+def test_a_signal_says_where_what_was_done_is_and_how_to_go_on(folder, number, capsys):
+    request = SimpleNamespace(resume_command="python -m dsrna.search seed=3 resume=auto")
+
+    def work():
+        with at_work(folder, request):
+            raise Interrupted(number)
+
+    with pytest.raises(Interrupted):
+        work()
+    for text in (folder.run_log.read_text(), capsys.readouterr().err):
+        assert f"{folder.path}. To go on:\n  python -m dsrna.search seed=3 resume=auto\n" in text
+
+
+@pytest.mark.parametrize("killed", ["while it draws", "before the dashboard has the pictures"])
+def test_the_report_is_done_only_when_it_is_drawn_and_shown(folder, monkeypatch, killed):
+    def draw(path):
+        if killed == "while it draws":
+            raise Killed
+        folder.report_html.touch()
+
+    def show(pictures):
+        if killed:
+            raise Killed
+
+    do_stage(folder, "search", lambda: None)
+    monkeypatch.setattr(pipeline, "write_report", draw)
+    job = SimpleNamespace(folder=folder, dashboard=SimpleNamespace(log_pictures=show))
+    with pytest.raises(Killed):
+        do_stage(folder, "report", lambda: pipeline.report(job))
+    assert not folder.is_complete
+    killed = None
+    do_stage(folder, "report", lambda: pipeline.report(job))
+    assert folder.is_complete
+    assert folder.report_html.exists()
+
+
+def test_the_page_of_a_search_alone_is_drawn_by_the_run_that_goes_on(tmp_path, monkeypatch):
+    """The tables' verdict is there, and the process was killed before it drew."""
+    folder = build_run_folder(tmp_path / "run", ("search",))
+    folder.verdict_json.write_text("{}")
+    drawn = []
+    monkeypatch.setattr(pipeline, "write_report", lambda path: drawn.append(path) or folder.report_html.touch())
+    monkeypatch.setattr(pipeline, "show_result", lambda folder: None)
+    pipeline._result(folder)
+    pipeline._result(folder)
+    assert drawn == [folder.path]
