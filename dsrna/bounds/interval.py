@@ -14,6 +14,7 @@ from dsrna.bounds.abstract_tensor import AbstractTensor
 from dsrna.bounds.ellipsoid import Ellipsoid, LinearMap
 from dsrna.bounds.margin_matrix import margin_matrix
 from dsrna.bounds.movement import Move
+from dsrna.functional.pooling import average_pool
 from dsrna.types import Norm
 
 
@@ -186,7 +187,7 @@ class Interval(AbstractTensor):
         divisor_override: int | None = None,
     ) -> Self:
         return self._positive_linear(
-            lambda values: F.avg_pool2d(
+            lambda values: average_pool(
                 values, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
             )
         )

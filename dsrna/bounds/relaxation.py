@@ -16,6 +16,7 @@ from dsrna.bounds.maximum_node import MaximumNode
 from dsrna.bounds.movement import Move
 from dsrna.bounds.relu_node import ReluNode
 from dsrna.bounds.substitution import Node, Pulled
+from dsrna.functional.pooling import average_pool
 
 Tighten = Callable[[Node, Interval, Tensor], Interval]
 """(node, its interval, (N, ...) bool: which entries are worth it) -> a narrower interval of the same value."""
@@ -125,7 +126,7 @@ class Relaxation(AbstractTensor):
         divisor_override: int | None = None,
     ) -> Self:
         def pool(values: Tensor) -> Tensor:
-            return F.avg_pool2d(values, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+            return average_pool(values, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
         pooled = self.interval.avg_pool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return self._linear(pooled, pool)

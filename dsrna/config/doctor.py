@@ -65,10 +65,18 @@ def checks() -> list[Check]:
         ),
         Check("data root", f"{root.resolve()}" if root.is_dir() else "", "real data (data.root=… or $DSRNA_DATA)"),
         _kernels(),
+        Check("pooling gradients", pooling_gradients(torch.__version__), ""),
         Check("disk", f"{free:.0f} GiB free here", ""),
         Check("wandb key", "yes" if has_wandb_key() else "", "online dashboards; without it wandb runs offline"),
     ]
     return lines + [_package(name, enables) for name, enables in PACKAGES.items()]
+
+
+def pooling_gradients(version: str) -> str:
+    """What a version of torch does to the gradients of average pooling, and what dsrna does about it."""
+    if tuple(int(part) for part in version.split(".")[:2]) < (2, 14):
+        return f"wrong on CUDA in torch {version} (2.11 to 2.13) for channels-last maps, which dsrna doesn't pool there"
+    return f"wrong under torch.compile in torch {version} (2.14 on) for ceil_mode, which dsrna doesn't use"
 
 
 def _kernels() -> Check:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.errors import UnsupportedError
+from dsrna.nn.average_pool import AveragePool2d
 from dsrna.nn.depthwise_conv import DepthwiseConv2d, depthwise_conv
 from dsrna.nn.edge_bank import EdgeBank
 from dsrna.nn.factorized_reduce import FactorizedReduce, pixels_of_both_halves
@@ -178,7 +179,7 @@ def _check(operations: Sequence[nn.Module]) -> None:
     if type(first) in (Zero, nn.Identity, FactorizedReduce):
         return
     kinds = [type(link) for link in first.children()] if type(first).forward is nn.Sequential.forward else []
-    pools = kinds in ([nn.MaxPool2d, nn.BatchNorm2d], [nn.AvgPool2d, nn.BatchNorm2d])
+    pools = kinds in ([nn.MaxPool2d, nn.BatchNorm2d], [AveragePool2d, nn.BatchNorm2d])
     convolves = kinds[:1] == [nn.ReLU] and kinds[1:2] in ([nn.Conv2d], [DepthwiseConv2d]) and set(kinds) <= _LINKS
     if not pools and not (convolves and kinds[-1] is nn.BatchNorm2d):
         raise UnsupportedError(f"{type(first).__name__} has no batched form")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
+from dsrna.functional.memory_format import channels_last
 
 
 class Normalize(nn.Module):
@@ -39,14 +40,8 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps x (N, C, H, W) in [0, 1] to its normalised form of the same shape, in channels-last memory.
+        """Maps x (N, C, H, W) in [0, 1] to its normalised form of the same shape, channels-last in memory.
 
         That format spreads through the whole network from here; convolutions are several times faster on it.
         """
-        normalised = (x - self.mean) / self.std
-        # Bounds bring their own operations; a tensor under vmap has no memory format.
-        if not torch.compiler.is_compiling() and (
-            type(normalised) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(normalised)
-        ):
-            return normalised
-        return normalised.contiguous(memory_format=torch.channels_last)
+        return channels_last((x - self.mean) / self.std)

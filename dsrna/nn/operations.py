@@ -14,6 +14,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
+from dsrna.nn.average_pool import AveragePool2d
 from dsrna.nn.depthwise_conv import DepthwiseConv2d
 from dsrna.nn.factorized_reduce import FactorizedReduce
 from dsrna.nn.relu_conv_bn import ReluConvBn
@@ -73,7 +74,7 @@ def _max_pool(channels_in: int, channels_out: int, stride: int, affine: bool) ->
 
 def _avg_pool(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
     _require_equal_channels("avg_pool_3x3", channels_in, channels_out)
-    return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+    return AveragePool2d(3, stride, padding=1, count_include_pad=False)
 
 
 def _skip_connect(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:

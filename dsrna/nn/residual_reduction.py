@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from dsrna.functional.pooling import halved
 from dsrna.nn.relu_conv_bn import ReluConvBn
 
 
@@ -31,5 +31,4 @@ class ResidualReduction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, channels_in, H, W) to (N, channels_out, ceil(H / 2), ceil(W / 2))."""
-        odd = x.shape[-2] % 2 == 1 or x.shape[-1] % 2 == 1
-        return self.shortcut(F.avg_pool2d(x, 2, ceil_mode=odd)) + self.convolutions(x)
+        return self.shortcut(halved(x)) + self.convolutions(x)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dsrna.nn.average_pool import AveragePool2d
+
 
 class AuxiliaryHead(nn.Module):
     """ReLU, pooling to 2 x 2, 1 x 1 convolution to 128, 2 x 2 convolution to 768, linear.
@@ -24,9 +26,9 @@ class AuxiliaryHead(nn.Module):
         super().__init__()
         pooling: nn.Module
         if map_size == (8, 8):
-            pooling = nn.AvgPool2d(5, stride=3)
+            pooling = AveragePool2d(5, stride=3)
         elif map_size == (7, 7):
-            pooling = nn.AvgPool2d(5, stride=2)
+            pooling = AveragePool2d(5, stride=2)
         else:
             pooling = nn.AdaptiveAvgPool2d(2)
         self.features = nn.Sequential(
