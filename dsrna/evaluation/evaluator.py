@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
-from dsrna.evaluation.masking import Measurement, gradient_masking_warnings
+from dsrna.evaluation.masking import Measurement, masking_checks
 from dsrna.evaluation.outcome_file import OutcomeFile
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
@@ -22,9 +22,15 @@ from dsrna.types import Threat
 Record = dict[str, Any]
 
 
+class LabelledData(EvaluationData, Protocol):
+    """Images whose classes, (M,) int64, are known without reading the images."""
+
+    labels: Tensor
+
+
 def evaluate(
     model: nn.Module,
-    dataset: EvaluationData,
+    dataset: LabelledData,
     attacks: Sequence[EvaluationAttack],
     threat: Threat,
     *,
@@ -36,7 +42,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Clean accuracy, robust accuracy under every attack, robust accuracy against eps, and signs of gradient masking.
+    """Clean accuracy, robust accuracy under every attack and against eps, and checks for gradient masking.
 
     An image that is misclassified without an attack counts as not robust; attacks run only on the others. Accuracies
     under attack are upper estimates of the robust accuracy.
@@ -65,10 +71,11 @@ def evaluate(
 
     Returns:
         ``{"clean": record, "records": [record of each attack], "curve": [record of each eps], "grid": [record of each
-        pair], "warnings": [{"check", "message"}], "images": int, "classes": int}``. A record is plain: attack (key),
-        label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling of images), images,
-        engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean record has eps 0, steps 0
-        and restarts 0.
+        pair], "checks": [see :func:`dsrna.evaluation.masking.masking_checks`], "guessing": accuracy of the best answer
+        that ignores the image (the share of the most frequent class), "images": int, "classes": int}``. A record is
+        plain: attack (key), label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling
+        of images), images, engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean
+        record has eps 0, steps 0 and restarts 0.
 
     Raises:
         ConfigError: two attacks share a key, or a value is out of range.
@@ -87,12 +94,14 @@ def evaluate(
     curve = [bench.attacked(curve_attack, point, correct).record for point in curve_threats]
     further = [bench.attacked(attack, point, correct).record for attack, point in grid]
     at_large_eps = bench.attacked(large_eps_attack, bench.threat_with_grey(threat), correct)
+    guessing = torch.bincount(dataset.labels).max().item() / len(dataset)
     return {
         "clean": clean,
         "records": [measurement.record for measurement in measured],
         "curve": curve,
         "grid": further,
-        "warnings": gradient_masking_warnings(measured, at_large_eps, dataset.classes),
+        "checks": masking_checks(measured, at_large_eps, clean, correct, guessing),
+        "guessing": guessing,
         "images": len(dataset),
         "classes": dataset.classes,
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scipy.stats import binomtest
@@ -15,6 +14,9 @@ from dsrna.evaluation.base import Kind
 LEVEL = 0.01
 """Chance of a false warning that each comparison accepts."""
 
+FEWEST = math.ceil(math.log(LEVEL) / math.log(0.5))
+"""With fewer images that only one of two attacks can break, no outcome of a comparison is a sign: 0.5 ** 6 > LEVEL."""
+
 MEANINGS = {
     "steps": "More steps can only help an attack, so the gradients lead it astray: robustness is overestimated.",
     "single_step": "Many small steps should beat a single one, so the loss surface is too rough for them, or the "
@@ -23,8 +25,18 @@ MEANINGS = {
     "report the lowest number.",
     "black_box": "An attack without gradients knows less, so the gradients hide what breaks the network: robustness "
     "under the gradient attacks is overestimated.",
+    "large_eps": "Every image can be turned into the same grey one there, so the attack fails although it can't: its "
+    "numbers at smaller eps overestimate robustness, too.",
 }
-"""What each comparison means when it fails."""
+"""What each check means when it fails, in the order in which they are listed."""
+
+NEEDS = {
+    "steps": "two PGD attacks, of which the one with more steps has at least as many restarts",
+    "single_step": "a single-step attack (FGSM) and PGD",
+    "autoattack": "AutoAttack and PGD",
+    "black_box": "an attack without gradients (Square) and PGD",
+}
+"""The attacks that a comparison is between."""
 
 
 class Measurement(NamedTuple):
@@ -41,77 +53,113 @@ class Measurement(NamedTuple):
     outcomes: Tensor
 
 
-def gradient_masking_warnings(
-    measurements: Sequence[Measurement], at_large_eps: Measurement, classes: int
+Pair = tuple[Measurement, Measurement]
+"""(attack that should be weaker, attack that should be stronger)."""
+
+
+def masking_checks(
+    measurements: Sequence[Measurement],
+    at_large_eps: Measurement,
+    clean: dict[str, Any],
+    correct: Tensor,
+    guessing: float,
 ) -> list[dict[str, str]]:
-    """What speaks for gradient masking, in words for a report; an empty list if nothing does.
+    """Which checks for gradient masking passed, which failed, and which could not be made, in words for a report.
 
     Checks, where the attacks they need were run: PGD with more steps breaks no fewer images (``steps``); nor does PGD
     than a single step (``single_step``), AutoAttack than PGD (``autoattack``), PGD than a black-box attack
-    (``black_box``); and within a ball that holds one grey image for all, accuracy falls to at most chance
+    (``black_box``); and within a ball that holds one grey image for all, accuracy falls to at most that of guessing
     (``large_eps``).
 
     Tolerance: attacks with random starts break slightly different images each time, so a difference alone is no sign.
     Two attacks are compared on the same images by a one-sided exact sign test (McNemar): of the images that only one
-    of them broke, the weaker one must have broken significantly more than half, at the level of 1 %. (At least 7
-    images are needed for that.) Accuracy at the large eps must be above 1 / K with its whole 95 % interval.
+    of them broke, the weaker one must have broken significantly more than half, at the level of 1 %. Accuracy at the
+    large eps must be above guessing with its whole 95 % interval.
+
+    A check that can't fail is no check. None is made of a network whose accuracy without attack isn't above guessing
+    with its whole interval, and no comparison of attacks where the network gets fewer than 7 of the images right.
 
     Args:
         measurements: attacks in one threat model; of two on different numbers of images, those of both count.
         at_large_eps: a gradient attack at an eps for which the ball around every image holds the same grey image.
-        classes: number of classes K.
+        clean: the record of the accuracy without attack.
+        correct: (N,) bool, which images are correct without attack.
+        guessing: accuracy of the best answer that ignores the image.
 
     Returns:
-        One ``{"check", "message"}`` for each sign found.
+        One ``{"check", "state": "passed" | "failed" | "not run", "message"}`` for each check of :data:`MEANINGS`.
 
     References:
         Athalye et al., Obfuscated Gradients Give a False Sense of Security, ICML 2018, section 3.1. Carlini et al., On
         Evaluating Adversarial Robustness, 2019, section 5.
     """
-    found = [
-        _warning(check, weaker, stronger)
-        for check, weaker, stronger in _comparisons(measurements)
-        if _breaks_more(weaker, stronger)
+    if clean["interval"][0] <= guessing:
+        low, high = clean["interval"]
+        reason = (
+            f"the network is at chance level: without attack {clean['accuracy']:.1%} of {clean['images']:,} images are "
+            f"correct (95 % interval {low:.1%} to {high:.1%}), guessing gets {guessing:.1%}"
+        )
+        return [_entry(check, "not run", reason) for check in MEANINGS]
+    pairs = _pairs(measurements)
+    return [
+        *(_compared(check, pairs[check], correct) for check in NEEDS),
+        _fallen(at_large_eps.record, guessing),
     ]
-    return found + _large_eps_warnings(at_large_eps, classes)
 
 
-def _comparisons(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Measurement, Measurement]]:
-    """(check, attack that should be weaker, attack that should be stronger)."""
-    by_kind: dict[Kind, list[Measurement]] = defaultdict(list)
-    for measurement in sorted(measurements, key=lambda one: one.record["steps"]):
-        by_kind[measurement.kind].append(measurement)
-    multi_step = by_kind["multi_step"]
-    if not multi_step:
-        return
-    for fewer, more in pairwise(multi_step):
-        if fewer.record["steps"] < more.record["steps"]:
-            yield "steps", fewer, more
-    strongest = min(multi_step, key=lambda one: one.record["accuracy"])
-    for single_step in by_kind["single_step"]:
-        yield "single_step", single_step, strongest
-    for ensemble in by_kind["ensemble"]:
-        yield "autoattack", strongest, ensemble
-    for black_box in by_kind["black_box"]:
-        yield "black_box", black_box, strongest
+def _pairs(measurements: Sequence[Measurement]) -> dict[str, list[Pair]]:
+    """Check -> what it compares."""
+
+    def of(kind: Kind) -> list[Measurement]:
+        return [one for one in measurements if one.kind == kind]
+
+    multi_step = of("multi_step")
+    seen_by_all = min((len(one.outcomes) for one in multi_step), default=0)
+    strongest = sorted(multi_step, key=lambda one: int(one.outcomes[:seen_by_all].sum()))[:1]
+    return {
+        "steps": [
+            (fewer, more)
+            for fewer in multi_step
+            for more in multi_step
+            if fewer.record["steps"] < more.record["steps"] and fewer.record["restarts"] <= more.record["restarts"]
+        ],
+        "single_step": [(weaker, stronger) for weaker in of("single_step") for stronger in strongest],
+        "autoattack": [(weaker, stronger) for weaker in strongest for stronger in of("ensemble")],
+        "black_box": [(weaker, stronger) for weaker in of("black_box") for stronger in strongest],
+    }
 
 
-def _large_eps_warnings(measurement: Measurement, classes: int) -> list[dict[str, str]]:
-    record = measurement.record
-    if record["interval"][0] <= 1 / classes:
-        return []
-    message = (
-        f"{record['label']} leaves {record['accuracy']:.1%} correct at {record['norm']} eps {record['eps']:.4g}, where "
-        f"every image can be turned into the same grey one, so that about 1 of {classes} classes could stay right. The "
-        "attack fails although it can't: its numbers at smaller eps overestimate robustness, too."
+def _compared(check: str, pairs: Sequence[Pair], correct: Tensor) -> dict[str, str]:
+    if not pairs:
+        return _entry(check, "not run", f"it compares {NEEDS[check]}, and not all of them are among the attacks")
+    breakable = [int(correct[: _shared(pair)].sum()) for pair in pairs]
+    telling = [pair for pair, images in zip(pairs, breakable, strict=True) if images >= FEWEST]
+    if not telling:
+        return _entry(
+            check,
+            "not run",
+            f"too few images: of those that both attacks saw, {max(breakable)} are correct without attack, "
+            f"and with fewer than {FEWEST} no difference could be told from chance",
+        )
+    suspicious = [pair for pair in telling if _breaks_more(pair)]
+    if suspicious:
+        return _entry(check, "failed", f"{'; '.join(map(_numbers, suspicious))}. {MEANINGS[check]}")
+    return _entry(check, "passed", "; ".join(map(_numbers, telling)))
+
+
+def _fallen(record: dict[str, Any], guessing: float) -> dict[str, str]:
+    numbers = (
+        f"{record['label']} leaves {record['accuracy']:.1%} of {record['images']:,} images correct at {record['norm']} "
+        f"eps {record['eps']:.4g}; guessing gets {guessing:.1%}"
     )
-    return [{"check": "large_eps", "message": message}]
+    if record["interval"][0] <= guessing:
+        return _entry("large_eps", "passed", numbers)
+    return _entry("large_eps", "failed", f"{numbers}. {MEANINGS['large_eps']}")
 
 
-def _breaks_more(weaker: Measurement, stronger: Measurement) -> bool:
+def _breaks_more(pair: Pair) -> bool:
     """Whether the attack that should be weaker breaks significantly more images."""
-    both = min(len(weaker.outcomes), len(stronger.outcomes))
-    left_by_weaker, left_by_stronger = weaker.outcomes[:both], stronger.outcomes[:both]
+    left_by_weaker, left_by_stronger = (one.outcomes[: _shared(pair)] for one in pair)
     only_weaker = int((left_by_stronger & ~left_by_weaker).sum())
     only_stronger = int((left_by_weaker & ~left_by_stronger).sum())
     if only_weaker <= only_stronger:
@@ -120,8 +168,16 @@ def _breaks_more(weaker: Measurement, stronger: Measurement) -> bool:
     return bool(test.pvalue < LEVEL)
 
 
-def _warning(check: str, weaker: Measurement, stronger: Measurement) -> dict[str, str]:
-    numbers = ", ".join(
-        f"{record['label']} leaves {record['accuracy']:.1%} correct" for record in (weaker.record, stronger.record)
-    )
-    return {"check": check, "message": f"{numbers}. {MEANINGS[check]}"}
+def _shared(pair: Pair) -> int:
+    """Of how many images both attacks have outcomes."""
+    return min(len(one.outcomes) for one in pair)
+
+
+def _numbers(pair: Pair) -> str:
+    shared = _shared(pair)
+    left = " and ".join(f"{one.record['label']} {one.outcomes[:shared].float().mean():.1%}" for one in pair)
+    return f"{left} of {shared:,} images stay correct"
+
+
+def _entry(check: str, state: str, message: str) -> dict[str, str]:
+    return {"check": check, "state": state, "message": message}
