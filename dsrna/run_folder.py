@@ -131,6 +131,7 @@ class RunFolder:
         stages: Sequence[str],
         device: str,
         command: str | None = None,
+        rehearsal: bool = False,
     ) -> RunFolder:
         """Makes the folder with ``run.json``, ``config.yaml`` and ``overrides.yaml``; every stage is ``pending``.
 
@@ -143,6 +144,7 @@ class RunFolder:
             stages: the stages this run will walk through, in order.
             device: where it computes, e.g. ``"cpu"`` or ``"cuda:0 (NVIDIA H200)"``.
             command: the command line to print under "how to reproduce"; by default this process's.
+            rehearsal: whether it only shows that the whole way runs, so that nobody may quote its numbers.
 
         Raises:
             ConfigError: ``path`` holds a run already, or can't be written to.
@@ -170,6 +172,7 @@ class RunFolder:
                     "platform": platform.platform(),
                     "device": device,
                     "command": this_command() if command is None else command,
+                    "rehearsal": rehearsal,
                     "stages": {stage: {"state": "pending"} for stage in stages},
                 },
             )
@@ -212,6 +215,16 @@ class RunFolder:
             entry["seconds"] = round(seconds, 3)
         with writing_to(self.path):
             write_json(self.run_json, run)
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether the run, or one that it started from, only shows that the whole way runs."""
+        return bool(self.read_run().get("rehearsal", False))
+
+    def mark_rehearsal(self) -> None:
+        """Notes in ``run.json``, atomically, that the run started from a rehearsal, which makes it one."""
+        with writing_to(self.path):
+            write_json(self.run_json, self.read_run() | {"rehearsal": True})
 
     @property
     def is_complete(self) -> bool:

@@ -100,7 +100,7 @@ class EvaluateSettings:
 
 @dataclass
 class LimitSettings:
-    """Upper limits that ``trainer=debug`` sets; they win over every experiment."""
+    """Upper limits that ``trainer=debug`` sets; they win over every experiment. With any of them a run is a rehearsal."""
 
     epochs: int | None
     batches: int | None
@@ -109,6 +109,11 @@ class LimitSettings:
     attacks: list[str] | None
     cells: int | None
     channels: int | None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit."""
+        return any(limit is not None for limit in vars(self).values())
 
 
 @dataclass

@@ -48,6 +48,7 @@ def evaluate(job: Job) -> None:
         "threat": {"norm": job.threat.norm, "eps": job.threat.eps},
         "data": job.splits.origin,
         "split": "test",
+        "rehearsal": job.folder.is_rehearsal,
         "networks": networks,
     }
     write_json(job.folder.evaluation_json, document)
@@ -59,10 +60,20 @@ def evaluate(job: Job) -> None:
             numbers[f"{stage}/test/certified_{job.threat.norm}"] = certified["certified"]
         if entry["corruptions"] is not None and entry["corruptions"]["mean"] is not None:
             numbers[f"{stage}/test/acc_corrupted"] = entry["corruptions"]["mean"]
-        job.dashboard.log_summary(numbers)
+        job.dashboard.log_summary(numbers | {"rehearsal": 1.0} if document["rehearsal"] else numbers)
         job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"])
-        for warning in entry["result"]["warnings"]:
-            log.warning("%s: %s", stage, warning["message"])
+        _log_checks(stage, entry["result"]["checks"])
+
+
+def _log_checks(stage: str, checks: list[dict[str, str]]) -> None:
+    """Which checks for gradient masking passed, in one line; why the others didn't, as a warning each."""
+    by_state: dict[str, list[str]] = {"passed": [], "failed": [], "not run": []}
+    for check in checks:
+        by_state[check["state"]].append(check["check"])
+        if check["state"] == "failed":
+            log.warning("%s: gradient masking: %s", stage, check["message"])
+    summary = "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items() if names)
+    log.info("%s: checks for gradient masking %s", stage, summary)
 
 
 def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict[str, Any]:
@@ -101,6 +112,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
     return {
         "title": about["title"],
         "checkpoint": str(checkpoint.relative_to(job.folder.path)),
+        "epoch": about["numbers"].get("epoch"),
         "parameters": sum(p.numel() for p in network.parameters()),
         "result": result,
         "corruptions": None if sweep is None else _corrupt_one(job, stage, network, sweep),

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from dsrna.config.launch import Request, module_of
+from dsrna.config.settings import TrainerSettings
 from dsrna.errors import CheckpointError, DsrnaError
 from dsrna.interruption import Interrupted, stop_if_asked
 from dsrna.pipeline.logs import logging_to
@@ -35,6 +36,7 @@ def unfinished(request: Request[Any]) -> RunFolder | None:
 
 def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFolder:
     """A new run in the request's folder."""
+    trainer: TrainerSettings | None = getattr(request.settings, "trainer", None)
     return RunFolder.create(
         request.folder,
         kind=request.kind,
@@ -44,6 +46,7 @@ def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFold
         stages=list(stages),
         device=device,
         command=shlex.join(["python", "-m", *module_of(request.kind), *request.config_folders, *request.overrides]),
+        rehearsal=trainer is not None and trainer.limits.any,
     )
 
 

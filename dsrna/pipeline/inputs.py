@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dsrna.config.parts import located
@@ -26,10 +26,12 @@ class Inputs:
     Attributes:
         genotype: the network's architecture; None where a search is yet to find it.
         networks: stage -> checkpoint of its trained network; empty where they are yet to be trained.
+        rehearsal: whether it comes from a run that was a rehearsal.
     """
 
     genotype: Genotype | None = None
     networks: dict[str, Path] = field(default_factory=dict)
+    rehearsal: bool = False
 
     def copy_to(self, folder: RunFolder) -> None:
         """Writes genotype and checkpoints where the stages look for them."""
@@ -38,6 +40,8 @@ class Inputs:
                 genotype_codec.save(self.genotype, folder.genotype_json)
             for stage, path in self.networks.items():
                 _copy(path, folder.best_checkpoint(stage))
+        if self.rehearsal:
+            folder.mark_rehearsal()
 
 
 def read_inputs(first_stage: str, source: str | None, space: SearchSpace, splits: Splits) -> Inputs:
@@ -66,8 +70,10 @@ def read_inputs(first_stage: str, source: str | None, space: SearchSpace, splits
         )
     with located("from"):
         if first_stage == "retrain":
-            return Inputs(_read_genotype(source, space))
-        return _read_networks(Path(source), splits)
+            found = Inputs(_read_genotype(source, space))
+        else:
+            found = _read_networks(Path(source), splits)
+    return replace(found, rehearsal=_of_a_rehearsal(Path(source)))
 
 
 def _read_genotype(source: str, space: SearchSpace) -> Genotype:
@@ -107,6 +113,13 @@ def _read_networks(source: Path, splits: Splits) -> Inputs:
                 "(conf: data)"
             )
     return Inputs(description.read_genotype(), found)
+
+
+def _of_a_rehearsal(source: Path) -> bool:
+    """Whether a run folder, or a file in one, is of a rehearsal."""
+    near = (source, *source.absolute().parents[:2]) if source.exists() else ()
+    folders = (RunFolder(path) for path in near)
+    return any(folder.is_rehearsal for folder in folders if folder.run_json.is_file())
 
 
 def _copy(source: Path, target: Path) -> None:

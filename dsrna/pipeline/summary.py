@@ -36,7 +36,10 @@ def show_result(folder: RunFolder) -> None:
     if rows:
         evaluation = read_json(folder.evaluation_json)
         networks, threat = evaluation["networks"], evaluation["threat"]
-        table = Table(title=f"Accuracy on the test split, {threat['norm']} eps {threat['eps']:.4g}")
+        title = f"Accuracy on the test split, {threat['norm']} eps {threat['eps']:.4g}"
+        if evaluation.get("rehearsal", False):
+            title += "\nREHEARSAL (trainer=debug): it shows that the whole way runs; its numbers mean nothing"
+        table = Table(title=title)
         table.add_column("")
         for entry in networks.values():
             table.add_column(entry["title"], justify="right")

@@ -68,7 +68,13 @@ def radius_rows(evaluation: dict[str, Any]) -> list[RadiusRow]:
                 norm=NORM_NAMES.get(verification["norm"], verification["norm"]),
                 certified=f"{radius['mean']:.4g} (median {radius['median']:.4g})",
                 attacked=attacked,
-                details=" · ".join([f"{radius['images']:,} images", *proofs, *stopped]),
+                details=" · ".join(
+                    [
+                        f"{radius['images']:,} correct images, {radius['attacked_images']:,} attacked successfully",
+                        *proofs,
+                        *stopped,
+                    ]
+                ),
             )
         )
     return rows
@@ -88,7 +94,7 @@ def certified_sentence(evaluation: dict[str, Any]) -> str | None:
     if name is None or point is None:
         return None
     return (
-        f"Of the first {point['images']:,} images, {percent(point['certified'])} are proved to stay correct with "
+        f"Of the first {point['images']:,} test images, {percent(point['certified'])} are proved to stay correct with "
         f"{evaluation['networks'][name]['title']}, whatever the adversary tries; {percent(1 - point['standing'])} are "
         "misclassified or can be changed."
     )

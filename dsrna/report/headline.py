@@ -6,13 +6,15 @@ from typing import Any
 
 from dsrna.report.certified import certified_sentence
 from dsrna.report.published import dataset_title, headline_rows
-from dsrna.report.results import eps_text, hundredths, percent, same_attack, strongest
+from dsrna.report.results import comparable, eps_text, hundredths, percent, same_attack, strongest
 from dsrna.report.run_data import RunData
 
 
 def headline(data: RunData) -> list[str]:
     """What was done, and what came out; fewer sentences when less was done."""
     sentences = []
+    if data.is_rehearsal:
+        sentences.append("A rehearsal, which only shows that the whole way runs: do not quote its numbers.")
     if data.architecture and data.architecture["epochs"]:
         sentences.append(_searched(data, data.architecture))
     if data.verdict:
@@ -24,7 +26,7 @@ def headline(data: RunData) -> list[str]:
         sentences.append(
             f"A derived network was trained for {_epochs(epochs)}; it has not been evaluated under attack."
         )
-    return sentences or ["This run has no results yet."]
+    return sentences if len(sentences) > data.is_rehearsal else [*sentences, "This run has no results yet."]
 
 
 def _searched(data: RunData, architecture: dict[str, Any]) -> str:
@@ -55,8 +57,10 @@ def _evaluated(evaluation: dict[str, Any]) -> list[str]:
     proved = certified_sentence(evaluation)
     if worst is None:
         return [*sentences, proved] if proved else sentences
-    tried = len(networks[name]["result"]["records"])
+    tried = len(comparable(evaluation, name))
     which = f"the strongest of {tried} attacks, {worst['label']}" if tried > 1 else worst["label"]
+    if worst["images"] < clean["images"]:
+        which += f", on the first {worst['images']:,} images"
     sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")
     if proved:
         sentences.append(proved)

@@ -53,7 +53,7 @@ def draw_training_curves(data: RunData) -> Figure | None:
     """Accuracy and loss of the trained networks, one row a network; None when none was trained.
 
     Clean and adversarial accuracy on training (dashed) and validation images: robust overfitting shows as a red solid
-    line that falls while the red dashed one rises. The dotted line marks the best epoch.
+    line that falls while the red dashed one rises. The dotted line marks the epoch whose weights are kept.
     """
     stages = [stage for stage in TRAINED if any(data.curve(f"{stage}/{key}")[0] for key in ("val/acc", "train/acc"))]
     if not stages:
@@ -77,29 +77,22 @@ def draw_training_curves(data: RunData) -> Figure | None:
             _plot(loss, data.curve(f"{stage}/{key}"), INK, dashed=key.startswith("train"), label=label)
         tidy(loss, title=f"{title}: loss", x="epoch")
         loss.set_ylim(bottom=0)
-        best = best_epoch(data, stage)
+        kept = kept_epoch(data, stage)
         for axes in (accuracy, loss):
-            if best is not None:
-                axes.axvline(best, color=MUTED, linestyle=(0, (1, 2)), linewidth=1.3, label=f"best epoch ({best})")
+            if kept is not None:
+                axes.axvline(kept, color=MUTED, linestyle=(0, (1, 2)), linewidth=1.3, label=f"weights kept ({kept})")
             whole_epochs(axes)
             add_legend(axes)
     return figure
 
 
-def best_epoch(data: RunData, stage: str) -> int | None:
-    """The epoch whose weights are kept; None where validation accuracy was not logged.
-
-    The one with the highest certified accuracy on the validation split where that was logged, else robust accuracy,
-    and for a network trained without adversary clean accuracy; the others, then the later epoch, decide between equals.
-    """
-    order = ["val/acc_adv", "val/acc"] if data.curve(f"{stage}/train/acc_adv")[0] else ["val/acc", "val/acc_adv"]
-    if data.curve(f"{stage}/val/acc_certified")[0]:
-        order = ["val/acc_certified", "val/acc_adv", "val/acc"]
-    curves = [dict(zip(*data.curve(f"{stage}/{name}"), strict=True)) for name in order]
-    curves = [curve for curve in curves if curve]
-    if not curves:
-        return None
-    return max(curves[0], key=lambda epoch: (*(curve.get(epoch, 0.0) for curve in curves), epoch))
+def kept_epoch(data: RunData, stage: str) -> int | None:
+    """The epoch whose weights were evaluated, else the one whose weights are on disk; None where it was not noted."""
+    evaluated = data.evaluation["networks"] if data.evaluation else {}
+    if evaluated.get(stage, {}).get("epoch") is not None:
+        return int(evaluated[stage]["epoch"])
+    epochs, kept = data.curve(f"{stage}/kept")
+    return max((epoch for epoch, was_kept in zip(epochs, kept, strict=True) if was_kept), default=None)
 
 
 def _plot(axes: Axes, curve: tuple[Sequence[int], Sequence[float]], colour: str, *, dashed: bool, label: str) -> None:

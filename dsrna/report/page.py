@@ -11,12 +11,14 @@ from dsrna.files import write_atomically, write_text
 from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
 from dsrna.report.corruptions import corruption_rows, corruption_severities
 from dsrna.report.headline import headline
+from dsrna.report.masking import chance_sentences, checked_networks
 from dsrna.report.pictures import Picture, draw_pictures
 from dsrna.report.published import published_title, telling_rows
 from dsrna.report.results import (
     Row,
     genotype_text,
     hundredths,
+    objective_text,
     percent,
     result_rows,
     same_attack,
@@ -76,9 +78,9 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "telling": telling_rows(data.verdict) if data.verdict else [],
         "hundredths": hundredths,
         "threat": _threat(data),
-        "warnings": [
-            (network["title"], warning) for network in networks.values() for warning in network["result"]["warnings"]
-        ],
+        "rehearsal": data.is_rehearsal,
+        "at_chance": chance_sentences(evaluation) if evaluation else [],
+        "checked": checked_networks(evaluation) if evaluation else [],
         "pictures": pictures,
         "embed": lambda picture: base64.b64encode(picture.content).decode(),
         "genotype": genotype_text(data.genotype) if data.genotype else None,
@@ -100,11 +102,12 @@ def _rows(evaluation: dict[str, Any]) -> list[Row]:
 
 def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
     name, network = next(iter(evaluation["networks"].items()))
-    tiles = [Tile(percent(network["result"]["clean"]["accuracy"]), "clean accuracy")]
+    clean = network["result"]["clean"]
+    tiles = [Tile(percent(clean["accuracy"]), f"clean accuracy, {clean['images']:,} {evaluation['split']} images")]
     worst = strongest(evaluation, name)
     if worst is not None:
         threat = threat_text(worst["norm"], worst["eps"])
-        tiles.append(Tile(percent(worst["accuracy"]), f"under {worst['label']} ({threat})"))
+        tiles.append(Tile(percent(worst["accuracy"]), f"under {worst['label']} ({threat}){_if_fewer(worst, clean)}"))
         for other in evaluation["networks"]:
             record = same_attack(evaluation, other, worst) if other != name else None
             if record is not None:
@@ -112,10 +115,16 @@ def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
     proved = most_certified(evaluation)
     point = certified_point(evaluation, proved) if proved else None
     if proved and point:
-        label = f"proved ({threat_text(**evaluation['threat'])}), {evaluation['networks'][proved]['title']}"
+        threat = threat_text(**evaluation["threat"])
+        label = f"proved ({threat}){_if_fewer(point, clean)}, {evaluation['networks'][proved]['title']}"
         tiles.append(Tile(percent(point["certified"]), label))
     tiles.append(Tile(f"{network['parameters']:,}", "parameters"))
     return tiles
+
+
+def _if_fewer(record: dict[str, Any], clean: dict[str, Any]) -> str:
+    """Of how many images a number is, where it isn't of all."""
+    return f", first {record['images']:,} images" if record["images"] < clean["images"] else ""
 
 
 def _unfinished(stages: dict[str, dict[str, Any]]) -> list[str]:
@@ -129,13 +138,21 @@ def _settings(data: RunData) -> list[tuple[str, str]]:
     found = [
         ("data", data.evaluation["data"] if data.evaluation else None),
         ("search space", (data.genotype or data.architecture or {}).get("space")),
-        ("strategy", data.part("strategy")),
-        ("metric", data.part("metric")),
-        ("metric weight", data.setting("metric", "weight")),
-        ("objective", data.part("objective")),
+        ("started from", data.setting("from")),
         ("threat model", _threat(data)),
         ("overrides", " ".join(data.overrides) or "none"),
     ]
+    if data.did("search"):
+        metric = data.part("metric")
+        found[2:2] = [
+            ("strategy", data.part("strategy")),
+            ("metric", metric),
+            ("metric weight", None if metric == "none" else data.setting("metric", "weight")),
+        ]
+    if data.did("retrain"):
+        found.append(("training objective", data.part("objective")))
+    if (maximised := data.run.get("objective")) is not None:
+        found.append(("sweep objective", objective_text(maximised)))
     return [(name, value) for name, value in found if value]
 
 
@@ -160,7 +177,11 @@ def _provenance(folder: RunFolder, data: RunData) -> list[tuple[str, str]]:
         ("fingerprint", run["fingerprint"]),
     ]
     if data.evaluation:
-        used = [f"{network['title']}: {network['checkpoint']}" for network in data.evaluation["networks"].values()]
+        used = [
+            f"{network['title']}: {network['checkpoint']}"
+            + ("" if network.get("epoch") is None else f" (epoch {network['epoch']})")
+            for network in data.evaluation["networks"].values()
+        ]
         facts.append(("checkpoints", ", ".join(used)))
     return facts
 

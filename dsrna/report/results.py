@@ -69,7 +69,12 @@ def result_rows(evaluation: dict[str, Any]) -> list[Row]:
 
 
 def strongest(evaluation: dict[str, Any], network: str) -> Record | None:
-    """The record of the attack in the report's threat model that leaves the lowest accuracy; None without attacks.
+    """The one of the :func:`comparable` attacks that leaves the lowest accuracy; None without attacks."""
+    return min(comparable(evaluation, network), key=lambda one: one["accuracy"], default=None)
+
+
+def comparable(evaluation: dict[str, Any], network: str) -> list[Record]:
+    """The records of the attacks in the report's threat model.
 
     Attacks that ran on fewer images than others are left aside: their accuracy is not of the same test set.
     """
@@ -80,7 +85,7 @@ def strongest(evaluation: dict[str, Any], network: str) -> Record | None:
         if record["norm"] == threat["norm"] and record["eps"] == threat["eps"]
     ]
     most = max((record["images"] for record in records), default=0)
-    return min((one for one in records if one["images"] == most), key=lambda one: one["accuracy"], default=None)
+    return [record for record in records if record["images"] == most]
 
 
 def same_attack(evaluation: dict[str, Any], network: str, record: Record) -> Record | None:
@@ -105,6 +110,20 @@ def hundredths(fraction: float) -> str:
     '48.11\\u202f%'
     """
     return f"{100 * fraction:.2f}\u202f%"
+
+
+def objective_text(objective: dict[str, Any]) -> str:
+    """What a sweep maximises, with its name.
+
+    >>> objective_text({"name": "retrain/val/acc_adv", "value": 0.662})
+    'retrain/val/acc_adv, on validation images: 66.2\\u202f%'
+    """
+    return f"{objective['name']}, on validation images: {objective_value(objective)}"
+
+
+def objective_value(objective: dict[str, Any]) -> str:
+    """An accuracy as per cent, a score as it is."""
+    return percent(objective["value"]) if "/acc" in objective["name"] else f"{objective['value']:.4g}"
 
 
 def eps_text(norm: str, eps: float) -> str:

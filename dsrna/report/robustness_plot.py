@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dsrna.report.eps_axis import EpsAxis
+from dsrna.report.masking import guessing_of
 from dsrna.report.style import MUTED, NETWORK_COLOURS, OTHER_COLOURS, add_legend, new_figure, percent_axis, tidy
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ def draw_robustness(evaluation: dict[str, Any]) -> Figure | None:
         accuracy = [record["accuracy"] for record in records]
         axes.plot(eps, accuracy, color=colour, linewidth=2, marker="o", markersize=4, label=network["title"], gid=name)
     eps_axis.mark(axes, threat["eps"])
-    classes = next(iter(networks.values()))["result"].get("classes")
-    if classes:
-        axes.axhline(1 / classes, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label=f"guessing (1 of {classes})")
+    guessing = guessing_of(next(iter(networks.values()))["result"])
+    axes.axhline(guessing, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label="guessing", gid="guessing")
     label = next(iter(networks.values()))["result"]["curve"][0]["label"]
     tidy(axes, x=eps_axis.label, y=f"accuracy under {label}")
     percent_axis(axes)

@@ -50,6 +50,15 @@ class RunData:
             verdict=read_document(verdict, "dsrna.verdict", 1) if verdict.is_file() else None,
         )
 
+    def did(self, stage: str) -> bool:
+        """Whether the stage is one of the run's own: the config has settings of those that it skips, too."""
+        return stage in self.run["stages"]
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether nobody may quote its numbers."""
+        return bool(self.run.get("rehearsal") or (self.evaluation or {}).get("rehearsal"))
+
     def curve(self, key: str) -> tuple[list[int], list[float]]:
         """Epochs and values of one logged key, e.g. ``"search/val/loss"``; empty when it was not logged."""
         records = [record for record in self.epochs if record.get(key) is not None]

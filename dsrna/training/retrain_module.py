@@ -128,10 +128,11 @@ class RetrainModule(StageModule):
         numbers = {name: value for name, value in self.averages.means().items() if name.startswith("val/acc")}
         order = ["val/acc_adv", "val/acc"] if self.robust_first else ["val/acc", "val/acc_adv"]
         standing = [numbers[name] for name in ["val/acc_certified", *order] if name in numbers]
-        if self.keep_last or standing >= self.best:  # on a tie the later, longer-trained one
+        kept = self.keep_last or standing >= self.best  # on a tie the later, longer-trained one
+        if kept:
             self.best = standing
             self._on_best(self.judged.state_dict(), {"epoch": self.current_epoch, **numbers})
-        self.finish_epoch({})
+        self.finish_epoch({"kept": float(kept)})  # the last such epoch is that of the weights on disk
 
     def extra_state(self) -> dict[str, Any]:
         return {"best": self.best}

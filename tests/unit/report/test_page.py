@@ -14,6 +14,7 @@ from dsrna.files import write_json
 from dsrna.report import write_report
 from dsrna.report.certified import certified_row, radius_rows
 from dsrna.report.headline import headline
+from dsrna.report.masking import TITLES
 from dsrna.report.results import genotype_text, result_rows, strongest, threat_text
 from dsrna.report.run_data import RunData
 from dsrna.run_folder import RunFolder, read_json
@@ -200,7 +201,7 @@ def test_headline_gives_the_result_in_words(folder: RunFolder) -> None:
     assert "97.2\u202f% of 360 test images" in clean
     assert robust.startswith("67.2\u202f% stay correct when an adversary may change every pixel value by up to 0.1")
     assert "the strongest of 5 attacks, AutoAttack" in robust
-    assert proved.startswith("Of the first 200 images, 1.3\u202f% are proved to stay correct")
+    assert proved.startswith("Of the first 200 test images, 1.3\u202f% are proved to stay correct")
     assert baseline == "The same network with standard training keeps 16.8\u202f%."
 
 
@@ -223,17 +224,105 @@ def test_page_says_how_to_reproduce(page: Page, folder: RunFolder) -> None:
     assert CONFIG_TEXT.strip() in page.text
 
 
-def test_masking_warnings_are_shown_with_their_network(page: Page) -> None:
-    assert "standard training (large_eps): PGD-20 leaves 3.1 % accuracy" in " ".join(page.text.split())
-    assert "No sign of gradient masking" not in page.text
+def test_every_masking_check_is_listed_as_passed_failed_or_not_run(page: Page, folder: RunFolder) -> None:
+    text = " ".join(page.text.split())
+    assert "adversarial training (PGD-7): 4 passed, 1 not run" in text
+    assert "standard training: 3 passed, 1 failed, 1 not run" in text
+    networks = read_json(folder.evaluation_json)["networks"].values()
+    listed = [tuple(cell.rstrip("|") for cell in row) for row in page.rows if len(row) == 3 and row[0].rstrip("|") in
+              TITLES.values()]  # fmt: skip
+    assert listed == [
+        (TITLES[check["check"]], check["state"], check["message"])
+        for network in networks
+        for check in network["result"]["checks"]
+    ]
+    assert "sign of gradient masking" not in text
 
 
-def test_without_warnings_the_page_says_so(tmp_path: Path) -> None:
+def test_what_an_older_evaluation_did_not_note_is_not_known(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
     evaluation = example_evaluation()
-    evaluation["networks"]["baseline"]["result"]["warnings"] = []
+    warning = {"check": "steps", "message": "PGD-20 leaves less than PGD-100"}
+    for network, warnings in zip(evaluation["networks"].values(), ([], [warning]), strict=True):
+        del network["result"]["checks"], network["result"]["guessing"]
+        network["result"]["warnings"] = warnings
     write_json(folder.evaluation_json, evaluation)
-    assert "No sign of gradient masking" in Page(write_report(tmp_path)).text
+    page = Page(write_report(tmp_path))
+    assert page.text.count("not which were run") == 2
+    assert "passed," not in page.text
+    assert [row[1:] for row in page.rows if row and row[0] == TITLES["steps"] + "|"] == [
+        ["failed|", "PGD-20 leaves less than PGD-100|"]
+    ]
+
+
+@pytest.mark.parametrize(("low", "chance"), [(0.10, True), (0.1028, False), (0.104, False)])
+def test_a_network_at_chance_is_called_so(tmp_path: Path, low: float, chance: bool) -> None:
+    """37 of the 360 images, 10.28 %, are of the most frequent class."""
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    evaluation = example_evaluation()
+    evaluation["networks"]["retrain"]["result"]["clean"] |= {"accuracy": 0.125, "interval": [low, 0.16]}
+    write_json(folder.evaluation_json, evaluation)
+    text = " ".join(Page(write_report(tmp_path)).text.split())
+    said = "adversarial training (PGD-7) is at chance level: without attack it gets 12.5 % of 360 images right"
+    assert (said in text) == chance
+    assert ("guessing gets 10.3 %. Its accuracies under attack say nothing" in text) == chance
+
+
+def test_a_run_that_did_not_search_shows_no_strategy_and_no_metric(tmp_path: Path) -> None:
+    """Its config has them, as every config does, but nothing was done with them."""
+    build_run_folder(tmp_path / "retrained", ("retrain", "evaluate"))
+    build_run_folder(tmp_path / "evaluated", ("evaluate",))
+    build_run_folder(tmp_path / "searched", ("search",))
+    settings = {}
+    for name in ("retrained", "evaluated", "searched"):
+        page = Page(write_report(tmp_path / name))
+        known = ("strategy", "metric", "metric weight", "training objective", "threat model")
+        settings[name] = {row[0].rstrip("|") for row in page.rows if row and row[0].rstrip("|") in known}
+    assert settings == {
+        "retrained": {"training objective", "threat model"},
+        "evaluated": {"threat model"},
+        "searched": {"strategy", "metric", "metric weight", "threat model"},
+    }
+
+
+def test_a_rehearsal_is_marked_at_the_top(tmp_path: Path, page: Page) -> None:
+    rehearsal = Page(write_report(build_run_folder(tmp_path / "run", rehearsal=True, epochs=1).path))
+    assert "Rehearsal." in rehearsal.text
+    assert headline(RunData.read(RunFolder(tmp_path / "run")))[0].startswith("A rehearsal")
+    assert "do not quote its numbers" in rehearsal.text
+    assert "ehearsal" not in page.text
+    empty = build_run_folder(tmp_path / "empty", (), rehearsal=True)
+    assert headline(RunData.read(empty))[-1] == "This run has no results yet."
+
+
+def test_numbers_of_fewer_images_say_so(tmp_path: Path) -> None:
+    evaluation = example_evaluation()
+    for network in evaluation["networks"].values():
+        network["result"]["records"][-1] |= {"images": 30, "accuracy": 0.1}
+    folder = build_run_folder(tmp_path / "few", ("evaluate",))
+    write_json(folder.evaluation_json, evaluation)
+    page = Page(write_report(folder.path))
+    assert "the strongest of 4 attacks, C&W" in page.text  # AutoAttack saw 30 images, which aren't all
+    assert "360 test images" in page.text
+    assert "proved (\u2113\u221e, eps 0.1), first 200 images" in page.text
+    for network in evaluation["networks"].values():
+        network["result"]["records"] = network["result"]["records"][-1:]
+    write_json(folder.evaluation_json, evaluation)
+    text = Page(write_report(folder.path)).text
+    assert "(AutoAttack, on the first 30 images)" in text
+    assert "eps 0.1), first 30 images" in text
+
+
+def test_what_a_sweep_maximises_is_shown_by_its_name(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, epochs=1)
+    write_json(folder.run_json, folder.read_run() | {"objective": {"name": "retrain/val/acc_adv", "value": 0.662}})
+    assert Page(write_report(tmp_path)).row("sweep objective")[1] == (
+        "retrain/val/acc_adv, on validation images: 66.2 %|"
+    )
+
+
+def test_the_epoch_of_the_evaluated_weights_is_named(page: Page) -> None:
+    assert "retrain/best.ckpt (epoch 1), standard training: baseline/best.ckpt (epoch 1)" in page.row("checkpoints")[1]
 
 
 def test_the_published_notation_reads_back(page: Page) -> None:
@@ -252,7 +341,7 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
     evaluation["data"] = evil
     network = evaluation["networks"]["retrain"]
     network["title"] = network["checkpoint"] = evil
-    network["result"]["warnings"] = [{"check": evil, "message": evil}]
+    network["result"]["checks"] = [{"check": evil, "state": "failed", "message": evil}]
     network["result"]["records"][0]["label"] = evil
     write_json(folder.evaluation_json, evaluation)
     genotype = example_genotype()

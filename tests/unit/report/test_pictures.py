@@ -11,7 +11,7 @@ import pytest
 from dsrna.report.architecture_plots import draw_architecture, draw_edges
 from dsrna.report.certified_plot import draw_certified
 from dsrna.report.corruption_plot import draw_corruptions
-from dsrna.report.learning_curves import best_epoch, draw_search_curves, draw_training_curves
+from dsrna.report.learning_curves import draw_search_curves, draw_training_curves, kept_epoch
 from dsrna.report.pictures import draw_pictures
 from dsrna.report.robustness_plot import draw_robustness
 from dsrna.report.run_data import RunData
@@ -43,30 +43,32 @@ def test_training_curves_show_validation_against_training(data: RunData) -> None
     assert curves(accuracy)["adversarial, training"] == data.curve("retrain/train/acc_adv")[1]
     assert curves(baseline_accuracy)["clean, training"] == data.curve("baseline/train/acc")[1]
     assert curves(loss)["training"] == data.curve("retrain/train/loss")[1]
+    assert data.evaluation is not None
+    for axes, stage in zip(figure.axes[::2], ("retrain", "baseline"), strict=True):
+        marked = next(line for line in axes.get_lines() if line.get_label().startswith("weights kept"))
+        assert marked.get_xdata()[0] == data.evaluation["networks"][stage]["epoch"] == kept_epoch(data, stage)
+
+
+def test_the_marked_epoch_is_the_one_whose_weights_were_evaluated(tmp_path: Path) -> None:
+    """Whatever the curves say: with retrain.keep=last the last one is kept, though an earlier one did better."""
+    folder = build_run_folder(tmp_path, epochs=4)
+    for epoch, record in enumerate(records := folder.read_metrics()):
+        assert "kept" not in record
+        records[epoch] = record | ({"retrain/kept": 1.0} if record["stage"] == "retrain" else {})
+    folder.metrics_jsonl.unlink()
+    for record in records:
+        folder.append_metrics(record)
+    data = RunData.read(folder)
+    assert data.evaluation is not None
     robust = data.curve("retrain/val/acc_adv")[1]
-    best = robust.index(max(robust))
-    marked = next(line for line in accuracy.get_lines() if line.get_label().startswith("best epoch"))
-    assert marked.get_xdata()[0] == best
-
-
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        # adversarial training: robust accuracy decides, then the clean one, then the later epoch
-        ({"train/acc_adv": [0.1] * 4, "val/acc_adv": [0.5, 0.6, 0.6, 0.4], "val/acc": [0.9, 0.8, 0.7, 1.0]}, 1),
-        ({"train/acc_adv": [0.1] * 3, "val/acc_adv": [0.6, 0.6, 0.1], "val/acc": [0.8, 0.8, 0.9]}, 1),
-        # standard training: clean accuracy decides
-        ({"train/acc": [0.1] * 3, "val/acc_adv": [0.6, 0.0, 0.1], "val/acc": [0.8, 0.9, 0.7]}, 1),
-        ({"train/loss": [1.0, 0.5]}, None),
-    ],
-)
-def test_the_best_epoch_is_the_one_that_training_keeps(keys: dict[str, list[float]], expected: int | None) -> None:
-    epochs = [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
-    for key, values in keys.items():
-        for record, value in zip(epochs, values, strict=False):
-            record[f"retrain/{key}"] = value  # type: ignore[assignment]
-    data = RunData({}, "", [], epochs, None, None, None)
-    assert best_epoch(data, "retrain") == expected
+    assert robust.index(max(robust)) == data.evaluation["networks"]["retrain"]["epoch"] == 2
+    assert kept_epoch(data, "retrain") == 2, "evaluated before training went on"
+    data.evaluation["networks"]["retrain"]["epoch"] = 3
+    assert kept_epoch(data, "retrain") == 3
+    folder.evaluation_json.unlink()
+    assert kept_epoch(RunData.read(folder), "retrain") == 3, "the last that was kept"
+    assert kept_epoch(RunData.read(folder), "baseline") == 2
+    assert kept_epoch(RunData.read(folder), "certified") is None
 
 
 def test_search_curves_show_loss_accuracy_and_score(data: RunData) -> None:

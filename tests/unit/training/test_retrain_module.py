@@ -148,6 +148,7 @@ def test_which_weights_are_kept(retrain_stage, tmp_path, robust_first, clean, ro
     stage.module.validation_step = validation_step
     stage.run()
     assert [best["numbers"]["epoch"] for best in stage.best] == kept
+    assert [record["epoch"] for record in stage.folder.read_metrics() if record["retrain/kept"]] == kept
     last = stage.best[-1]
     assert last["numbers"]["val/acc_adv"] == pytest.approx(robust[kept[-1]])
     assert last["numbers"]["val/acc"] == pytest.approx(clean[kept[-1]])
@@ -209,6 +210,7 @@ def test_the_last_weights_are_kept_where_so_asked(retrain_stage, tmp_path):
     stage.module.validation_step = validation_step
     stage.run()
     assert [best["numbers"]["epoch"] for best in stage.best] == [0, 1, 2]
+    assert [record["retrain/kept"] for record in stage.folder.read_metrics()] == [1, 1, 1]
 
 
 def test_a_resumed_stage_remembers_the_best_so_far(retrain_stage, tmp_path):
