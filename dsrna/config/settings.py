@@ -100,7 +100,7 @@ class EvaluateSettings:
 
 @dataclass
 class LimitSettings:
-    """Upper limits that ``trainer=debug`` sets; they win over every experiment. With any of them a run is a rehearsal."""
+    """Upper limits that ``trainer=debug`` sets; they win over every experiment. Any of them makes a rehearsal of a run."""
 
     epochs: int | None
     batches: int | None
