@@ -100,7 +100,7 @@ class EvaluateSettings:
 
 @dataclass
 class LimitSettings:
-    """Upper limits that ``trainer=debug`` sets; they win over every experiment. Any of them makes a rehearsal of a run."""
+    """Upper limits that ``trainer=debug`` sets; they win over every experiment. Any of them makes a run a rehearsal."""
 
     epochs: int | None
     batches: int | None
