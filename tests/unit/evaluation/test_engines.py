@@ -197,6 +197,31 @@ def test_cw_does_not_count_the_black_image_that_stands_for_failure():
     assert CarliniWagner(steps=5, binary_search_steps=2).run(Stairs(), x, y, Threat("l2", 0.03), seed=0).all()
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if name != "autoattack"])
+def test_a_ball_of_one_point_holds_the_clean_image(name):
+    model, x = linear_network(4), images(10)
+    y = model(x).argmax(1)
+    y[:3] = (y[:3] + 1) % 4
+    for norm in THREATS:
+        assert torch.equal(ALL[name].run(model, x, y, Threat(norm, 0.0), seed=0), model(x).argmax(1) == y)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_images_that_are_all_wrong_stay_wrong(name):
+    model, x = linear_network(4), images(4)
+    assert not ALL[name].run(model, x, (model(x).argmax(1) + 1) % 4, THREATS["linf"], seed=0).any()
+
+
+def test_more_classes_than_images_or_pixels():
+    model, x = linear_network(200), images(6)
+    y = model(x).argmax(1)
+    threat = Threat("linf", 0.004)
+    expected, decided = closed_form(model, x, y, threat)
+    assert 0 < expected.sum() < 6
+    attack = CarliniWagner(steps=20, restarts=2)
+    assert torch.equal(attack.run(model, x, y, threat, seed=0)[decided], expected[decided])
+
+
 def test_more_restarts_never_break_fewer_images():
     model = tiny_classifier()
     draw = torch.Generator().manual_seed(0)

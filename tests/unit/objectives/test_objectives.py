@@ -153,3 +153,16 @@ def test_auxiliary_head_adds_its_smoothed_cross_entropy(name):
 def test_bad_settings_are_refused(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e20])
+def test_trades_of_saturated_logits_is_finite(scale):
+    """Where log-probabilities are -1e20, their divergence mustn't be 0 times infinity."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        model[1].weight.copy_(scale * torch.randn(3, 4, generator=draw))
+    x = torch.rand(6, 1, 2, 2, generator=draw)
+    loss = Trades(Threat("linf", 0.1), steps=2)(model, x, model(x).argmax(1), draw).loss
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    assert all(tensor.isfinite().all() for tensor in (loss, *gradients))
