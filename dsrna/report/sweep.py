@@ -13,8 +13,9 @@ from typing import Any
 from dsrna.errors import CheckpointError
 from dsrna.files import write_text
 from dsrna.report.published import headline_rows, published_name
-from dsrna.report.results import hundredths, percent
+from dsrna.report.results import hundredths, threat_text
 from dsrna.report.run_data import RunData
+from dsrna.report.sweep_means import means_csv, means_over_seeds, number_text, spread_text
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder, writing_to
 
@@ -26,22 +27,33 @@ class SweepRow:
     Attributes:
         job: name of its folder.
         differs: override -> its value, for those in which the jobs of the table differ.
-        clean, pgd20, autoattack: accuracies of the retrained network in [0, 1]; None where not measured.
+        seed: of the job.
+        threat: the threat model of its accuracies; None where none was measured.
+        numbers: column -> accuracy on the test split in [0, 1], ``clean`` and one an attack, of the retrained network;
+            ``objective NAME`` is what a sweep maximises.
         parameters: number of parameters of that network.
         published: what the published tables say of the derived architecture: column -> row of ``verdict.json``.
+        rehearsal: whether nobody may quote its numbers.
         state: ``done``, or the first stage that isn't and how it is.
         report: its report.html, relative to the sweep's folder; None when there is none.
     """
 
     job: str
     differs: dict[str, str]
-    clean: float | None
-    pgd20: float | None
-    autoattack: float | None
+    seed: str | None
+    threat: str | None
+    numbers: dict[str, float]
     parameters: int | None
     published: dict[str, dict[str, Any]]
+    rehearsal: bool
     state: str
     report: str | None
+
+    @property
+    def averaged(self) -> dict[str, float]:
+        """Everything of which a mean over seeds says something."""
+        looked_up = {f"published {name}": row["accuracy"] for name, row in self.published.items()}
+        return self.numbers | looked_up
 
 
 def sweep_table(folders: Sequence[Path]) -> list[SweepRow]:
@@ -55,17 +67,19 @@ def sweep_table(folders: Sequence[Path]) -> list[SweepRow]:
         SweepRow(
             job=folder.path.name,
             differs={key: given[key] for key in differing if key in given},
+            seed=data.setting("seed"),
+            rehearsal=data.is_rehearsal,
             state=_state(data.run["stages"]),
             report=f"{folder.path.name}/{folder.report_html.name}" if folder.report_html.is_file() else None,
             published={published_name(row): row for row in headline_rows(data.verdict)} if data.verdict else {},
-            **_numbers(data.evaluation),
+            **_numbers(data),
         )
         for folder, data, given in zip(run_folders, runs, overrides, strict=True)
     ]
 
 
 def write_sweep_report(sweep_folder: Path) -> Path:
-    """Writes ``sweep.html`` and ``sweep.csv`` over the run folders in ``sweep_folder``.
+    """Writes ``sweep.html``, ``sweep.csv`` and ``sweep_means.csv`` over the run folders in ``sweep_folder``.
 
     Returns:
         ``sweep.html``.
@@ -80,10 +94,13 @@ def write_sweep_report(sweep_folder: Path) -> Path:
         raise CheckpointError(f"Expected run folders in {sweep_folder}, found none. Give the folder of a multirun.")
     rows = sweep_table(folders)
     keys = list(dict.fromkeys(key for row in rows for key in row.differs))
+    columns = list(dict.fromkeys(name for row in rows for name in row.numbers))
     published = list(dict.fromkeys(name for row in rows for name in row.published))
+    means = means_over_seeds(rows)
     page = sweep_folder / "sweep.html"
     with writing_to(sweep_folder):
-        write_text(sweep_folder / "sweep.csv", _csv(rows, keys, published))
+        write_text(sweep_folder / "sweep.csv", _csv(rows, keys, columns, published))
+        write_text(sweep_folder / "sweep_means.csv", means_csv(means))
         write_text(
             page,
             render(
@@ -91,25 +108,33 @@ def write_sweep_report(sweep_folder: Path) -> Path:
                 name=sweep_folder.resolve().name,
                 rows=rows,
                 keys=keys,
+                columns=columns,
                 published=published,
-                evaluated=any(row.clean is not None for row in rows) or not published,
-                percent=lambda value: "" if value is None else percent(value),
+                means=means,
+                means_keys=list(dict.fromkeys(key for row in means for key in row.settings)),
+                means_columns=list(dict.fromkeys(name for row in means for name in row.numbers)),
+                threats=list(dict.fromkeys(row.threat for row in rows if row.threat)),
+                number=number_text,
+                spread=spread_text,
                 hundredths=hundredths,
             ),
         )
     return page
 
 
-def _csv(rows: Sequence[SweepRow], keys: Sequence[str], published: Sequence[str]) -> str:
+def _csv(rows: Sequence[SweepRow], keys: Sequence[str], columns: Sequence[str], published: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = ("accuracy", "rank", "regret")
     looked_up = [f"{name}, {number}" for name in published for number in numbers]
-    writer.writerow(["job", *keys, "clean", "pgd20", "autoattack", "parameters", *looked_up, "state"])
+    writer.writerow(["job", *keys, "threat", *columns, "parameters", *looked_up, "rehearsal", "state"])
     for row in rows:
         given = [row.differs.get(key, "") for key in keys]
         found = [row.published.get(name, {}).get(number) for name in published for number in numbers]
-        writer.writerow([row.job, *given, row.clean, row.pgd20, row.autoattack, row.parameters, *found, row.state])
+        measured = [row.numbers.get(name) for name in columns]
+        writer.writerow(
+            [row.job, *given, row.threat, *measured, row.parameters, *found, "yes" if row.rehearsal else "", row.state]
+        )
     return text.getvalue()
 
 
@@ -126,18 +151,23 @@ def _state(stages: dict[str, dict[str, Any]]) -> str:
     return next((f"{name} {stage['state']}" for name, stage in stages.items() if stage["state"] != "done"), "done")
 
 
-def _numbers(evaluation: dict[str, Any] | None) -> dict[str, Any]:
+def _numbers(data: RunData) -> dict[str, Any]:
+    evaluation, maximised = data.evaluation, data.run.get("objective")
+    numbers = {} if maximised is None else {f"objective {maximised['name']}": maximised["value"]}
     if evaluation is None:
-        return dict.fromkeys(("clean", "pgd20", "autoattack", "parameters"))
+        return {"threat": None, "numbers": numbers, "parameters": None}
     networks = evaluation["networks"]
     network = networks.get("retrain") or next(iter(networks.values()))
-    attacked = {record["attack"]: record["accuracy"] for record in network["result"]["records"]}
-    return {
-        "clean": network["result"]["clean"]["accuracy"],
-        "pgd20": attacked.get("pgd20"),
-        "autoattack": attacked.get("autoattack"),
-        "parameters": network["parameters"],
-    }
+    clean, threat = network["result"]["clean"], evaluation["threat"]
+    numbers["clean"] = clean["accuracy"]
+    for record in network["result"]["records"]:
+        name = record["label"]
+        if (record["norm"], record["eps"]) != (threat["norm"], threat["eps"]):
+            name += f", {threat_text(record['norm'], record['eps'])}"
+        if record["images"] < clean["images"]:
+            name += f", first {record['images']:,} images"
+        numbers[name] = record["accuracy"]
+    return {"threat": threat_text(**threat), "numbers": numbers, "parameters": network["parameters"]}
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -4,13 +4,19 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dsrna.errors import CheckpointError
 from dsrna.files import write_json
 from dsrna.report import sweep_table, write_sweep_report
 from dsrna.report.sweep import SweepRow
-from dsrna.testing.run_folders import build_run_folder
+from dsrna.report.sweep_means import Spread, means_over_seeds
+from dsrna.run_folder import read_json
+from dsrna.testing.run_folders import attack_record, build_run_folder
+
+SHARES = {"FGSM": 1.08, "PGD-20": 1, "PGD-100": 0.99, "C&W": 0.985, "AutoAttack": 0.96}
+"""Of the accuracy under PGD-20: what the made-up runs have under each attack."""
 
 
 @pytest.fixture
@@ -31,11 +37,12 @@ def test_rows_say_what_differs_and_what_came_out(sweep: Path) -> None:
     assert rows[1] == SweepRow(
         job="2",
         differs={"metric": "jacobian"},
-        clean=0.9722,
-        pgd20=0.7,
-        autoattack=pytest.approx(0.7 * 0.96),
+        seed="3",
+        threat="\u2113\u221e, eps 0.1",
+        numbers={"clean": 0.9722} | {label: pytest.approx(0.7 * share) for label, share in SHARES.items()},
         parameters=123_456,
         published={},
+        rehearsal=False,
         state="done",
         report=None,
     )
@@ -45,7 +52,7 @@ def test_a_key_that_only_some_jobs_have_differs(sweep: Path) -> None:
     rows = sweep_table([sweep / "0", sweep / "10"])
     assert rows[0].differs == {"metric": "none", "seed": "0", "search.epochs": "3"}
     assert rows[1].differs == {"metric": "jacobian", "x": "<i>"}
-    assert (rows[1].clean, rows[1].parameters, rows[1].state) == (None, None, "retrain failed")
+    assert (rows[1].numbers, rows[1].parameters, rows[1].state) == ({}, None, "retrain failed")
 
 
 def test_jobs_that_are_alike_differ_in_nothing(sweep: Path) -> None:
@@ -58,7 +65,7 @@ def test_the_written_table_has_one_row_a_job_in_order(sweep: Path) -> None:
     with (sweep / "sweep.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["job"] for row in rows] == ["0", "1", "2", "10"]
-    assert [row["pgd20"] for row in rows] == ["0.5", "0.6", "0.7", ""]
+    assert [row["PGD-20"] for row in rows] == ["0.5", "0.6", "0.7", ""]
     assert [row["state"] for row in rows] == ["done", "done", "done", "retrain failed"]
     assert rows[3]["x"] == "<i>"
 
@@ -101,3 +108,83 @@ def test_a_folder_without_jobs_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_job_is_refused(sweep: Path) -> None:
     with pytest.raises(CheckpointError, match="notes"):
         sweep_table([sweep / "0", sweep / "notes"])
+
+
+def with_seed(folder, seed, **changes):
+    """A run folder that says it had that seed; ``changes`` are of its clean accuracy and objective."""
+    text = folder.config_yaml.read_text().replace("seed: 3", f"seed: {seed}")
+    folder.config_yaml.write_text(text)
+    if "objective" in changes:
+        objective = {"name": "retrain/val/acc_adv", "value": changes["objective"]}
+        write_json(folder.run_json, folder.read_run() | {"objective": objective})
+
+
+def test_whatever_attacks_were_run_are_columns_and_those_on_fewer_images_say_so(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path / "0", ("evaluate",))
+    evaluation = read_json(folder.evaluation_json)
+    records = [attack_record("mine", "Mine <&>", 0.25), attack_record("square", "Square", 0.5, images=30)]
+    records.append(attack_record("mine", "Mine <&>", 0.125, eps=0.21))
+    evaluation["networks"]["retrain"]["result"]["records"] = records
+    write_json(folder.evaluation_json, evaluation)
+    (row,) = sweep_table([folder.path])
+    assert row.numbers == {
+        "clean": 0.9722, "Mine <&>": 0.25, "Square, first 30 images": 0.5, "Mine <&>, \u2113\u221e, eps 0.21": 0.125
+    }  # fmt: skip
+    text = write_sweep_report(tmp_path).read_text()
+    assert "Mine &lt;&amp;&gt;</th>" in text
+    assert "AutoAttack" not in text
+
+
+def test_means_over_seeds_of_otherwise_equal_settings(tmp_path: Path) -> None:
+    accuracies = {"none": [0.5, 0.6, 0.64], "jacobian": [0.7]}
+    for metric, values in accuracies.items():
+        for seed, value in enumerate(values):
+            given = [f"metric={metric}", f"seed={seed}"]
+            folder = build_run_folder(
+                tmp_path / f"{metric}{seed}", ("evaluate",), overrides=given, robust_accuracy=value
+            )
+            with_seed(folder, seed, objective=value / 2)
+    again = build_run_folder(
+        tmp_path / "none9", ("evaluate",), overrides=["metric=none", "seed=2"], robust_accuracy=0.1
+    )
+    with_seed(again, 2)  # a second run of a seed is no second sample
+    jacobian, none = means_over_seeds(sweep_table(sorted(path for path in tmp_path.iterdir())))
+    assert (none.settings, none.seeds) == ({"metric": "none"}, 3)
+    assert none.numbers["PGD-20"].mean == pytest.approx(0.58)
+    assert none.numbers["PGD-20"].deviation == pytest.approx(np.std([0.5, 0.6, 0.64], ddof=1))
+    assert none.numbers["objective retrain/val/acc_adv"].mean == pytest.approx(0.29)
+    assert jacobian.numbers["PGD-20"] == Spread(0.7, None, 1)
+    text = write_sweep_report(tmp_path).read_text()
+    assert "58.0\u202f% \u00b1 7.2\u202f%" in text
+    with (tmp_path / "sweep_means.csv").open(newline="") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert float(rows["none"]["PGD-20, sd"]) == pytest.approx(0.0721, abs=1e-4)
+    assert (rows["jacobian"]["PGD-20, sd"], rows["jacobian"]["seeds"]) == ("", "1")
+
+
+def test_other_threats_are_no_seeds_of_one_setting(tmp_path: Path) -> None:
+    for seed, eps in enumerate((0.1, 0.1, 0.2)):
+        folder = build_run_folder(tmp_path / str(seed), ("evaluate",), overrides=[f"seed={seed}"])
+        with_seed(folder, seed)
+        write_json(folder.evaluation_json, read_json(folder.evaluation_json) | {"threat": {"norm": "linf", "eps": eps}})
+    assert [row.seeds for row in means_over_seeds(sweep_table([tmp_path / str(seed) for seed in range(3)]))] == [2, 1]
+    assert '<th scope="col">threat</th>' in write_sweep_report(tmp_path).read_text()
+
+
+def test_without_two_seeds_there_are_no_means(sweep: Path) -> None:
+    assert means_over_seeds(sweep_table([sweep / "0", sweep / "2"])) == []
+    assert "Means over seeds" not in write_sweep_report(sweep).read_text()
+
+
+def test_rehearsals_are_marked(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        with_seed(
+            build_run_folder(tmp_path / str(seed), ("evaluate",), overrides=[f"seed={seed}"], rehearsal=True), seed
+        )
+    rows = sweep_table([tmp_path / "0", tmp_path / "1"])
+    assert all(row.rehearsal for row in (*rows, *means_over_seeds(rows)))
+    text = write_sweep_report(tmp_path).read_text()
+    assert text.count("<small>rehearsal</small>") == 3
+    assert "<b>Rehearsal.</b>" in text
+    with (tmp_path / "sweep.csv").open(newline="") as file:
+        assert [row["rehearsal"] for row in csv.DictReader(file)] == ["yes", "yes"]
