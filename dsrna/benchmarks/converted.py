@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from dsrna.benchmarks.table import Axis, Table
 from dsrna.errors import DataError
 from dsrna.files import write_atomically, write_json
+from dsrna.user_cache import home_cache, temporary_cache
 
 SCHEMA = "dsrna.tables"
 VERSION = 1
@@ -62,8 +62,8 @@ def converted(sources: Sequence[Path], folder: Path, convert: Callable[[], Mappi
 
 
 def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/dsrna/benchmarks``, usually ``~/.cache/dsrna/benchmarks``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsrna" / "benchmarks"
+    """``$XDG_CACHE_HOME/dsrna/benchmarks``, usually ``~/.cache/dsrna/benchmarks``; a temporary one without a home."""
+    return (home_cache() or temporary_cache()) / "benchmarks"
 
 
 def folder_for(source: Path, cache: Path | None) -> Path:

@@ -60,9 +60,7 @@ def checks() -> list[Check]:
         Check("dsrna", f"{dsrna.__version__}, configs in {conf_folder()}", ""),
         Check("python", f"{platform.python_version()}, {platform.platform()}", ""),
         Check("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads", "every experiment"),
-        Check(
-            "gpu", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())), "full-size runs"
-        ),
+        _gpu(),
         Check("data root", f"{root.resolve()}" if root.is_dir() else "", "real data (data.root=… or $DSRNA_DATA)"),
         _kernels(),
         Check("pooling gradients", pooling_gradients(torch.__version__), ""),
@@ -70,6 +68,12 @@ def checks() -> list[Check]:
         Check("wandb key", "yes" if has_wandb_key() else "", "online dashboards; without it wandb runs offline"),
     ]
     return lines + [_package(name, enables) for name, enables in PACKAGES.items()]
+
+
+def _gpu() -> Check:
+    found = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    apples = not found and torch.backends.mps.is_available()
+    return Check("gpu", found, "full-size runs" + ("; Apple's isn't used, it has no float64" if apples else ""))
 
 
 def pooling_gradients(version: str) -> str:

@@ -13,7 +13,10 @@ _MOST = 32 << 20
 @cache
 def keep_freed_memory() -> None:
     """Tells glibc not to give freed maps back: every step would fault their pages in anew. Elsewhere, nothing."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    try:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    except (OSError, TypeError):  # Windows has no library of the whole process
+        return
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MOST)
         mallopt(_M_TRIM_THRESHOLD, -1)  # never

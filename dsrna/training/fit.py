@@ -64,7 +64,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         trainer = pl.Trainer(
-            accelerator=options.accelerator,
+            accelerator=device_of(options.accelerator).type,
             devices=1,
             precision=options.precision,  # type: ignore[arg-type]
             deterministic="warn" if options.deterministic else False,
@@ -116,7 +116,9 @@ def _go_on_from(last: Path, module: StageModule, train: BatchLoader | PairedLoad
 
 
 def device_of(accelerator: str) -> torch.device:
-    """The device that a Trainer with this accelerator would use.
+    """The device of a run with this accelerator; ``auto`` is CUDA or the CPU.
+
+    Apple's GPUs aren't used: they have no float64, which scores and bounds need.
 
     Raises:
         ConfigError: it is not there, or not one that dsrna knows.

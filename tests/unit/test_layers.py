@@ -17,6 +17,7 @@ LEVELS = {
         "progress",
         "interruption",
         "processes",
+        "user_cache",
         "run_lock",
         "streams",
         "provenance",

@@ -7,17 +7,20 @@ import functools
 import hashlib
 import logging
 import os
+import platform
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from dsrna.errors import DsrnaError
+from dsrna.nn.compiled import cache
 
 _SOURCES = tuple(
     Path(__file__).with_name(name) for name in ("bank.cpp", "backward.h", "forward.h", "layout.h", "lanes.h")
@@ -25,6 +28,8 @@ _SOURCES = tuple(
 _FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC")
 _OPENMP = "-fopenmp"
 _BUILD_SECONDS = 600
+_SILENT_SECONDS = 2
+"""How long another process's build is waited for without a word."""
 
 _NO_COMPILER = "no C++ compiler was found ($CXX, c++, g++, clang++)"
 
@@ -38,9 +43,9 @@ class KernelsUnavailableError(DsrnaError):
 def library() -> ctypes.CDLL:
     """The kernels, built if they aren't yet.
 
-    The first call on a machine compiles and keeps the result in ``$XDG_CACHE_HOME/dsrna``
-    (``~/.cache/dsrna``), under a name that stands for the source, the compiler and the processor. The compiler is
-    ``$CXX``, else c++, g++ or clang++.
+    The first call on a machine compiles and keeps the result in :func:`dsrna.nn.compiled.cache.folder`, under a name
+    that stands for the source, the compiler, the C library and the processor. The compiler is ``$CXX``, else c++, g++
+    or clang++. What is there but damaged, writable by others, or doesn't load, is built again.
 
     Raises:
         KernelsUnavailableError: no compiler, or it fails. The answer is remembered.
@@ -61,7 +66,7 @@ def outlook() -> str:
     if compiler is None:
         raise KernelsUnavailableError(_NO_COMPILER)
     try:
-        built = _path(compiler).exists()
+        built = cache.is_trusted(_path(compiler))
     except (OSError, subprocess.SubprocessError) as error:
         raise KernelsUnavailableError(f"{compiler} failed: {error}") from error
     return "built for this processor" if built else f"to be built by {compiler} at the first search"
@@ -75,16 +80,19 @@ def _built() -> ctypes.CDLL | str:
         return _NO_COMPILER
     try:
         path = _path(compiler)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                _log.info("building the supernet's kernels with %s, once; less than a minute", compiler)
-                began = time.monotonic()
-                _build(compiler, path)
-                _log.info("built in %.0f s: %s", time.monotonic() - began, path)
-        return ctypes.CDLL(str(path))
+        with _locked(path):
+            if cache.is_trusted(path):
+                try:
+                    return ctypes.CDLL(str(path))
+                except OSError as error:  # made for a newer C library, say
+                    _log.warning("the kernels that are here don't load, so they are built again: %s", error)
+            _build(compiler, path)
+            return ctypes.CDLL(str(path))
+    except Timeout as error:
+        return f"another process has been building them for {_BUILD_SECONDS} s, or died and left {error.lock_file}"
     except subprocess.CalledProcessError as error:
         return f"{compiler} failed: {(error.stderr or '').strip()[-500:] or error}"
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, NotImplementedError, subprocess.TimeoutExpired) as error:
         return f"building the kernels with {compiler} failed: {error}"
 
 
@@ -96,37 +104,19 @@ def cpp_compiler() -> str | None:
 
 
 def _path(compiler: str) -> Path:
-    return _cache() / f"kernels-{_fingerprint(compiler)}.so"
-
-
-def _cache() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsrna"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            return home
-    except OSError:  # a home that can't be written to
-        return _cache_of_user()
-
-
-def _cache_of_user() -> Path:
-    """A folder among the temporary ones that belongs to this user alone: what is loaded from it is run."""
-    folder = Path(tempfile.gettempdir()) / f"dsrna-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    state = folder.lstat()
-    if stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o077:
-        return folder
-    return Path(tempfile.mkdtemp(prefix="dsrna-"))
+    return cache.folder() / f"kernels-{_fingerprint(compiler)}.so"
 
 
 def _fingerprint(compiler: str) -> str:
     """Of everything that the library depends on: another processor behind the same home needs another one."""
     target = _run([compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull], timeout=60)
-    parts = [*_FLAGS, _OPENMP, target, *(path.read_text(encoding="utf-8") for path in _SOURCES)]
+    parts = [*_FLAGS, _OPENMP, *platform.libc_ver(), target, *(path.read_text(encoding="utf-8") for path in _SOURCES)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _build(compiler: str, path: Path) -> None:
+    _log.info("building the supernet's kernels with %s, once; less than a minute", compiler)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
         command = [compiler, *_FLAGS, str(_SOURCES[0]), "-o", str(made)]
@@ -135,7 +125,27 @@ def _build(compiler: str, path: Path) -> None:
             _run([*command, _OPENMP, f"-L{Path(torch.__file__).parent / 'lib'}"], timeout=_BUILD_SECONDS)
         except subprocess.CalledProcessError:
             _run(command, timeout=_BUILD_SECONDS)  # a compiler without OpenMP: one thread
-        made.replace(path)
+        cache.keep(path, made.read_bytes())
+    _log.info("built in %.0f s: %s", time.monotonic() - began, path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Inside, no other process builds this library.
+
+    Raises:
+        Timeout: another one does so for longer than a build may take.
+    """
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=_SILENT_SECONDS)
+    except Timeout:
+        _log.warning("waiting for another process that builds the supernet's kernels (%s)", lock.lock_file)
+        lock.acquire(timeout=_BUILD_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _run(command: list[str], timeout: int) -> str:

@@ -8,7 +8,8 @@ from torch import nn
 
 from dsrna.errors import ConfigError
 from dsrna.nn.drop_path import DropPath
-from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode
+from dsrna.nn.freed_memory import keep_freed_memory
+from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode, without_gradients
 from dsrna.nn.normalize import Normalize
 
 
@@ -125,3 +126,29 @@ def test_evaluation_mode_gives_every_submodule_its_own_flag_back():
     with pytest.raises(RuntimeError, match="stop"), evaluation_mode(model):
         fail()
     assert [module.training for module in model.modules()] == flags
+
+
+def test_without_gradients_gives_every_parameter_its_own_flag_back():
+    model = small_net()
+    model[0].bias.requires_grad_(False)
+    x = torch.randn(4, 2, 6, 6, requires_grad=True)
+    flags = [parameter.requires_grad for parameter in model.parameters()]
+    assert len(set(flags)) == 2
+    with without_gradients(iter(model.parameters())):
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+        output = model(x).sum()
+    assert [parameter.requires_grad for parameter in model.parameters()] == flags
+    output.backward()
+    assert x.grad is not None
+    assert all(parameter.grad is None for parameter in model.parameters())
+    with pytest.raises(RuntimeError, match="stop"), without_gradients(model.parameters()):
+        fail()
+    assert [parameter.requires_grad for parameter in model.parameters()] == flags
+
+
+def test_freed_memory_is_left_alone_where_the_process_is_no_library_as_on_windows(monkeypatch):
+    def windows(name):
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    monkeypatch.setattr("ctypes.CDLL", windows)
+    keep_freed_memory.__wrapped__()

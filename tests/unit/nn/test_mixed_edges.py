@@ -300,19 +300,6 @@ def test_twenty_steps_of_a_search_are_the_same(where, kind):
     torch.testing.assert_close(ways[1][1], ways[0][1], rtol=1e-5, atol=1e-7)
 
 
-def test_without_a_home_the_kernels_lie_in_a_folder_of_the_user_alone(monkeypatch, tmp_path):
-    in_the_way = tmp_path / "file"
-    in_the_way.write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
-    monkeypatch.setattr(kernels.tempfile, "tempdir", str(tmp_path))
-    folder = kernels._cache()
-    assert folder.parent == tmp_path
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert kernels._cache() == folder
-    folder.chmod(0o777)  # anybody could have put a library there
-    assert kernels._cache() != folder
-
-
 @pytest.mark.skipif("compiled" not in KINDS, reason="no C++ compiler")
 def test_the_choice_is_checked_and_said(monkeypatch):
     _, model = networks("darts", "batched")

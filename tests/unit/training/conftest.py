@@ -64,8 +64,8 @@ class Stage:
     folder: RunFolder
     best: list[dict[str, Any]] = field(default_factory=list)
 
-    def run(self, minutes=0.0, limit_batches=None, precision="32-true", loggers=()):
-        options = TrainerOptions("cpu", precision, True, "off", minutes, limit_batches)
+    def run(self, minutes=0.0, limit_batches=None, precision="32-true", loggers=(), accelerator="cpu"):
+        options = TrainerOptions(accelerator, precision, True, "off", minutes, limit_batches)
         fit(self.module, self.train, self.validation, self.folder, options, list(loggers))
 
     @property

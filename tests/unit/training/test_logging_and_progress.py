@@ -137,6 +137,24 @@ def test_what_lightning_has_to_say_goes_to_the_log_alone(terminal, search_stage,
     assert "`Trainer.fit` stopped" in (tmp_path / "run.log").read_text()
 
 
+def test_on_apple_silicon_lightning_is_given_the_device_that_everything_else_uses(monkeypatch, search_stage, tmp_path):
+    """Its GPU has no float64; left to itself, Lightning takes it."""
+    asked = []
+
+    class Trainer:
+        def __init__(self, **options):
+            asked.append(options["accelerator"])
+
+        def fit(self, *args, **options):
+            pass
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("dsrna.training.fit.pl.Trainer", Trainer)
+    search_stage(tmp_path).run(accelerator="auto")
+    assert asked == [device_of("auto").type] == ["cpu"]
+
+
 def test_devices(monkeypatch):
     assert device_of("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
