@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,12 @@ from dsrna.bounds.interval import Interval
 from dsrna.bounds.lowering.lower import lower
 from dsrna.bounds.lowering.lowered_network import LoweredNetwork
 from dsrna.bounds.margin_matrix import margin_matrix
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, UnsupportedError
 from dsrna.types import Norm
 
 Method = Literal["CROWN-IBP", "CROWN"]
+
+_OWN = ("ibp", "crown_ibp", "crown", "alpha_crown")
 
 
 class _Traced(NamedTuple):
@@ -58,6 +60,10 @@ class AutoLirpa(BoundEngine):
         self.method = method
         self._traced: _Traced | None = None
 
+    def allowing_for(self, precision: torch.dtype) -> NoReturn:
+        """The library knows nothing of rounding."""
+        raise UnsupportedError(f"auto_LiRPA's bounds have no allowance for rounding; use one of {', '.join(_OWN)}.")
+
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
         lowered, bounded = self._trace(model, x)
         ball = Interval.ball(x, eps, self.norm)
@@ -66,7 +72,7 @@ class AutoLirpa(BoundEngine):
         perturbed = auto_lirpa().BoundedTensor(x.detach(), _perturbation(ball, x, eps, self.norm))
         lower_bound, upper_bound = bounded.compute_bounds(x=(perturbed,), C=specification, method=self.method)
         bounded._clear_and_set_new(None)  # lets go of the graph of this call
-        return Bounds(lower_bound, upper_bound)
+        return Bounds.ordered(lower_bound, upper_bound)
 
     def _trace(self, model: nn.Module, x: Tensor) -> tuple[LoweredNetwork, Any]:
         kind = (x.shape[1:], x.dtype, x.device)

@@ -37,9 +37,7 @@ class Crown(LinearRelaxation):
                 asked, old_low, old_high = wanted[:, some], low[:, some], high[:, some]
                 low = low.index_copy(1, some, torch.where(asked, torch.maximum(old_low, lower), old_low))
                 high = high.index_copy(1, some, torch.where(asked, torch.minimum(old_high, upper), old_high))
-            high = torch.maximum(low, high)  # only rounding can make it look otherwise
-            shape = interval.shape
-            return Interval(((low + high) / 2).view(shape), ((high - low) / 2).view(shape))
+            return interval.narrowed(low.view(interval.shape), high.view(interval.shape))
 
         return tighten
 

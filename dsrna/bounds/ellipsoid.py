@@ -25,6 +25,7 @@ class Ellipsoid(NamedTuple):
         pixel: (N, ...) int64, 1 + the place of the pixel in the flattened image; 0 for a zero that was padded.
         pixels: how many an image has.
         eps: (N,).
+        drift: (N, ...), how far values may be off because of rounding; None for not at all.
     """
 
     centre: Tensor
@@ -32,6 +33,7 @@ class Ellipsoid(NamedTuple):
     pixel: Tensor
     pixels: int
     eps: Tensor
+    drift: Tensor | None = None
 
     @classmethod
     def ball(cls, x: Tensor, eps: Tensor) -> Self:
@@ -42,23 +44,31 @@ class Ellipsoid(NamedTuple):
 
     def moved(self, move: Move) -> Self:
         """After a function that moves values of each image, and may copy them."""
-        return self._replace(centre=move(self.centre), scale=move(self.scale), pixel=move(self.pixel))
+        drift = None if self.drift is None else move(self.drift)
+        return self._replace(centre=move(self.centre), scale=move(self.scale), pixel=move(self.pixel), drift=drift)
+
+    def drifted(self, rounding: Tensor) -> Self:
+        """After a further rounding (N, ...)."""
+        return self._replace(drift=rounding if self.drift is None else self.drift + rounding)
 
     def plus(self, known: Tensor | float) -> Self:
         """After a sum with known numbers."""
-        return self._broadcast(self.centre + known, self.scale)
+        return self._broadcast(self.centre + known, self.scale, self.drift)
 
     def times(self, known: Tensor | float) -> Self:
         """After a product with known numbers."""
-        return self._broadcast(self.centre * known, self.scale * known)
+        drift = None if self.drift is None else (self.drift * known).abs()
+        return self._broadcast(self.centre * known, self.scale * known, drift)
 
     @classmethod
     def joined(cls, parts: Sequence[Self], dim: int) -> Self:
         """After a concatenation of values that all come from one ball."""
+        drifts = [torch.zeros_like(part.centre) if part.drift is None else part.drift for part in parts]
         return parts[0]._replace(
             centre=torch.cat([part.centre for part in parts], dim),
             scale=torch.cat([part.scale for part in parts], dim),
             pixel=torch.cat([part.pixel for part in parts], dim),
+            drift=torch.cat(drifts, dim) if any(part.drift is not None for part in parts) else None,
         )
 
     def reach(self, apply: LinearMap, coefficients: Tensor) -> Tensor:
@@ -75,7 +85,13 @@ class Ellipsoid(NamedTuple):
         squares = apply(self.scale.square() * copies, coefficients.square())
         # The floor keeps the gradient of the root finite at rows of zeros.
         length = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
-        return self.eps.reshape(-1, *[1] * (length.ndim - 1)) * length
+        reach = self.eps.reshape(-1, *[1] * (length.ndim - 1)) * length
+        return reach if self.drift is None else reach + apply(self.drift, coefficients.abs())
 
-    def _broadcast(self, centre: Tensor, scale: Tensor) -> Self:
-        return self._replace(centre=centre, scale=scale.expand_as(centre), pixel=self.pixel.expand_as(centre))
+    def _broadcast(self, centre: Tensor, scale: Tensor, drift: Tensor | None) -> Self:
+        return self._replace(
+            centre=centre,
+            scale=scale.expand_as(centre),
+            pixel=self.pixel.expand_as(centre),
+            drift=None if drift is None else drift.expand_as(centre),
+        )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar, final
+from typing import Literal, NamedTuple, Self, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.bounds.place import naming_the_module
+from dsrna.bounds.rounding import unit_roundoff
 from dsrna.errors import ConfigError, DataError
 from dsrna.functional.norms import image_norm
 from dsrna.functional.precision import full_precision
@@ -50,6 +52,11 @@ class Bounds(NamedTuple):
     lower: Tensor
     upper: Tensor
 
+    @classmethod
+    def ordered(cls, lower: Tensor, upper: Tensor) -> Bounds:
+        """Of two ends that came about in different ways: at tiny radii rounding may exchange them."""
+        return cls(torch.minimum(lower, upper), torch.maximum(lower, upper))
+
 
 class BoundEngine(ABC):
     """Sound bounds of a network's logits or margins over a ball around each image, cut with [0, 1].
@@ -75,6 +82,26 @@ class BoundEngine(ABC):
             raise ConfigError(f"Expected `batch_size` >= 1 or none, got {batch_size}. (conf: batch_size)")
         self.norm = norm
         self.batch_size = batch_size
+        self._precision: torch.dtype | None = None
+
+    def allowing_for(self, precision: torch.dtype) -> Self:
+        """The same engine, whose bounds also hold for the network as it is computed in a floating point format.
+
+        They are widened by what rounding can change on the way, by the magnitudes inside the network, in the network
+        and in the bounds' own arithmetic; see :class:`~dsrna.bounds.interval.Interval`. Where they are above 0, the
+        network keeps its class on real numbers and in that format.
+
+        Args:
+            precision: in which the network is used, such as ``torch.float32``. The bounds may be asked for in a finer
+                one, by the network and images in it.
+        """
+        engine = copy(self)
+        engine._precision = precision
+        return engine
+
+    def unit(self, x: Tensor) -> float:
+        """The unit of rounding to allow for, in the network and in bounds in the precision of ``x``; 0 for none."""
+        return 0.0 if self._precision is None else unit_roundoff(self._precision) + unit_roundoff(x.dtype)
 
     @final
     def __call__(self, model: nn.Module, x: Tensor, eps: float | Tensor, y: Tensor | None = None) -> Bounds:

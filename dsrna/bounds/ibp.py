@@ -18,7 +18,7 @@ class IBP(BoundEngine):
     """
 
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
-        output = model(Interval.ball(x, eps, self.norm))
+        output = model(Interval.ball(x, eps, self.norm, self.unit(x)))
         if y is not None:
             output = output.margins(y)
         return Bounds(output.lower, output.upper)

@@ -24,12 +24,12 @@ class LinearRelaxation(BoundEngine):
     """
 
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
-        ball = Interval.ball(x, eps, self.norm)
+        ball = Interval.ball(x, eps, self.norm, self.unit(x))
         output = self.relax(model, ball)
         rows, interval = _rows_over(output, y)
         lower = self.least(output, rows, ball)
         upper = -self.least(output, -rows, ball)
-        return Bounds(torch.maximum(lower, interval.lower), torch.minimum(upper, interval.upper))
+        return Bounds.ordered(torch.maximum(lower, interval.lower), torch.minimum(upper, interval.upper))
 
     def bound_summary(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor, reduction: Reduction) -> MarginSummary:
         """One row an image is differentiated, where all margins would be K - 1.
@@ -37,7 +37,7 @@ class LinearRelaxation(BoundEngine):
         The smallest margin's, as only that has a gradient; or that of the mean margin, which as one function has a
         tighter bound than the mean of the margins' bounds.
         """
-        ball = Interval.ball(x, eps, self.norm)
+        ball = Interval.ball(x, eps, self.norm, self.unit(x))
         output = self.relax(model, ball)
         rows, interval = _rows_over(output, y)
         if reduction == "mean":
@@ -50,7 +50,7 @@ class LinearRelaxation(BoundEngine):
         lower = torch.maximum(self.least(output, row, ball)[:, 0], floor)
         with torch.no_grad():
             upper = -self.least(output, -row, ball)[:, 0]
-        return MarginSummary(lower, upper - lower, spread_over_classes(output.interval.centre))
+        return MarginSummary(lower, (upper - lower).clamp(min=0), spread_over_classes(output.interval.centre))
 
     def relax(self, model: nn.Module, ball: Interval) -> Relaxation:
         """The logits, relaxed."""

@@ -97,7 +97,8 @@ class Relaxation(AbstractTensor):
     def _rectified(self) -> Self:
         if self._tighten is not None:
             self._narrow((self.interval.lower < 0) & (self.interval.upper > 0))
-        return type(self)(self.interval.relu(), ReluNode(self.node, self.interval), self._tighten)
+        rectified = self.interval.relu()
+        return type(self)(rectified, ReluNode(self.node, self.interval).rounded(rectified.rounding), self._tighten)
 
     def max_pool2d(
         self,
@@ -114,7 +115,7 @@ class Relaxation(AbstractTensor):
             self._narrow(node.at_stake)
             node = MaximumNode(self.node, self.interval, *pairs, ceil_mode)
         pooled = self.interval.max_pool2d(kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-        return type(self)(pooled, node, self._tighten)
+        return type(self)(pooled, node.rounded(pooled.rounding), self._tighten)
 
     def avg_pool2d(
         self,
@@ -157,7 +158,7 @@ class Relaxation(AbstractTensor):
             node = Node(
                 summed.shape, (self.node, other.node), lambda rows: Pulled((_fit(rows, mine), _fit(rows, others)))
             )
-            return type(self)(summed, node, self._tighten)
+            return type(self)(summed, node.rounded(summed.rounding), self._tighten)
         shape = self.shape
         return self._next(
             self.interval + other, lambda rows: Pulled((_fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
@@ -168,7 +169,8 @@ class Relaxation(AbstractTensor):
         return self._next(self.interval * factor, lambda rows: Pulled((_fit(rows * factor, shape),)))
 
     def _next(self, interval: Interval, pull: Callable[[Tensor], Pulled]) -> Self:
-        return type(self)(interval, Node(interval.shape, (self.node,), pull), self._tighten)
+        node = Node(interval.shape, (self.node,), pull).rounded(interval.rounding)
+        return type(self)(interval, node, self._tighten)
 
     def _linear(self, interval: Interval, function: Callable[[Tensor], Tensor]) -> Self:
         """A linear function without constants, pulled back by automatic differentiation."""

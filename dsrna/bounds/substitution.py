@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class Node:
     Attributes:
         depth: larger than that of every input, so that rows can be added up in this order.
         widest: entries an image has in the largest value on the way to the image.
+        rounding: (N, ...), how far the value may be off what its operation gives without rounding; None for not at all.
     """
 
     def __init__(
@@ -42,7 +43,13 @@ class Node:
         self.inputs = inputs
         self.depth: int = 1 + max((node.depth for node in inputs), default=0)
         self.widest: int = max(shape[1:].numel(), *(node.widest for node in inputs), 0)
+        self.rounding: Tensor | None = None
         self._pull = pull
+
+    def rounded(self, rounding: Tensor | None) -> Self:
+        """The node, of a value that is rounded."""
+        self.rounding = rounding
+        return self
 
     def pull(self, rows: Tensor) -> Pulled:
         """Rows over the value -> rows over each input, and a constant."""
@@ -79,6 +86,8 @@ def lower_functions(output: Node, rows: Tensor) -> Affine:
         rows = waiting.pop(node)
         if not node.inputs:  # the image, as nothing is less deep
             return Affine(rows, total)
+        if node.rounding is not None:
+            total = total - dot(rows.abs(), node.rounding)
         pulled, constant = node.pull(rows)
         if constant is not None:
             total = total + constant

@@ -139,9 +139,13 @@ class Certified(Objective):
 
     @torch.no_grad()
     def certified(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """By the engine that the training ends with; in evaluation mode, at the threat's radius."""
-        name = "ibp" if self.beta.end == 0 else self.engine
-        return self.engines[name](model, x, self.threat.eps, y).lower.amin(dim=1) > 0
+        """By the engine that the training ends with; in evaluation mode, at the threat's radius.
+
+        The margin has to be above what rounding can change, see :meth:`~dsrna.bounds.engine.BoundEngine.allowing_for`.
+        """
+        engine = self.engines["ibp" if self.beta.end == 0 else self.engine].allowing_for(x.dtype)
+        least = engine(model, x, self.threat.eps, y).lower.amin(dim=1)
+        return (least > 0) & least.isfinite()
 
 
 def worst_logits(margins: Tensor, y: Tensor) -> Tensor:

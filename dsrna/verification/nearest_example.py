@@ -55,7 +55,7 @@ def nearest_examples(model: nn.Module, x: Tensor, y: Tensor, settings: Verificat
         broken = place[~correct]
         points[broken] = _walked_back(model, x[broken], y[broken], examples[~correct])
         # The sum of image and perturbation is rounded, so that an example may seem to lie a bit outside the ball.
-        distance[broken.cpu()] = _distances(points[broken], x[broken], settings.norm).clamp(max=eps)
+        distance[broken.cpu()] = distances(points[broken], x[broken], settings.norm).clamp(max=eps)
     return Examples(points, distance)
 
 
@@ -83,6 +83,7 @@ def _walked_back(model: nn.Module, x: Tensor, y: Tensor, examples: Tensor) -> Te
     return nearest
 
 
-def _distances(points: Tensor, x: Tensor, norm: Norm) -> Tensor:
+def distances(points: Tensor, x: Tensor, norm: Norm) -> Tensor:
+    """(N,) float64 distances of points from images, without rounding beforehand."""
     difference = (points.double() - x.double()).flatten(1).cpu()
     return difference.abs().amax(dim=1) if norm == "linf" else difference.norm(dim=1)

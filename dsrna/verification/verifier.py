@@ -25,7 +25,7 @@ from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
 from dsrna.verification.certificates import Certificates
 from dsrna.verification.certifier import Certifier
-from dsrna.verification.nearest_example import Examples, nearest_examples
+from dsrna.verification.nearest_example import Examples, distances, nearest_examples
 from dsrna.verification.settings import Verification
 from dsrna.verification.summary import summarise
 from dsrna.verification.tensor_images import TensorImages
@@ -55,9 +55,10 @@ def verify(
     there is a misclassified point. Between the two nothing is known. Proofs and attacks don't know of each other; where
     they contradict each other, the bounds are wrong, and that is an error.
 
-    A proof holds for the network in evaluation mode on real numbers, for every point of the ball in [0, 1]; rounding is
-    allowed for by a margin, not proved. The bisection is CNN-Cert's with all wrong classes at once: 15 steps in log
-    eps, each one a power of e until the radius is between two tried ones.
+    A proof holds for the network in evaluation mode, for every point of the ball in [0, 1]: on real numbers, and as it
+    is computed in the images' precision. What rounding can change is bounded from the magnitudes inside the network,
+    and every certified radius is proved in float64. The bisection is CNN-Cert's with all wrong classes at once: 15
+    steps in log eps, each one a power of e until the radius is between two tried ones.
 
     After every batch the verdicts so far are in ``folder/verification_<norm>.json``, and the same call goes on from
     there. An uninterrupted call ends with the same verdicts, except for images that a time limit stopped.
@@ -97,7 +98,7 @@ def verify(
     images = len(dataset) if settings.images is None else min(settings.images, len(dataset))
     header = _header(model, dataset, settings, seed, images)
     file = VerdictFile(folder / f"verification_{settings.norm}.json", header, images)
-    certifier = Certifier(model, settings)
+    certifier = Certifier(model, settings, dataset.batch(torch.arange(1))[0].dtype)
     _show(progress, file, settings)
     while file.done < images:
         began = time.perf_counter()
@@ -110,8 +111,10 @@ def verify(
         batch_seed = derive_seed(seed, "verification", place.start // settings.batch_size)
         examples = nearest_examples(model, x, y, settings, batch_seed)
         for image in (certificates.low >= examples.distance).nonzero()[:, 0].tolist():
-            index = place.start + int(right[image])
-            raise _contradiction(certifier, certificates, examples, x, y, image, index, folder)
+            if _contradicts(certifier, certificates, examples, x, y, image):
+                index = place.start + int(right[image])
+                raise _contradiction(certifier, certificates, examples, x, y, image, index, folder)
+            certificates.low[image] = math.nextafter(float(examples.distance[image]), 0.0)
         verdicts = iter(_verdicts(certificates, examples))
         file.append([next(verdicts) if one else MISCLASSIFIED for one in correct], time.perf_counter() - began)
         _show(progress, file, settings)
@@ -169,6 +172,17 @@ def _verdicts(certificates: Certificates, examples: Examples) -> list[Verdict]:
             zip(certificates.low.tolist(), examples.distance.tolist(), certificates.seconds.tolist(), strict=True)
         )
     ]
+
+
+@torch.no_grad()
+def _contradicts(
+    certifier: Certifier, certificates: Certificates, examples: Examples, x: Tensor, y: Tensor, image: int
+) -> bool:
+    """Whether a point within the proved radius is misclassified, or only rounding makes it look so."""
+    one = slice(image, image + 1)
+    model, point, label = certifier.exact(examples.points[one], y[one])
+    distance = distances(examples.points[one], x[one], certifier.norm)
+    return bool(distance <= certificates.low[image]) and bool(model(point).argmax(dim=1) != label)
 
 
 def _contradiction(
