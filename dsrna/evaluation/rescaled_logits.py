@@ -35,7 +35,7 @@ class RescaledLogits(nn.Module):
         super().__init__()
         self.training = False
         self.model = model
-        spread = (logits - logits.mean(dim=1, keepdim=True)).abs().amax(dim=1, keepdim=True).double()
+        spread = (logits - logits.mean(dim=1, keepdim=True)).abs().amax(dim=1, keepdim=True)
         if not per_image:
             spread = spread.amax()
         up, down = (low / spread).log2().floor().clamp(min=0), (high / spread).log2().ceil().clamp(max=0)

@@ -241,3 +241,18 @@ class _Times(nn.Module):
 
     def forward(self, x):
         return self.factor * x
+
+
+@pytest.mark.parametrize(
+    ("side", "classes", "flops", "parameters"),
+    [(32, 10, 113.95, 0.802), (32, 100, 113.96, 0.808), (16, 120, 28.50, 0.810)],
+)
+def test_sizes_of_a_cell_as_nats_bench_publishes_them(side, classes, flops, parameters):
+    space = Nasbench201Space()
+    cell = space.genotype(
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
+    )
+    model = space.network(cell, (3, side, side), classes, cells=5, channels=16)
+    x, y = torch.rand(1, 3, side, side), torch.zeros(1, dtype=torch.int64)
+    assert Flops()(model, x, y) / 1e6 == pytest.approx(flops, abs=0.01)
+    assert Parameters()(model, x, y) / 1e6 == pytest.approx(parameters, abs=0.0005)
