@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, open_dict
 
 from dsrna.config.compose import typed_values
-from dsrna.config.parts import build_part, check_part
+from dsrna.config.data_source import check_source
+from dsrna.config.parts import build_part
 from dsrna.config.ranges import RANGES, Ranges, out_of_range
 from dsrna.config.rank import build_proxies
 from dsrna.config.settings import DataSettings, QuerySettings, TableSettings
@@ -144,4 +145,4 @@ def _several(settings: QuerySettings) -> list[str]:
 
 
 def _check_data(settings: QuerySettings) -> None:
-    check_part(settings.data.source, "data.source", "root", "download")
+    check_source(settings.data, settings.space)

@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from dsrna.config.compose import typed_values
-from dsrna.config.parts import build_part, check_part, located, number
+from dsrna.config.data_source import check_source
+from dsrna.config.parts import build_part, located, number
 from dsrna.config.ranges import RANGES, Ranges, out_of_range
 from dsrna.config.settings import BenchmarkSettings, DataSettings, RankSettings
 from dsrna.config.validate import refuse_by
@@ -86,4 +87,4 @@ def _check_space(settings: RankSettings) -> None:
 
 
 def _check_data(settings: RankSettings) -> None:
-    check_part(settings.data.source, "data.source", "root", "download")
+    check_source(settings.data, settings.space)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from dsrna.config.compose import settings_from
+from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part, check_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import out_of_range
 from dsrna.config.settings import STAGES, Settings
@@ -117,7 +118,7 @@ def validate(settings: Settings) -> None:
     attempt(lambda: build_part(settings.strategy, "strategy"))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
-    attempt(lambda: check_part(settings.data.source, "data.source", "root", "download"))
+    attempt(lambda: check_source(settings.data, settings.space))
     for where, optimizer, schedule in (
         ("search.weights", settings.search.weights_optimizer, settings.search.weights_schedule),
         ("retrain", settings.retrain.optimizer, settings.retrain.schedule),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,20 +17,29 @@ from dsrna.errors import DataError
 
 
 class Arrays(NamedTuple):
-    """Images as uint8 (M, H, W, C), or (M, H, W) for grayscale; labels as integers (M,)."""
+    """Images as uint8 (M, H, W, C), or (M, H, W) for grayscale; labels as integers (M,) or (M, 1)."""
 
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
+
+
+NEEDED = Arrays._fields[:4]
+
+_USUAL_CHANNELS = 4
+"""Grey, colour, with transparency; images of more are looked at twice."""
 
 
 def load_arrays(path: str, name: str = "arrays") -> Source:
     """A user's own images from one ``.npz`` file, as ``numpy.savez`` writes it.
 
     Args:
-        path: file with ``x_train``, ``x_test``: uint8 (M, H, W, C) with C = 1 or 3, or (M, H, W), which is read as
-            grayscale; ``y_train``, ``y_test``: integers (M,). Labels are 0..K-1, and all of them occur in ``y_train``.
+        path: file with ``x_train``, ``x_test``: uint8 (M, H, W, C) with channels last, or (M, H, W), which is read as
+            grayscale; ``y_train``, ``y_test``: integers (M,), or (M, 1) as Keras has them. Labels are 0..K-1, and all
+            of them occur in ``y_train``. ``x_val`` and ``y_val``, where they are there, are the validation split.
         name: the data set's name in tables.
 
     Raises:
@@ -44,30 +54,57 @@ def load_arrays(path: str, name: str = "arrays") -> Source:
 
 
 def read_npz(file: Path) -> Arrays:
-    """Reads the four arrays; unpickles nothing.
+    """Reads the arrays; unpickles nothing, and unpacks nothing that memory can't hold.
 
     Raises:
-        DataError: the file is missing or not a whole ``.npz``, or an array is missing or unreadable.
+        DataError: the file is missing or not a whole ``.npz``, or an array is missing, unreadable or too large.
     """
     if not file.is_file():
         raise DataError(f"Expected an .npz file, got nothing there. ({file})")
     current = "its list of arrays"
     try:
-        with zipfile.ZipFile(file), np.load(file, allow_pickle=False) as archive:  # numpy alone would take an .npy too
-            if missing := [name for name in Arrays._fields if name not in archive.files]:
+        with (
+            zipfile.ZipFile(file) as packed,
+            np.load(file, allow_pickle=False) as archive,
+        ):  # numpy alone would take .npy
+            if missing := [name for name in NEEDED if name not in archive.files]:
                 raise DataError(
-                    f"Expected arrays {', '.join(Arrays._fields)}; missing: {', '.join(missing)}; "
-                    f"there are: {', '.join(archive.files) or 'none'}. Write them with numpy.savez. ({file})"
+                    f"Expected arrays {', '.join(NEEDED)}; missing: {', '.join(missing)}; "
+                    f"there are: {', '.join(archive.files[:20]) or 'none'}. Write them with numpy.savez. ({file})"
                 )
-            arrays = []
-            for current in Arrays._fields:
-                arrays.append(np.asarray(archive[current]))  # a member that is no array comes as bytes
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            wanted = [name for name in Arrays._fields if name in archive.files]
+            if len(wanted) == len(NEEDED) + 1:
+                raise DataError(f"Expected x_val and y_val, or neither, got {wanted[-1]} alone. ({file})")
+            _check_sizes([packed.getinfo(f"{name}.npy") for name in wanted], file)
+            arrays = {}
+            for current in wanted:
+                arrays[current] = np.asarray(archive[current])
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes make zipfile, its codecs and numpy fail in any way
         raise DataError(
             f"Expected a whole .npz file, could not read {current}: {type(error).__name__}: {error}. "
             f"Write it again with numpy.savez. ({file})"
         ) from error
-    return Arrays(*arrays)
+    return Arrays(**arrays)
+
+
+def _check_sizes(members: list[zipfile.ZipInfo], file: Path) -> None:
+    """Numpy would unpack whatever a file says that it holds; a few bytes can stand for any number of them."""
+    size, room = sum(member.file_size for member in members), _memory() // 2  # they are copied once
+    if size > room:
+        raise DataError(
+            f"Expected arrays of at most {room / 2**30:.1f} GiB, half of the memory here, got {size / 2**30:.1f} GiB "
+            f"in {', '.join(member.filename for member in members)}: is it damaged? ({file})"
+        )
+
+
+def _memory() -> int:
+    """Bytes of the machine; where the system doesn't tell, as many as can be counted."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def to_source(
@@ -85,17 +122,19 @@ def to_source(
     Raises:
         DataError: an array has the wrong type, rank, size, length or labels; the message names it.
     """
-    x_train = _checked_images(arrays.x_train, "x_train", where)
-    x_test = _checked_images(arrays.x_test, "x_test", where)
-    expected = image_shape or x_train.shape[1:]
-    for images, part in ((x_train, "x_train"), (x_test, "x_test")):
-        if images.shape[1:] != expected:
-            raise DataError(f"Expected images of (H, W, C) = {expected} in {part}, got {images.shape[1:]}. ({where})")
-    _check_labels(arrays.y_train, "y_train", len(x_train), classes, where)
-    _check_labels(arrays.y_test, "y_test", len(x_test), classes, where)
-    return Source(
-        name, origin, _in_memory(x_train, arrays.y_train, classes), _in_memory(x_test, arrays.y_test, classes)
-    )
+    parts = {"train": (arrays.x_train, arrays.y_train), "test": (arrays.x_test, arrays.y_test)}
+    if arrays.x_val is not None and arrays.y_val is not None:
+        parts["val"] = (arrays.x_val, arrays.y_val)
+    made: dict[str, ArrayImages] = {}
+    for part, (pixels, labels) in parts.items():
+        images = _checked_images(pixels, f"x_{part}", where)
+        image_shape = image_shape or images.shape[1:]
+        if images.shape[1:] != image_shape:
+            raise DataError(
+                f"Expected images of (H, W, C) = {image_shape} in x_{part}, got {images.shape[1:]}. ({where})"
+            )
+        made[part] = _in_memory(images, _checked_labels(labels, f"y_{part}", len(images), classes, where), classes)
+    return Source(name, origin, made["train"], made["test"], validation=made.get("val"))
 
 
 def _checked_images(images: np.ndarray, name: str, where: Path) -> np.ndarray:
@@ -106,24 +145,34 @@ def _checked_images(images: np.ndarray, name: str, where: Path) -> np.ndarray:
             f"For images in [0, 1] write (255 * x).round().astype('uint8'). ({where})"
         )
     with_channels = images[..., None] if images.ndim == 3 else images
-    if with_channels.ndim != 4 or with_channels.shape[3] not in (1, 3) or images.size == 0:
+    if with_channels.ndim != 4 or images.size == 0:
         raise DataError(
-            f"Expected {name} of shape (M, H, W, C) with C = 1 or 3, or (M, H, W), and not empty, "
-            f"got {images.shape}. ({where})"
+            f"Expected {name} of shape (M, H, W, C) or (M, H, W), and not empty, got {images.shape}. ({where})"
+        )
+    height, width, channels = with_channels.shape[1:]
+    if channels > _USUAL_CHANNELS and (height <= _USUAL_CHANNELS or height < width <= channels):
+        raise DataError(
+            f"Expected {name} with channels last, (M, H, W, C), got {images.shape}, which looks like channels first: "
+            f"write x.transpose(0, 2, 3, 1). ({where})"
         )
     return with_channels
 
 
-def _check_labels(labels: np.ndarray, name: str, images: int, classes: int, where: Path) -> None:
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"Expected {name} to be integers of shape (M,), got {labels.dtype} {labels.shape}. ({where})")
-    if len(labels) != images:
-        raise DataError(f"Expected one label an image: {name} has {len(labels)} for {images} images. ({where})")
-    if len(outside := labels[(labels < 0) | (labels >= classes)]):
+def _checked_labels(labels: np.ndarray, name: str, images: int, classes: int, where: Path) -> np.ndarray:
+    """``labels`` as (M,), or DataError."""
+    flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if flat.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"Expected {name} to be integers of shape (M,) or (M, 1), got {labels.dtype} {labels.shape}. ({where})"
+        )
+    if len(flat) != images:
+        raise DataError(f"Expected one label an image: {name} has {len(flat)} for {images} images. ({where})")
+    if len(outside := flat[(flat < 0) | (flat >= classes)]):
         raise DataError(
             f"Expected labels 0..{classes - 1} in {name}, got {outside[0]} ({len(outside)} labels out of range). "
             f"Number the classes from 0 without gaps. ({where})"
         )
+    return flat
 
 
 def _in_memory(images: np.ndarray, labels: np.ndarray, classes: int) -> ArrayImages:

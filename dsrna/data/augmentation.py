@@ -25,23 +25,24 @@ class Augmentation:
         cutout: side of the square in pixels, >= 0; 0: no cutout.
 
     Raises:
-        ConfigError: a size is negative; or, when called, the square is larger than the image.
+        ConfigError: a size is negative; or, when called, the margin or the square is larger than the image.
 
     Reference: T. DeVries, G. W. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
     arXiv:1708.04552, 2017.
     """
 
     def __init__(self, crop_padding: int = 0, horizontal_flip: bool = False, cutout: int = 0) -> None:
-        for key, value in (("data.augmentation.crop_padding", crop_padding), ("retrain.cutout", cutout)):
-            if value < 0:
-                raise ConfigError(f"Expected a size of at least 0 pixels, got {value}. (conf: {key})")
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
         self.cutout = cutout
+        for key, value in self._sizes().items():
+            if value < 0:
+                raise ConfigError(f"Expected a size of at least 0 pixels, got {value}. (conf: {key})")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Augments ``x`` (N, C, H, W) with draws from the CPU ``generator``; ``x`` itself is left as it was."""
         count, channels, height, width = x.shape
+        self.check_fits(height, width)
         rows = torch.arange(height).expand(count, height)
         columns = torch.arange(width).expand(count, width)
         if self.horizontal_flip:
@@ -59,13 +60,21 @@ class Augmentation:
             x = x.masked_fill(self._holes(count, height, width, generator).to(x.device), 0.0)
         return x
 
+    def check_fits(self, height: int, width: int) -> None:
+        """Raises ConfigError where images of this size are smaller than a margin or a square."""
+        side = min(height, width)
+        for key, value in self._sizes().items():
+            if value > side:
+                raise ConfigError(
+                    f"Expected `{key.rpartition('.')[2]}` of at most the image's side, {side} pixels, got {value}. "
+                    f"(conf: {key})"
+                )
+
+    def _sizes(self) -> dict[str, int]:
+        return {"data.augmentation.crop_padding": self.crop_padding, "retrain.cutout": self.cutout}
+
     def _holes(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
         """(N, 1, H, W), true inside each image's square."""
-        if self.cutout > min(height, width):
-            raise ConfigError(
-                f"Expected `cutout` of at most the image's side, {min(height, width)} pixels, got {self.cutout}. "
-                "(conf: retrain.cutout)"
-            )
         inside = []
         for side in (height, width):
             first = torch.randint(side, (count, 1), generator=generator) - self.cutout // 2

@@ -13,14 +13,11 @@ from dsrna.functional.seeding import generator
 _TEST_IMAGES = 360  # a fifth
 
 
-def load_digits(root: str | None = None) -> Source:
+def load_digits() -> Source:
     """1,797 grayscale scans of 8x8 pixels in 10 classes; no download, no file.
 
     Pixel values 0..16 become round(255 v / 16). The data set has no official split: the test part is a stratified fifth
     (360 scans) that is the same in every run, whatever its seed.
-
-    Args:
-        root: not used; there so that every loader can be called alike.
 
     Reference: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Repository, 1998.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dsrna.data.image_files import read_image
 from dsrna.errors import DataError
 
 
@@ -83,7 +84,7 @@ class ArrayImages(ImageDataset):
 class FolderImages(ImageDataset):
     """Image files, decoded when asked for by a pool of threads.
 
-    Every image is made RGB, its shorter side is resized (bilinear, antialiased), and the centre square is cut out.
+    Every image is made RGB, resized and cropped as :func:`dsrna.data.image_files.read_image` says.
 
     Args:
         files: paths of M image files.
@@ -106,23 +107,17 @@ class FolderImages(ImageDataset):
         """As in :class:`ImageDataset`.
 
         Raises:
-            DataError: a file is missing or is not a readable image; the message has its path.
+            DataError: a file is missing, or can't be read as an image in [0, 1]; the message has its path.
         """
         # A pool for each batch: starting it costs little beside decoding, and nothing is left over to be closed.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            images = list(pool.map(self._decode, [self._files[index] for index in indices.tolist()]))
-        return torch.stack(images).float().div_(255), self.labels[indices]
+            images = list(pool.map(self._read, [self._files[index] for index in indices.tolist()]))
+        return torch.stack(images), self.labels[indices]
 
-    def _decode(self, file: str) -> Tensor:
-        from PIL.Image import DecompressionBombError  # what a damaged header may look like; not an OSError
-        from torchvision.datasets.folder import default_loader
-        from torchvision.transforms import functional
-
+    def _read(self, file: str) -> Tensor:
         try:
-            image = functional.resize(default_loader(file), self._resize)
-        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:  # all that its decoders raise
+            return read_image(file, self._resize, self.shape[1])
+        except DataError as error:
             raise DataError(
-                f"Expected a readable image, got {type(error).__name__}: {error}. "
-                f"Replace the file by a whole one, or move it out of the folder. ({Path(file).absolute()})"
+                f"{error} Replace the file by a whole one, or move it out of the folder. ({Path(file).absolute()})"
             ) from error
-        return functional.pil_to_tensor(functional.center_crop(image, list(self.shape[1:])))

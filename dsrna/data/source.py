@@ -23,6 +23,9 @@ class Source:
         test: official test part, with the same image shape and classes.
         statistics: published mean and standard deviation, where computing them would mean decoding everything;
             None: computed from the training split.
+        validation: a validation part of the data set's own, with the same image shape and classes; None: validation
+            images are taken from the training part.
+        class_names: a name for each class, by label; None: they have numbers alone.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Source:
     train: ImageDataset
     test: ImageDataset
     statistics: Statistics | None = None
+    validation: ImageDataset | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 def root_folder(root: str | None) -> Path:

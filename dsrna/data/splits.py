@@ -24,9 +24,11 @@ class Splits:
         name: short name of the data set.
         origin: one phrase for tables, e.g. ``"scikit-learn digits, 1,797 scans"``.
         train: images that network weights (and, in the search, alphas) learn from.
-        validation: images that only choose among checkpoints; taken from the official training part.
+        validation: images that only choose among checkpoints; the data set's own validation part, or taken from the
+            official training part.
         test: the official test part, touched by the final evaluation alone.
         mean, std: per channel, of the training split's pixels in [0, 1], for the network's normalisation layer.
+        class_names: a name for each class, by label.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Splits:
     test: ImageDataset
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    class_names: tuple[str, ...]
 
 
 def split(
@@ -47,12 +50,15 @@ def split(
 ) -> Splits:
     """Splits the official training part in two; every class has the same share of each, within one image.
 
+    A data set with a validation part of its own keeps it: nothing is taken from its training part.
+
     Args:
         source: the data set.
-        validation_fraction: share of the official training part that becomes the validation split, in (0, 1).
+        validation_fraction: share of the official training part that becomes the validation split, in (0, 1); has no
+            effect where the data set has a validation part.
         seed: the run's seed; it chooses which images are validated on.
         train_limit: use at most this many images of the official training part (before it is split), class by class
-            in proportion; None: all.
+            in proportion, and the same share of a validation part; None: all.
         test_limit: the same for the test part. Which images these are does not depend on ``seed``.
 
     Raises:
@@ -61,15 +67,21 @@ def split(
     """
     _check_fraction(validation_fraction, "validation_fraction", "data.validation_fraction")
     official = _limited(source.train, train_limit, seed, "train_limit")
-    count = round(validation_fraction * len(official))
-    held_out, kept = stratified(official.labels, count, generator(seed, "validation split"))
-    train, validation = official.subset(kept), official.subset(held_out)
-    advice = "Raise data.train_limit, change data.validation_fraction, or add images."
-    _check_every_class(train, "training split", advice)
-    _check_every_class(validation, "validation split", advice)
+    if source.validation is None:
+        count = round(validation_fraction * len(official))
+        held_out, kept = stratified(official.labels, count, generator(seed, "validation split"))
+        train, validation = official.subset(kept), official.subset(held_out)
+        advice = "Raise data.train_limit, change data.validation_fraction, or add images."
+    else:
+        share = round(len(source.validation) * len(official) / len(source.train))
+        train, validation = official, _limited(source.validation, max(1, share), seed, "validation_limit")
+        advice = "Raise data.train_limit, or add images."
+    names = source.class_names or tuple(str(label) for label in range(train.classes))
+    _check_every_class(train, "training split", names, advice)
+    _check_every_class(validation, "validation split", names, advice)
     mean, std = source.statistics or _statistics(train)
     test = _limited(source.test, test_limit, 0, "test_limit")  # not `seed`: results of two seeds must be comparable
-    return Splits(source.name, source.origin, train, validation, test, mean, std)
+    return Splits(source.name, source.origin, train, validation, test, mean, std, names)
 
 
 def search_halves(splits: Splits, seed: int, fraction: float = 0.5) -> tuple[ImageDataset, ImageDataset]:
@@ -95,7 +107,7 @@ def search_halves(splits: Splits, seed: int, fraction: float = 0.5) -> tuple[Ima
     chosen, rest = stratified(splits.train.labels, count, generator(seed, "search halves"))
     halves = splits.train.subset(chosen), splits.train.subset(rest)
     for half, name in zip(halves, ("weight-step half", "architecture-step half"), strict=True):
-        _check_every_class(half, name, "Raise data.train_limit, or add images.")
+        _check_every_class(half, name, splits.class_names, "Raise data.train_limit, or add images.")
     return halves
 
 
@@ -136,13 +148,13 @@ def _check_fraction(value: float, name: str, key: str) -> None:
         raise ConfigError(f"Expected `{name}` strictly between 0 and 1, got {value}. (conf: {key})")
 
 
-def _check_every_class(part: ImageDataset, name: str, advice: str) -> None:
+def _check_every_class(part: ImageDataset, name: str, class_names: tuple[str, ...], advice: str) -> None:
     sizes = part.labels.bincount(minlength=part.classes)
     if sizes.min() < _FEWEST_PER_CLASS:
         label = int(sizes.argmin())
         raise DataError(
             f"Expected at least {_FEWEST_PER_CLASS} images of each of {part.classes} classes in the {name}, "
-            f"got {int(sizes[label])} of class {label} ({len(part)} images in all). {advice}"
+            f"got {int(sizes[label])} of class {class_names[label]} ({len(part)} images in all). {advice}"
         )
 
 

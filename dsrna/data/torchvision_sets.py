@@ -21,12 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dsrna.data.arrays import Arrays, read_npz, to_source
+from dsrna.data.arrays import NEEDED, Arrays, read_npz, to_source
 from dsrna.data.source import Source, root_folder
 from dsrna.errors import DataError
 
 _log = logging.getLogger(__name__)
 _SECONDS_WITHOUT_ANSWER = 30.0
+_LARGEST_IDX = 2**26
+"""Bytes, more than 60,000 images have; a damaged file may unpack to any number of them."""
 
 
 def load_cifar10(root: str | None = None, download: bool = True) -> Source:
@@ -113,7 +115,7 @@ def _load(known: _Known, root: str | None, download: bool) -> Source:
     raise DataError(
         f"Expected {known.title} in one of three places, got it from none:\n"
         + "".join(f"  - {line}\n" for line in problems)
-        + f"Put torchvision's files, or {archive.name} with {', '.join(Arrays._fields)}, into a folder, and name the "
+        + f"Put torchvision's files, or {archive.name} with {', '.join(NEEDED)}, into a folder, and name the "
         "folder by data.root=FOLDER or $DSRNA_DATA. (conf: data.root)"
     )
 
@@ -174,7 +176,8 @@ def _read_idx(file: Path, rank: int) -> np.ndarray:
     """Reads IDX: bytes 0, 0, 8 (uint8), rank; then the sizes as big-endian uint32; then the values."""
     packed = file.with_name(f"{file.name}.gz")
     try:
-        content = file.read_bytes() if file.exists() else gzip.decompress(packed.read_bytes())
+        with file.open("rb") if file.exists() else gzip.open(packed) as opened:
+            content = opened.read(_LARGEST_IDX + 1)
     except FileNotFoundError as error:
         raise DataError(f"Expected {file.name} or {packed.name}, got neither.") from error
     except (OSError, EOFError, zlib.error) as error:

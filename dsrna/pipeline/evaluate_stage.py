@@ -49,6 +49,7 @@ def evaluate(job: Job) -> None:
         "data": job.splits.origin,
         "split": "test",
         "rehearsal": job.folder.is_rehearsal,
+        "class_names": list(job.splits.class_names),
         "networks": networks,
     }
     write_json(job.folder.evaluation_json, document)

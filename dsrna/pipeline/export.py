@@ -68,7 +68,7 @@ def export(
         rows = []
         for index, claim in enumerate(claims):
             name = f"image_{index:05d}.vnnlib"
-            where = f"test image {index} of {splits.origin}, class {claim.label}, {threat.label}"
+            where = f"test image {index} of {splits.origin}, class {splits.class_names[claim.label]}, {threat.label}"
             shape = " x ".join(map(str, description.shape))
             comment = f"{where}\n{about['title']}; X in row-major order of {shape}, in [0, 1]\nunsat: robust; sat: not"
             write_text(out / name, to_vnnlib(claim, comment))

@@ -12,6 +12,7 @@ from torch import nn
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.config.validate import corruption_sweep, threat_of, verification
+from dsrna.data.augmentation import Augmentation
 from dsrna.data.splits import Splits, search_halves
 from dsrna.errors import ConfigError
 from dsrna.pipeline.job import at_most
@@ -60,12 +61,10 @@ def _check_images(settings: Settings, splits: Splits) -> None:
             f"Expected `eps` of at most {math.sqrt(values):.4g}, the diagonal of all images of {values} values in "
             f"[0, 1], got {threat.eps:g}; did you mean {threat.eps:g}/255? (conf: threat.eps)"
         )
-    side = min(splits.train.shape[1:])
-    if settings.retrain.cutout > side:
-        raise ConfigError(
-            f"Expected `cutout` of at most the images' side, {side} pixels, got {settings.retrain.cutout}. "
-            "(conf: retrain.cutout)"
-        )
+    chosen = settings.data.augmentation
+    Augmentation(chosen.crop_padding, chosen.horizontal_flip, settings.retrain.cutout).check_fits(
+        *splits.train.shape[1:]
+    )
 
 
 def _rehearse_search(settings: Settings, splits: Splits, space: SearchSpace) -> None:

@@ -22,13 +22,14 @@ def data_root(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_line, tmp_path):
+def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_line, tmp_path, monkeypatch):
+    monkeypatch.setenv("DSRNA_DATA", str(data_root))
     given = [RETRAINED[experiment]] if experiment in RETRAINED else []
     stages = ["retrain", "evaluate"] if given else ["search", "retrain", "evaluate"]
     outcome = command_line(
         "retrain" if given else "search", f"+experiment={experiment}", "trainer=debug", *given,
         f"stages=[{','.join(stages)}]", "trainer.limits.test_images=2", "trainer.limits.batches=1",
-        "evaluate.eps_curve=[0.01]", f"data.root={data_root}", "data.download=false", f"out={tmp_path}",
+        "evaluate.eps_curve=[0.01]", "data.download=false", f"out={tmp_path}",
     )  # fmt: skip
     assert outcome.status == 0, outcome.text
     (path,) = tmp_path.iterdir()

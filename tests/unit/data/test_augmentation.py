@@ -79,6 +79,9 @@ def test_negative_sizes_are_refused(name):
         Augmentation(**{name: -1})
 
 
-def test_cutout_larger_than_the_image_is_refused():
-    with pytest.raises(ConfigError, match=r"at most the image's side, 8 pixels, got 16"):
-        Augmentation(cutout=16)(torch.rand(2, 1, 8, 8), generator())
+@pytest.mark.parametrize("name", ["crop_padding", "cutout"])
+@pytest.mark.parametrize("shape", [(8, 8), (8, 20), (20, 8)])
+def test_sizes_above_the_image_are_refused(name, shape):
+    Augmentation(**{name: 8})(torch.rand(2, 1, *shape), generator())
+    with pytest.raises(ConfigError, match=rf"`{name}` of at most the image's side, 8 pixels, got 9\. \(conf: .*{name}"):
+        Augmentation(**{name: 9})(torch.rand(2, 1, *shape), generator())

@@ -1,9 +1,11 @@
 """Loaders of data sets, on small files made here; the real files where $DSRNA_DATA has them."""
 
+import contextlib
 import gzip
 import os
 import pickle
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dsrna.data import arrays as arrays_module
 from dsrna.data import torchvision_sets
-from dsrna.data.arrays import load_arrays
+from dsrna.data.arrays import NEEDED, load_arrays
 from dsrna.data.folders import load_folder, load_imagenet
 from dsrna.data.source import default_root
 from dsrna.data.splits import split
@@ -66,12 +69,16 @@ def test_arrays(tmp_path, shape, kind):
         ({"x_train": np.zeros((40, 8, 8, 3), np.float32)}, "x_train to be uint8 .* got float32"),
         ({"x_test": np.zeros((20, 8, 8, 3), np.int64)}, "x_test to be uint8"),
         ({"x_train": np.zeros((40, 192), np.uint8)}, r"x_train of shape \(M, H, W, C\).* got \(40, 192\)"),
-        ({"x_train": np.zeros((40, 3, 8, 8), np.uint8)}, "C = 1 or 3"),
+        ({"x_train": np.zeros((40, 3, 8, 8), np.uint8)}, r"looks like channels first: write x\.transpose"),
+        ({"x_train": np.zeros((40, 10, 16, 16), np.uint8)}, "looks like channels first"),
+        ({"x_val": np.zeros((8, 8, 8, 3), np.uint8)}, "x_val and y_val, or neither, got x_val alone"),
+        ({"x_val": np.zeros((8, 9, 8, 3), np.uint8), "y_val": np.arange(8)}, r"\(8, 8, 3\) in x_val"),
+        ({"x_val": np.zeros((8, 8, 8, 3), np.uint8), "y_val": np.arange(8) + 5}, r"0\.\.9 in y_val, got 10"),
         ({"x_test": np.zeros((0, 8, 8, 3), np.uint8)}, "x_test .*not empty"),
         ({"x_test": np.zeros((20, 9, 8, 3), np.uint8)}, r"\(8, 8, 3\) in x_test, got \(9, 8, 3\)"),
         ({"y_train": np.zeros(40)}, "at least 2 classes in y_train, got 1"),
         ({"y_train": np.arange(40) % 10 / 1.0}, "y_train to be integers .* got float64"),
-        ({"y_train": (np.arange(40) % 10)[:, None]}, r"y_train to be integers of shape \(M,\).* \(40, 1\)"),
+        ({"y_train": np.arange(80).reshape(40, 2) % 10}, r"y_train to be integers of shape \(M,\).* \(40, 2\)"),
         ({"y_train": np.arange(40) % 10 - 1}, r"labels 0\.\.9 in y_train, got -1"),
         ({"y_train": np.arange(40) % 10 * 10**9}, r"0\.\.9 in y_train, got 1000000000 .*without gaps"),
         ({"y_test": np.arange(20)}, r"labels 0\.\.9 in y_test, got 10 \(10 labels"),
@@ -83,6 +90,60 @@ def test_bad_arrays_are_named(tmp_path, changes, message):
     with pytest.raises(DataError, match=message) as error:
         load_arrays(save(tmp_path / "mine.npz", **changes))
     assert "mine.npz" in str(error.value)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 10])
+def test_any_number_of_channels_and_labels_in_a_column(tmp_path, channels):
+    """Radar, multispectral; and labels as Keras has them."""
+    made = arrays((8, 12, channels), 4, y_train=(np.arange(40) % 4)[:, None], y_test=(np.arange(20) % 4)[:, None])
+    np.savez(tmp_path / "mine.npz", **made)
+    source = load_arrays(str(tmp_path / "mine.npz"))
+    check_pixels(source, made | {"y_train": made["y_train"][:, 0], "y_test": made["y_test"][:, 0]})
+    parts = split(source, 0.2, 0)
+    assert parts.train.shape == (channels, 8, 12)
+    x = source.train.batch(torch.arange(40))[0][parts.train._indices]
+    np.testing.assert_allclose(parts.mean, x.mean((0, 2, 3)), atol=1e-5)
+
+
+def test_validation_arrays_are_the_validation_split(tmp_path):
+    made = arrays(classes=2, x_val=np.full((6, 8, 8, 3), 51, np.uint8), y_val=np.arange(6) % 2)
+    np.savez(tmp_path / "mine.npz", **made)
+    parts = split(load_arrays(str(tmp_path / "mine.npz")), 0.5, 0)
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (40, 6, 20)
+    torch.testing.assert_close(parts.validation.batch(torch.arange(6))[0], torch.full((6, 3, 8, 8), 0.2))
+
+
+@pytest.mark.parametrize(
+    "shape", ["(1000000000000,)", "(99999999999999999999999,)", "(-1, 8, 8, 3)", "(10**12,)", "((" * 500]
+)
+def test_a_header_that_claims_the_impossible(tmp_path, shape):
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as packed:
+        for name in NEEDED:
+            packed.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"abc")
+    with pytest.raises(DataError, match=r"could not read x_train.*mine\.npz"):
+        load_arrays(str(tmp_path / "mine.npz"))
+
+
+def test_an_archive_that_would_not_fit_into_memory_is_not_unpacked(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "mine.npz", **arrays() | {"x_train": np.zeros((400, 32, 32, 3), np.uint8)})
+    assert (tmp_path / "mine.npz").stat().st_size < 20_000
+    monkeypatch.setattr(arrays_module, "_memory", lambda: 2_000_000)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("unpacked"))
+    with pytest.raises(DataError, match=r"half of the memory here, got 0\.0 GiB in x_train\.npy, .*mine\.npz"):
+        load_arrays(str(tmp_path / "mine.npz"))
+
+
+def test_damaged_archives_are_refused_or_read(tmp_path):
+    file = tmp_path / "mine.npz"
+    whole, draw = Path(save(file)).read_bytes(), np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in draw.integers(0, len(whole), 2) if draw.random() < 0.5 else draw.integers(-700, 0, 2):
+            damaged[place] = draw.integers(0, 256)
+        file.write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            load_arrays(str(file))
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])
@@ -327,6 +388,45 @@ def test_folder(tmp_path, test):
     assert source.statistics is None
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_validation_folder_of_the_users_own_is_the_validation_split(tmp_path, name):
+    write_folder(tmp_path, count=4)
+    for label in ("ant", "bee"):
+        (tmp_path / name / label).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (9, 9), (255, 255, 255)).save(tmp_path / name / label / f"{number}.png")
+    source = load_folder(str(tmp_path), image_size=8)
+    parts = split(source, 0.5, 0)
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (8, 10, 8)
+    assert parts.validation.batch(torch.arange(10))[0].min() == 1
+    assert source.origin == f"folder, 8 + 8 + 10 image files (train, test, {name})"
+    half = split(source, 0.5, 0, train_limit=4)
+    assert (len(half.train), len(half.validation)) == (4, 5)
+
+
+def test_two_folders_for_validation_are_refused(tmp_path):
+    write_folder(tmp_path)
+    for name in ("val", "valid"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="got val and valid"):
+        load_folder(str(tmp_path), image_size=8)
+
+
+def test_classes_are_called_by_their_folders_names(tmp_path):
+    write_folder(tmp_path, count=4)
+    source = load_folder(str(tmp_path), image_size=8)
+    assert split(source, 0.5, 0).class_names == ("ant", "bee")
+    next(iter((tmp_path / "train/bee").glob("*.png"))).unlink()
+    with pytest.raises(DataError, match=r"in the validation split, got 1 of class bee \("):
+        split(load_folder(str(tmp_path), image_size=8), 0.4, 0)
+
+
+def test_imagenets_test_images_without_labels_are_left_alone(tmp_path):
+    write_folder(tmp_path / "imagenet", "val", count=5)
+    (tmp_path / "imagenet/test").mkdir()
+    assert load_imagenet(str(tmp_path), image_size=7).origin == "imagenet, 10 + 10 image files"
+
+
 def test_imagenet_layout_and_constants(tmp_path):
     write_folder(tmp_path / "imagenet", "val", count=5)
     source = load_imagenet(str(tmp_path), image_size=7)
@@ -356,12 +456,22 @@ def test_bad_folders(tmp_path, spoil, message):
 def test_folder_without_a_root_is_looked_for_in_the_data_root(tmp_path, monkeypatch):
     write_folder(tmp_path)
     monkeypatch.setenv("DSRNA_DATA", str(tmp_path))
-    assert len(load_folder(None, image_size=8).train) == 6
+    assert len(load_folder(image_size=8).train) == 6
 
 
-def test_bad_image_size(tmp_path):
-    with pytest.raises(ConfigError, match="image_size"):
-        load_folder(str(tmp_path), image_size=0)
+@pytest.mark.parametrize("size", [0, -1, 100_000, 2.5, "32", True, None])
+@pytest.mark.parametrize("load", [load_folder, load_imagenet])
+def test_bad_image_size(tmp_path, load, size):
+    with pytest.raises(ConfigError, match=r"1 to 4096 pixels, .* \(conf: data\.source\.image_size\)"):
+        load(str(tmp_path), image_size=size)
+
+
+def test_an_idx_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path, downloads, monkeypatch):
+    made = arrays((28, 28))
+    write_idx(tmp_path / "MNIST/raw", made, packed=True)
+    monkeypatch.setattr(torchvision_sets, "_LARGEST_IDX", 20_000)
+    with pytest.raises(DataError, match="train-images-idx3-ubyte to be a whole IDX file"):
+        load_mnist(str(tmp_path))
 
 
 # the real files

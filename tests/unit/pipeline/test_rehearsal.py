@@ -71,6 +71,13 @@ def test_an_l2_ball_larger_than_the_image_cube_is_refused(eps, good):
         rehearsed("threat=l2", f"threat.eps={eps}")
 
 
+@pytest.mark.parametrize("key", ["data.augmentation.crop_padding", "retrain.cutout"])
+def test_a_margin_or_a_hole_above_the_images_side_is_refused(key):
+    rehearsed(f"{key}=8", stages=["retrain"])
+    with pytest.raises(ConfigError, match=rf"image's side, 8 pixels, got 9\. \(conf: {key}\)"):
+        rehearsed(f"{key}=9", stages=["retrain"])
+
+
 def test_an_engine_that_lacks_its_library_is_missed_before_the_first_stage(monkeypatch):
     class Missing(IBP):
         def bound(self, model, x, eps, y):
