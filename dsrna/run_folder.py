@@ -216,6 +216,13 @@ class RunFolder:
         with writing_to(self.path):
             write_json(self.run_json, run)
 
+    def set_objective(self, key: str, value: float) -> None:
+        """Notes in ``run.json``, atomically, what the run gives to a sweep, which maximises it."""
+        run = self.read_run()
+        run["objective"] = {"name": key, "value": value}
+        with writing_to(self.path):
+            write_json(self.run_json, run)
+
     @property
     def is_rehearsal(self) -> bool:
         """Whether the run, or one that it started from, only shows that the whole way runs."""

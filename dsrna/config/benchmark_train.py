@@ -85,6 +85,10 @@ def _check_stages(settings: BenchmarkTrainingSettings) -> None:
 
 
 def _check_table(settings: BenchmarkTrainingSettings) -> None:
+    if settings.sweep_objective is not None:
+        raise ConfigError("A table of many networks gives a sweep no one number to maximise. (conf: sweep_objective)")
+    if settings.threat.norm != "linf":
+        raise ConfigError(f"The layouts have places for l_inf attacks, got {settings.threat.norm}. (conf: threat.norm)")
     sweep = corruption_sweep(settings)
     if sweep is not None and tuple(sweep.severities) != SEVERITIES:
         raise ConfigError(

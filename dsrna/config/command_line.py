@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException, OverrideParseException
 
 from dsrna.config.catalog import SEARCHPATH, choices, is_searchpath
@@ -92,17 +92,35 @@ def without_globs(overrides: Sequence[str]) -> list[str]:
 def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The override lists of all jobs of a multirun, as Hydra's basic sweeper makes them.
 
+    Another sweeper makes its own; of an interval, which it alone knows, both ends stand here.
+
     >>> expand(["metric=none,jacobian", "seed=0"])
     [['metric=none', 'seed=0'], ['metric=jacobian', 'seed=0']]
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     try:
-        batches = BasicSweeper.split_arguments(_parsed(overrides), max_batch_size=None)
+        parsed = _parsed(_ends(overrides) if chooses_sweeper(overrides) else overrides)
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
         raise ConfigError(unreadable(str(error))) from error
     jobs = [list(job) for batch in batches for job in batch]
     return [[entry for entry in job if not entry.startswith("hydra.") or is_searchpath(entry)] for job in jobs]
+
+
+def chooses_sweeper(overrides: Sequence[str]) -> bool:
+    """Whether another sweeper than Hydra's basic one is asked for, which may maximise what jobs return."""
+    return any(override.partition("=")[0].lstrip("+") == "hydra/sweeper" for override in overrides)
+
+
+def _ends(overrides: Sequence[str]) -> list[str]:
+    replaced = []
+    for override, parsed in zip(overrides, _parsed(overrides), strict=True):
+        interval = None if parsed.is_delete() else parsed.value()
+        if isinstance(interval, IntervalSweep):
+            override = f"{parsed.get_key_element()}={interval.start},{interval.end}"
+        replaced.append(override)
+    return replaced
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:

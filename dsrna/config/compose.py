@@ -7,13 +7,16 @@ from dataclasses import fields
 from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dsrna.config.catalog import conf_folder, own_folders
 from dsrna.config.explain import explained, misfit
+from dsrna.config.names import fill_in_name
 from dsrna.config.parts import nearest, with_fractions
 from dsrna.config.settings import (
     CertifiedSettings,
@@ -26,6 +29,7 @@ from dsrna.config.settings import (
     TrainerSettings,
 )
 from dsrna.config.trust import refuse_foreign_targets
+from dsrna.config.usual import lend_usual
 from dsrna.errors import ConfigError
 
 NODES = {
@@ -48,15 +52,35 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
     """
     _refuse_repeats(overrides)
     own_folders(overrides)
+    lend_usual(overrides)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-            config = hydra.compose(entry, overrides)
+            config = hydra.compose(entry, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explained(entry, str(error), overrides)) from error
     finally:
         GlobalHydra.instance().clear()
+    with open_dict(config):
+        of_hydra = config.pop("hydra")
+    _refuse_modes(of_hydra)
     refuse_foreign_targets(config, overrides)
+    complete(config, of_hydra)
     return config
+
+
+def complete(config: DictConfig, of_hydra: DictConfig | HydraConf) -> None:
+    """Fills in what a composed config leaves to its choices."""
+    fill_in_name(config, str(of_hydra.job.config_name), of_hydra.runtime.choices, map(key_of, of_hydra.overrides.task))
+
+
+def _refuse_modes(of_hydra: DictConfig) -> None:
+    if of_hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true would change what every relative path means, `out` and `from` too: leave it out; a "
+            "run's files are in its run folder. (conf: hydra.job.chdir)"
+        )
+    if of_hydra.mode == RunMode.MULTIRUN:
+        raise ConfigError("A multirun is asked for by -m: leave out hydra.mode. (conf: hydra.mode)")
 
 
 def key_of(override: str) -> str:

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,18 +20,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.catalog import conf_folder, is_searchpath
-from dsrna.config.command_line import expand, quoted, read_command_line, without_globs
-from dsrna.config.compose import compose, key_of
+from dsrna.config.command_line import chooses_sweeper, expand, quoted, read_command_line, without_globs
+from dsrna.config.compose import complete, compose, key_of
 from dsrna.config.replay import replay
 from dsrna.config.settings import RunSettings
 from dsrna.config.sweep import Sweep
+from dsrna.config.sweep_objective import refuse_mixed
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.interruption import Interrupted, StopSignals
 from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 
 # What may differ between a run and its continuation.
-NOT_IN_FINGERPRINT = ("out", "resume", "logger", "workers", "progress")
+NOT_IN_FINGERPRINT = ("out", "resume", "logger", "workers", "progress", "sweep_objective")
 NOT_IN_TRAINER = ("progress", "checkpoint_minutes")
 
 
@@ -52,6 +53,7 @@ class Request(Generic[S]):
         fingerprint: hash of all settings that change results.
         in_sweep: whether it is one job of a multirun.
         resume_command: the command line that goes on with the run, or with the whole multirun.
+        choices: config group -> what was chosen.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class Request(Generic[S]):
     fingerprint: str
     in_sweep: bool
     resume_command: str
+    choices: dict[str, str] = field(default_factory=dict)
 
 
 def launch(
@@ -92,6 +95,8 @@ def launch(
             overrides = without_globs(overrides)
         jobs = expand(overrides) if typed.multirun else [overrides]
         every = _checked(kind, read, jobs)
+        if chooses_sweeper(overrides):
+            refuse_mixed(every)
         folder = _given_folder(key, overrides) or _choose_folder(every, jobs, typed.multirun)
     except DsrnaError as error:
         say(f"[error] {error}")
@@ -101,6 +106,7 @@ def launch(
 
     def task(config: DictConfig) -> float | None:
         """One job. Launchers may run it in another process: it reports by files alone."""
+        complete(config, HydraConfig.get())
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             with StopSignals(at_once=True), held(folder):
@@ -222,6 +228,7 @@ def _request(kind: str, settings: S, config: DictConfig, resume_command: str) ->
         fingerprint=fingerprint_of(settings),
         in_sweep=HydraConfig.get().mode == RunMode.MULTIRUN,
         resume_command=resume_command,
+        choices={group: str(choice) for group, choice in HydraConfig.get().runtime.choices.items()},
     )
 
 

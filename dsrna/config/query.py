@@ -10,8 +10,8 @@ from dsrna.config.compose import typed_values
 from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part
 from dsrna.config.ranges import RANGES, Ranges, out_of_range
-from dsrna.config.rank import build_proxies
-from dsrna.config.settings import DataSettings, QuerySettings, TableSettings
+from dsrna.config.rank import build_proxies, check_threat
+from dsrna.config.settings import DataSettings, QuerySettings, TableSettings, ThreatSettings
 from dsrna.config.validate import refuse_by
 from dsrna.errors import ConfigError
 from dsrna.query_searches.base import QuerySearch
@@ -20,7 +20,7 @@ from dsrna.query_searches.encoding import gene_space
 PROXY = "proxy/"
 """Begins the name of an objective that is a proxy computed here."""
 
-_NODES = {"data": DataSettings, "benchmark": TableSettings}
+_NODES = {"data": DataSettings, "threat": ThreatSettings, "benchmark": TableSettings}
 _TABLES_OF = "nasbench201"
 _USUAL: dict[str, list[str]] = {
     "guide": ["robbench/pgd@8/255", "robbench/clean"],
@@ -50,7 +50,7 @@ def query_settings(config: DictConfig) -> QuerySettings:
             config.setdefault(group, {})
     settings = QuerySettings(**typed_values(config, QuerySettings, _NODES))
     refuse_by(
-        (_fill_in, _check_methods, _check_proxies, _check_objectives, _check_data),
+        (check_threat, _fill_in, _check_methods, _check_proxies, _check_objectives, _check_data),
         settings,
         out_of_range(settings, _RANGES),
     )

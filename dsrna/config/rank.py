@@ -10,12 +10,12 @@ from dsrna.config.compose import typed_values
 from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part, located, number
 from dsrna.config.ranges import RANGES, Ranges, out_of_range
-from dsrna.config.settings import BenchmarkSettings, DataSettings, RankSettings
+from dsrna.config.settings import BenchmarkSettings, DataSettings, QuerySettings, RankSettings, ThreatSettings
 from dsrna.config.validate import refuse_by
 from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
-_NODES = {"data": DataSettings, "benchmark": BenchmarkSettings}
+_NODES = {"data": DataSettings, "threat": ThreatSettings, "benchmark": BenchmarkSettings}
 _NO_PROXY = (
     "Expected at least one proxy, as in proxy=[croze,nwot]; `python -m dsrna list proxy` lists them. (conf: proxy)"
 )
@@ -44,7 +44,8 @@ def rank_settings(config: DictConfig) -> RankSettings:
     if "proxy" not in config:  # proxy=[] leaves no such key
         raise ConfigError(_NO_PROXY)
     settings = RankSettings(**typed_values(config, RankSettings, _NODES))
-    refuse_by((_check_proxies, _check_space, _check_data, benchmark_eps), settings, out_of_range(settings, _RANGES))
+    checks = (check_threat, _check_proxies, _check_space, _check_data, benchmark_eps)
+    refuse_by(checks, settings, out_of_range(settings, _RANGES))
     return settings
 
 
@@ -55,6 +56,13 @@ def build_proxies(nodes: dict[str, Any]) -> dict[str, Any]:
         ConfigError: a node is wrong.
     """
     return {name: build_part(node, f"proxy.{name}") for name, node in nodes.items()}
+
+
+def check_threat(settings: RankSettings | QuerySettings) -> None:
+    """Proxies attack in l_inf balls alone. Raises ConfigError for another norm, or a radius out of range."""
+    norm = Threat(settings.threat.norm, number(settings.threat.eps, "threat.eps")).norm  # type: ignore[arg-type]
+    if norm != "linf":
+        raise ConfigError(f"Proxies that attack do so in l_inf balls, got {norm}: use threat=linf. (conf: threat.norm)")
 
 
 def benchmark_eps(settings: RankSettings) -> list[float] | None:

@@ -143,6 +143,7 @@ class Settings(RunSettings):
 
     stages: list[str]
     start_from: str | None
+    sweep_objective: str | None
     data: DataSettings
     space: Any
     strategy: Any
@@ -175,6 +176,7 @@ class RankSettings(RunSettings):
     """All settings of one ranking, resolved."""
 
     data: DataSettings
+    threat: ThreatSettings  # of proxies that attack
     space: Any
     proxy: Any
     n: int
@@ -203,6 +205,7 @@ class QuerySettings(RunSettings):
     """All settings of searches by queries, resolved. Lists of columns are null where the space decides."""
 
     data: DataSettings
+    threat: ThreatSettings  # of proxies that attack
     space: Any
     method: Any
     proxy: Any

@@ -12,6 +12,7 @@ from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part, check_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import out_of_range
 from dsrna.config.settings import STAGES, Settings
+from dsrna.config.sweep_objective import sweep_objective
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
 
@@ -44,8 +45,8 @@ def eps_curve(settings: Settings) -> list[float]:
 
 
 def attack_grid(settings: Settings) -> dict[str, tuple[EvaluationAttack, list[Threat]]]:
-    """What ``evaluate.grid`` asks for: name -> the attack and the l_inf balls that it attacks in."""
-    found = {}
+    """What ``evaluate.grid`` asks for: name -> the attack and the balls that it attacks in, of the threat's norm."""
+    found, norm = {}, threat_of(settings).norm
     for name, node in settings.evaluate.grid.items():
         where = f"evaluate.grid.{name}"
         if node is None:
@@ -55,7 +56,7 @@ def attack_grid(settings: Settings) -> dict[str, tuple[EvaluationAttack, list[Th
                 f"Expected {{eps: [list of radii], attack: {{_target_: …}}}}, got {node!r}. (conf: {where})"
             )
         try:
-            balls = [Threat("linf", number(eps, f"{where}.eps")) for eps in node["eps"]]
+            balls = [Threat(norm, number(eps, f"{where}.eps")) for eps in node["eps"]]
         except ConfigError as error:
             raise ConfigError(str(error).replace("threat.eps", f"{where}.eps")) from error
         found[name] = (build_part(node["attack"], f"{where}.attack"), balls)
@@ -128,6 +129,8 @@ def validate(settings: Settings) -> None:
         attempt(lambda o=optimizer, w=where, j=joint: check_part(o, f"{w}{j}optimizer", "params"))  # type: ignore[misc]
         attempt(lambda s=schedule, w=where, j=joint: check_schedule(s, f"{w}{j}schedule"))  # type: ignore[misc]
     attempt(lambda: check_part(settings.search.alphas_optimizer, "search.alphas_optimizer", "params"))
+    if not problems:
+        attempt(lambda: sweep_objective(settings))
     refuse(problems)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dsrna.attacks import PGD
 from dsrna.attacks.pgd import AttackLoss
+from dsrna.errors import ConfigError
 from dsrna.objectives.base import LossForward, Objective, Result
 from dsrna.types import Threat
 
@@ -19,7 +20,8 @@ class Adversarial(Objective):
     Args:
         threat: the ball of the attack.
         steps: PGD steps; the paper takes 7 on CIFAR-10 (with steps of 2/255 for 8/255) and 40 on MNIST.
-        step_size: None means 2.5 * eps / steps.
+        step_size: None means ``relative_step_size`` * eps, and where that is None too, 2.5 * eps / steps.
+        relative_step_size: a step's length over eps, so that it fits every threat: 0.25 is 2/255 at 8/255.
         restarts: PGD restarts.
         random_start: start uniformly in the ball, as the paper does.
         attack_loss: ``"cross_entropy"`` as in the paper, or ``"margin"``.
@@ -42,8 +44,16 @@ class Adversarial(Objective):
         attack_loss: AttackLoss = "cross_entropy",
         label_smoothing: float = 0.0,
         auxiliary_weight: float = 0.4,
+        relative_step_size: float | None = None,
     ) -> None:
         super().__init__(label_smoothing, auxiliary_weight)
+        if relative_step_size is not None and not 0 < relative_step_size <= 2:
+            raise ConfigError(
+                f"Expected `relative_step_size` above 0 and at most 2, the ball's width, got {relative_step_size:g}. "
+                "(conf: relative_step_size)"
+            )
+        if step_size is None and relative_step_size is not None and threat.eps > 0:
+            step_size = relative_step_size * threat.eps
         self.attack = PGD(threat.norm, threat.eps, step_size, steps, restarts, random_start, attack_loss)
 
     @property

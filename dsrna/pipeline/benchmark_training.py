@@ -123,6 +123,7 @@ def _train_one(
             fingerprint=fingerprint_of(settings),
             in_sweep=False,
             resume_command=request.resume_command,
+            choices=request.choices,
         )
     )
 

@@ -20,7 +20,9 @@ def build_optimizer(node: dict[str, Any], where: str, parameters: Iterable[nn.Pa
 def build_schedule(
     node: dict[str, Any] | None, where: str, optimizer: torch.optim.Optimizer, *, epochs: int, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """The schedule that ``node`` describes; an argument ``auto`` becomes the number of its intervals.
+    """The schedule that ``node`` describes.
+
+    An argument ``auto`` becomes the number of its intervals, and ``max_lr: auto`` the optimiser's learning rate.
 
     Args:
         node: None switches it off; ``interval: step`` or ``epoch`` (the default) says when it advances; an argument
@@ -37,7 +39,8 @@ def build_schedule(
         return None
     count = epochs * steps_per_epoch if interval_of(node) == "step" else epochs
     given = {key: value for key, value in node.items() if key != "interval" and value is not None}
-    arguments = {key: count if value == "auto" else value for key, value in given.items()}
+    auto = dict.fromkeys(given, count) | {"max_lr": [group["lr"] for group in optimizer.param_groups]}
+    arguments = {key: auto[key] if value == "auto" else value for key, value in given.items()}
     total = arguments.get("total_steps")
     if isinstance(total, int) and total < count:
         raise ConfigError(

@@ -17,6 +17,7 @@ from dsrna.config.settings import QuerySettings
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed
+from dsrna.pipeline.first_line import first_line_of_proxies
 from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
@@ -89,6 +90,7 @@ def query(request: Request[QuerySettings]) -> None:
     plan = planned(settings)  # nothing is written before tables and data are known to be usable
     folder = folder or create(request, ["search", "report"], "cpu")
     with at_work(folder, request):
+        log.info("%s", first_line_of_proxies(request))
         do_stage(folder, "search", lambda: _search(folder, plan, settings))
         do_stage(folder, "report", lambda: _report(folder, plan, settings))
 

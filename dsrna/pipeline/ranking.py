@@ -24,6 +24,7 @@ from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import generator
+from dsrna.pipeline.first_line import first_line_of_proxies
 from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
@@ -61,6 +62,7 @@ def rank(request: Request[RankSettings]) -> None:
     scorer = build_scorer(settings)
     folder = folder or create(request, ["score", "report"], "cpu")
     with at_work(folder, request):
+        log.info("%s", first_line_of_proxies(request))
         do_stage(folder, "score", lambda: _score(folder, scorer, indices, settings))
         do_stage(folder, "report", lambda: _report(folder, columns, indices, settings))
 

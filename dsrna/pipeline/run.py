@@ -13,10 +13,12 @@ import torch
 from dsrna.config.launch import Request
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
+from dsrna.config.sweep_objective import sweep_objective
 from dsrna.data.splits import Splits
 from dsrna.errors import DsrnaError
 from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.pipeline.evaluate_stage import evaluate
+from dsrna.pipeline.first_line import first_line
 from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.inputs import Inputs, read_inputs
 from dsrna.pipeline.job import Job, load_splits
@@ -24,7 +26,8 @@ from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.rehearsal import rehearse
 from dsrna.pipeline.retrain_stage import baseline, certified, retrain
 from dsrna.pipeline.search_stage import search
-from dsrna.pipeline.summary import result_rows, show_result
+from dsrna.pipeline.summary import show_result
+from dsrna.pipeline.sweep_objective import note_objective
 from dsrna.pipeline.table_verdict import judge
 from dsrna.report import write_report
 from dsrna.run_folder import RunFolder
@@ -38,7 +41,7 @@ def run(request: Request[Settings]) -> float | None:
     """Runs a job to its end, or continues it where it stopped.
 
     Returns:
-        The retrained network's robust accuracy under the last attack listed, for sweepers; None without evaluation.
+        What the run gives to a sweep (``sweep_objective``), the same as in its ``run.json``; higher = better.
 
     Raises:
         DsrnaError: with a message for the user; the run folder keeps what was done.
@@ -47,11 +50,13 @@ def run(request: Request[Settings]) -> float | None:
     settings = request.settings
     device = device_name(device_of(settings.trainer.accelerator))
     stages = plan(request)
+    objective, value = sweep_objective(settings), None
     folder = unfinished(request)
     if folder is not None and folder.is_complete:
         with logging_to(folder.run_log):
             log.info("finished already: %s", folder.path)
-            return _result(folder, redraw=judge(folder, settings.data))  # of tables that weren't there then
+            value = note_objective(folder, objective) if objective is not None else None
+            return _result(folder, value, redraw=judge(folder, settings.data))  # of tables that weren't there then
     # Nothing is written before the data and what `from` names are known to be usable.
     try:
         splits = load_splits(settings)
@@ -65,6 +70,7 @@ def run(request: Request[Settings]) -> float | None:
         raise
     folder = folder or create(request, stages, device)
     with at_work(folder, request):
+        log.info("%s", first_line(request))
         log.info("data: %s", _in_words(splits))
         if inputs is not None:
             inputs.copy_to(folder)
@@ -77,11 +83,13 @@ def run(request: Request[Settings]) -> float | None:
                 keep_freed_memory()
             for name, stage in stages.items():
                 do_stage(folder, name, partial(stage, job))
+                if objective is not None and name == objective.partition("/")[0]:
+                    value = note_objective(folder, objective)
             failed = False
         finally:
             torch.set_num_threads(threads_before)
             dashboard.close(failed)
-        return _result(folder)
+        return _result(folder, value)
 
 
 def plan(request: Request[Settings]) -> dict[str, Callable[[Job], Any]]:
@@ -129,14 +137,9 @@ def _in_words(splits: Splits) -> str:
     return f"{splits.origin}; {counts} of {shape}, {splits.train.classes} classes"
 
 
-def _result(folder: RunFolder, redraw: bool = False) -> float | None:
-    """Shows what came out of a run that is done."""
+def _result(folder: RunFolder, value: float | None, redraw: bool = False) -> float | None:
+    """Shows what came out of a run that is done, and returns ``value``."""
     if redraw or (folder.verdict_json.exists() and not folder.report_html.exists()):
         write_report(folder.path)  # the tables' verdict is a result, also of a search alone
     show_result(folder)
-    return _objective(folder)
-
-
-def _objective(folder: RunFolder) -> float | None:
-    rows = result_rows(folder)
-    return rows[-1]["accuracy"] if rows else None
+    return value

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from dsrna.config.metric_weight import metric_weight, search_epochs
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
 from dsrna.config.validate import metric_node
@@ -25,7 +26,6 @@ from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.strategies.strategy import Strategy
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.fit import device_of, fit
-from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.rng import seed_all
 from dsrna.training.search_module import SearchModule
 
@@ -37,8 +37,7 @@ def search(job: Job) -> None:
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     splits = job.splits
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
-    epochs = at_most(search.epochs, limits.epochs)
-    warmup = min(search.warmup_epochs, epochs - 1)
+    epochs, warmup = search_epochs(settings)
 
     def loader(half: Any, purpose: str, shuffle: bool = True) -> BatchLoader:
         return BatchLoader(
@@ -70,15 +69,13 @@ def search(job: Job) -> None:
         job.dashboard.log_numbers(history.latest_weights(), step)
 
     metric = build_part(metric_node(settings), "metric")
-    gamma = settings.metric["weight"]
+    weight = metric_weight(settings)
     module = SearchModule(
         RelaxedSupernet(supernet, architecture),
         job.space,
         hypergradient=build_part(settings.hypergradient, "hypergradient"),
-        metric=metric if gamma > 0 else None,
-        metric_weight=MetricWeight(
-            gamma, warmup + settings.metric["warmup_epochs"], epochs, settings.metric["weight_schedule"]
-        ),
+        metric=metric if weight.weight > 0 else None,
+        metric_weight=weight,
         warmup_epochs=warmup,
         gradient_clip=search.gradient_clip,
         entropy_weight=search.entropy_weight,

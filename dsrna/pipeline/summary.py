@@ -56,6 +56,10 @@ def show_result(folder: RunFolder) -> None:
         console.print(table)
     if folder.verdict_json.exists():
         console.print(_verdict_table(read_json(folder.verdict_json)))
+    if (objective := folder.read_run().get("objective")) is not None:
+        value = objective["value"]
+        shown = f"{100 * value:.2f} %" if "/acc" in objective["name"] else f"{value:.4g}"
+        console.print(f"{objective['name']}, on validation images, which sweeps maximise: {shown}", soft_wrap=True)
     page = folder.report_html
     console.print(f"report: {page}" if page.exists() else f"run folder: {folder.path}", soft_wrap=True)
 
