@@ -30,11 +30,11 @@ def fill_in_name(config: DictConfig, entry: str, choices: Mapping[str, str], typ
     """
     if config.get("name") != AUTO:
         return
+    parts = [choices.get(group) for group in _TELLING]
     if "experiment" in choices and not set(typed) & set(_TELLING):
         config.name = choices["experiment"]
-    elif entry != "search":
+    elif entry != "search" or None in parts:  # a part that was removed is refused by those who need it
         config.name = entry
     else:
-        space = [] if choices["space"] == "darts" else [choices["space"]]
-        decisive = choices["strategy"] if choices["metric"] == "none" else choices["metric"]
-        config.name = "_".join([choices["data"], *space, decisive])
+        data, space, strategy, metric = map(str, parts)
+        config.name = "_".join([data, *([] if space == "darts" else [space]), strategy if metric == "none" else metric])
