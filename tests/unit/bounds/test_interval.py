@@ -125,6 +125,18 @@ def test_linear_network_over_l2_ball_has_the_closed_form():
             torch.testing.assert_close(margins.lower[n, column], exact)
 
 
+def test_l2_ball_of_copied_pixels_has_the_closed_form():
+    """Grey to RGB, with equal weights for the three copies: eps ||w_red + w_green + w_blue||."""
+    torch.manual_seed(2)
+    layer = nn.Linear(48, 2).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(2, 1, 16, dtype=torch.float64).expand(2, 3, 16).reshape(2, 48))
+    x = torch.full((1, 1, 4, 4), 0.5, dtype=torch.float64)
+    copied = Interval.ball(x, 0.2, "l2")[:, [0, 0, 0]].flatten(1)
+    radius = 0.2 * layer.weight.view(2, 3, 16).sum(1).norm(dim=1)
+    torch.testing.assert_close(layer(copied).radius[0], radius)
+
+
 def test_l2_ball_survives_normalisation_and_is_cut_with_the_box():
     torch.manual_seed(3)
     network = DartsSpace(nodes=1).supernet((3, 4, 4), 2, 1, 2, mean=(0.2, 0.3, 0.4), std=(0.5, 0.2, 0.1)).double()
