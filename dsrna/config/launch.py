@@ -24,6 +24,7 @@ from dsrna.config.command_line import chooses_sweeper, expand, quoted, read_comm
 from dsrna.config.compose import complete, compose, key_of
 from dsrna.config.replay import replay
 from dsrna.config.settings import RunSettings
+from dsrna.config.single_process import refuse_several
 from dsrna.config.sweep import Sweep
 from dsrna.config.sweep_objective import refuse_mixed
 from dsrna.errors import ConfigError, DsrnaError
@@ -89,6 +90,7 @@ def launch(
         if typed.asks_hydra:
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=kind)(_never)()
             return
+        refuse_several()
         key = "hydra.sweep.dir" if typed.multirun else "hydra.run.dir"
         overrides = replay(kind, typed.overrides)
         if typed.multirun:
