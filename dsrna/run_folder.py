@@ -130,6 +130,7 @@ class RunFolder:
         overrides: Sequence[str],
         stages: Sequence[str],
         device: str,
+        data: str | None = None,
         command: str | None = None,
         rehearsal: bool = False,
     ) -> RunFolder:
@@ -143,6 +144,7 @@ class RunFolder:
             overrides: what the user typed, one ``key=value`` each.
             stages: the stages this run will walk through, in order.
             device: where it computes, e.g. ``"cpu"`` or ``"cuda:0 (NVIDIA H200)"``.
+            data: digest of the images it works on; None: it works on none.
             command: the command line to print under "how to reproduce"; by default this process's.
             rehearsal: whether it only shows that the whole way runs, so that nobody may quote its numbers.
 
@@ -165,6 +167,7 @@ class RunFolder:
                     "version": VERSION,
                     "kind": kind,
                     "fingerprint": fingerprint,
+                    "data": data,
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                     "git": git_state(),
                     "versions": library_versions(),

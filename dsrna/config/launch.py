@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,8 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.catalog import conf_folder, is_searchpath
+from dsrna.config.choice import choose_folder
 from dsrna.config.command_line import chooses_sweeper, expand, quoted, read_command_line, without_globs
 from dsrna.config.compose import complete, compose, key_of
+from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.replay import replay
 from dsrna.config.settings import RunSettings
 from dsrna.config.single_process import refuse_several
@@ -31,11 +30,6 @@ from dsrna.errors import ConfigError, DsrnaError
 from dsrna.interruption import Interrupted, StopSignals
 from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
-
-# What may differ between a run and its continuation.
-NOT_IN_FINGERPRINT = ("out", "resume", "logger", "workers", "progress", "sweep_objective")
-NOT_IN_TRAINER = ("progress", "checkpoint_minutes")
-
 
 S = TypeVar("S", bound=RunSettings)
 
@@ -99,7 +93,7 @@ def launch(
         every = _checked(kind, read, jobs)
         if chooses_sweeper(overrides):
             refuse_mixed(every)
-        folder = _given_folder(key, overrides) or _choose_folder(every, jobs, typed.multirun)
+        folder = _given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
     except DsrnaError as error:
         say(f"[error] {error}")
         raise SystemExit(2) from None
@@ -192,14 +186,6 @@ def _run_all(
         raise SystemExit(status or 2)
 
 
-def fingerprint_of(settings: RunSettings) -> str:
-    """Hash of all settings that change results, the same on every machine."""
-    plain = {key: value for key, value in asdict(settings).items() if key not in NOT_IN_FINGERPRINT}
-    if "trainer" in plain:
-        plain["trainer"] = {key: value for key, value in plain["trainer"].items() if key not in NOT_IN_TRAINER}
-    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
 def module_of(kind: str) -> list[str]:
     """What follows ``python -m`` on the command line of an entry point.
 
@@ -255,49 +241,3 @@ def _given_folder(key: str, overrides: list[str]) -> Path | None:
     if not isinstance(folder, str) or "${" in folder:
         raise ConfigError(f"Expected the name of a folder, got {folder!r}. (conf: {key})")
     return Path(folder)
-
-
-def _choose_folder(every: Sequence[RunSettings], jobs: list[list[str]], multirun: bool) -> Path:
-    """The folder of the run or of the multirun: the unfinished one to go on with, or a new one."""
-    first, prints = every[0], [fingerprint_of(settings) for settings in every]
-    whole = hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest() if multirun else prints[0]
-    out = Path(first.out)
-    folder = _unfinished(out, whole, multirun) if first.resume == "auto" else None
-    if folder is None:
-        folder = _new_folder(out, f"{first.name}_sweep" if multirun else first.name, whole)
-        if multirun:
-            Sweep(folder).describe(whole, jobs)
-    return folder
-
-
-def _new_folder(out: Path, label: str, fingerprint: str) -> Path:
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    for attempt in range(100):
-        suffix = f"-{attempt}" if attempt else ""
-        folder = out / f"{stamp}{suffix}_{label}_{fingerprint[:8]}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise ConfigError(
-                f"Can't make a run folder in {out}: {error.strerror}. Choose another folder with out=FOLDER. "
-                "(conf: out)"
-            ) from error
-        return folder
-    raise ConfigError(f"Can't find a free folder name in {out}. (conf: out)")
-
-
-def _unfinished(out: Path, fingerprint: str, multirun: bool) -> Path | None:
-    """The newest folder of the same settings (a finished one too: then there is nothing left to do)."""
-    for folder in sorted(out.glob(f"*_{fingerprint[:8]}"), reverse=True):
-        try:
-            if multirun:
-                known: Any = json.loads((folder / "sweep.json").read_text())["fingerprint"]
-            else:
-                known = RunFolder.open(folder).read_run()["fingerprint"]
-        except (DsrnaError, OSError, ValueError, KeyError):
-            continue
-        if known == fingerprint:
-            return folder
-    return None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dsrna.data.image_files import read_image
 from dsrna.errors import DataError
+
+_READ_WHOLE = 4 * 2**30
+"""Bytes of image files that are read to know a data set by its content: seconds, beside hours of training."""
 
 
 class ImageDataset(ABC):
@@ -39,6 +44,10 @@ class ImageDataset(ABC):
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The images at ``indices`` (N,) as float32 (N, C, H, W) in [0, 1], and their labels (N,) int64."""
 
+    @abstractmethod
+    def digest(self) -> str:
+        """32 hexadecimal digits that stand for the images and labels, wherever they lie; the first call reads them."""
+
     def subset(self, indices: Tensor) -> ImageDataset:
         """A view of the images at ``indices`` (N,), in that order; it copies no pixels."""
         return _Subset(self, indices)
@@ -53,6 +62,9 @@ class _Subset(ImageDataset):
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         return self._whole.batch(self._indices[indices])
+
+    def digest(self) -> str:
+        return _digest([self._whole.digest().encode(), _bytes(self._indices)])
 
 
 class ArrayImages(ImageDataset):
@@ -76,9 +88,16 @@ class ArrayImages(ImageDataset):
         channels, height, width = images.shape[1:]
         super().__init__((channels, height, width), classes, labels)
         self._images = images
+        self._digest: str | None = None
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         return self._images[indices].float().div_(255), self.labels[indices]
+
+    def digest(self) -> str:
+        if self._digest is None:
+            about = f"{tuple(self._images.shape)} {self.classes}"
+            self._digest = _digest([about.encode(), _bytes(self._images), _bytes(self.labels)])
+        return self._digest
 
 
 class FolderImages(ImageDataset):
@@ -102,6 +121,25 @@ class FolderImages(ImageDataset):
         super().__init__((3, image_size, image_size), classes, labels)
         self._files = files
         self._resize = resize or image_size
+        self._digest: str | None = None
+
+    def digest(self) -> str:
+        """As in :class:`ImageDataset`, of the files' content in their order; of each file's size alone beyond 4 GiB.
+
+        Raises:
+            DataError: a file is missing or can't be read.
+        """
+        if self._digest is None:
+            about = f"{self.shape} {self._resize} {self.classes}"
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                try:
+                    sizes = list(pool.map(os.path.getsize, self._files))
+                    whole = sum(sizes) <= _READ_WHOLE
+                    contents = pool.map(_file_digest, self._files) if whole else ()
+                    self._digest = _digest([about.encode(), _bytes(self.labels), repr(sizes).encode(), *contents])
+                except OSError as error:
+                    raise DataError(f"Expected a readable image, got: {error}. Replace or delete the file.") from error
+        return self._digest
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """As in :class:`ImageDataset`.
@@ -121,3 +159,21 @@ class FolderImages(ImageDataset):
             raise DataError(
                 f"{error} Replace the file by a whole one, or move it out of the folder. ({Path(file).absolute()})"
             ) from error
+
+
+def _digest(parts: Iterable[bytes | memoryview]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _bytes(values: Tensor) -> memoryview:
+    array: Any = values.contiguous().numpy()
+    return memoryview(array).cast("B")
+
+
+def _file_digest(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

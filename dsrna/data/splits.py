@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,12 @@ class Splits:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Stands for the images of all three parts, wherever they were read from."""
+        parts = " ".join(part.digest() for part in (self.train, self.validation, self.test))
+        return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
 
 def split(

@@ -22,6 +22,9 @@ Progress = Callable[[str, int, int, float], None]
 BatchOutcome = Callable[[int, slice, Tensor, Tensor], Tensor]
 """(batch number, place in the data set, x, y) -> which images are correct (N,) bool."""
 
+IDENTIFYING_IMAGES = 100
+"""By so many of the first images a measurement's file knows its data set again."""
+
 
 class EvaluationData(Protocol):
     """The images: what :class:`dsrna.data.images.ImageDataset` offers."""
@@ -71,7 +74,7 @@ class Bench:
         self.batch_size = batch_size
         self.folder = folder
         self.progress = progress
-        first_x, first_y = dataset.batch(torch.arange(min(batch_size, len(dataset))))
+        first_x, first_y = dataset.batch(torch.arange(min(IDENTIFYING_IMAGES, len(dataset))))
         self.image_values = first_x[0].numel()
         self.identity = {
             "network": network_checksum(model),

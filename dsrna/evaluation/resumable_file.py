@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from dsrna.errors import CheckpointError
 from dsrna.files import write_json
 
+_BATCH_SIZE = "batch_size"
+
 
 class ResumableFile(ABC):
     """Results of the first images of a data set, with a header that says by what they were got.
@@ -17,8 +19,9 @@ class ResumableFile(ABC):
     The file is JSON: ``{"schema", "version", "header", …, "seconds"}``. Fewer results than images: the measurement was
     interrupted, and goes on behind the last.
 
-    A file of another measurement (other network, data, settings, library version, seed or batch size) is refused, not
-    overwritten: it may have taken hours.
+    A file of another measurement (other network, data, settings, library version or seed) is refused, not overwritten:
+    it may have taken hours. Batches of another size have other random starts, which are as good: what was finished with
+    them counts, what was not is measured again from its first image.
 
     Args:
         path: the file; it need not exist.
@@ -67,6 +70,7 @@ class ResumableFile(ABC):
         write_json(self.path, document | self.content() | {"seconds": self.seconds})
 
     def _load(self) -> None:
+        nothing = self.content()
         try:
             stored = json.loads(self.path.read_text(encoding="utf-8"))
             header, self.seconds = dict(stored["header"]), float(stored["seconds"])
@@ -85,10 +89,13 @@ class ResumableFile(ABC):
         differences = [
             f"{name} {header.get(name)!r} there, {value!r} here"
             for name, value in self._header.items()
-            if header.get(name) != value
+            if header.get(name) != value and name != _BATCH_SIZE
         ]
         if differences:
             raise CheckpointError(
                 f"{self.path} belongs to another evaluation: {'; '.join(differences)}. "
                 "Evaluate into another folder, or move the file away to measure again."
             )
+        if self.done < self.images and header.get(_BATCH_SIZE) != self._header.get(_BATCH_SIZE):
+            self.restore(nothing)
+            self.seconds = 0.0

@@ -34,8 +34,18 @@ def unfinished(request: Request[Any]) -> RunFolder | None:
     return folder
 
 
-def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFolder:
-    """A new run in the request's folder."""
+def check_data(folder: RunFolder, digest: str) -> None:
+    """Raises CheckpointError where a run was begun on other images than those with this digest."""
+    noted = folder.read_run().get("data")
+    if noted is not None and noted != digest:
+        raise CheckpointError(
+            f"{folder.path} holds a run on other images: their digest was {noted}, now it is {digest}. Bring those "
+            "images back, or begin a run on these in another folder with out=FOLDER. (conf: data)"
+        )
+
+
+def create(request: Request[Any], stages: Iterable[str], device: str, data: str | None = None) -> RunFolder:
+    """A new run in the request's folder; ``data`` is the digest of its images."""
     trainer: TrainerSettings | None = getattr(request.settings, "trainer", None)
     return RunFolder.create(
         request.folder,
@@ -45,6 +55,7 @@ def create(request: Request[Any], stages: Iterable[str], device: str) -> RunFold
         overrides=request.overrides,
         stages=list(stages),
         device=device,
+        data=data,
         command=shlex.join(["python", "-m", *module_of(request.kind), *request.config_folders, *request.overrides]),
         rehearsal=trainer is not None and trainer.limits.any,
     )

@@ -31,7 +31,7 @@ class Job:
     Attributes:
         settings: typed and validated.
         folder: the run folder.
-        fingerprint: hash of the settings; checkpoints carry it.
+        fingerprint: of settings and data; checkpoints carry it.
         splits: the data.
         dashboard: W&B, TensorBoard, or neither.
     """

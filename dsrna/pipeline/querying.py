@@ -18,7 +18,7 @@ from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed
 from dsrna.pipeline.first_line import first_line_of_proxies
-from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
+from dsrna.pipeline.folders import at_work, check_data, create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.query_columns import Column, Columns
@@ -88,7 +88,10 @@ def query(request: Request[QuerySettings]) -> None:
             log.info("finished already: %s", folder.report_html)
         return
     plan = planned(settings)  # nothing is written before tables and data are known to be usable
-    folder = folder or create(request, ["search", "report"], "cpu")
+    data = next((scorer.data for scorer in plan.scorers.values()), None)  # all score the same images
+    if folder is not None and data is not None:
+        check_data(folder, data)
+    folder = folder or create(request, ["search", "report"], "cpu", data)
     with at_work(folder, request):
         log.info("%s", first_line_of_proxies(request))
         do_stage(folder, "search", lambda: _search(folder, plan, settings))

@@ -25,7 +25,7 @@ from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import generator
 from dsrna.pipeline.first_line import first_line_of_proxies
-from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
+from dsrna.pipeline.folders import at_work, check_data, create, do_stage, unfinished
 from dsrna.pipeline.job import splits_of
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.scoring import Scorer, score_all
@@ -60,7 +60,9 @@ def rank(request: Request[RankSettings]) -> None:
     indices = random_architectures(settings.n, generator(settings.seed, "architectures"))
     columns = published_columns(settings, indices)
     scorer = build_scorer(settings)
-    folder = folder or create(request, ["score", "report"], "cpu")
+    if folder is not None:
+        check_data(folder, scorer.data)
+    folder = folder or create(request, ["score", "report"], "cpu", scorer.data)
     with at_work(folder, request):
         log.info("%s", first_line_of_proxies(request))
         do_stage(folder, "score", lambda: _score(folder, scorer, indices, settings))

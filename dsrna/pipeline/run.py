@@ -19,7 +19,7 @@ from dsrna.errors import DsrnaError
 from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.pipeline.evaluate_stage import evaluate
 from dsrna.pipeline.first_line import first_line
-from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
+from dsrna.pipeline.folders import at_work, check_data, create, do_stage, unfinished
 from dsrna.pipeline.inputs import Inputs, read_inputs
 from dsrna.pipeline.job import Job, load_splits
 from dsrna.pipeline.logs import logging_to
@@ -60,6 +60,8 @@ def run(request: Request[Settings]) -> float | None:
     # Nothing is written before the data and what `from` names are known to be usable.
     try:
         splits = load_splits(settings)
+        if folder is not None:
+            check_data(folder, splits.digest)
         inputs = _checked_inputs(settings, splits, stages) if _not_begun(folder, stages) else None
     except DsrnaError:
         if request.in_sweep and folder is None:  # the table over the jobs has a row for this one too
@@ -68,14 +70,14 @@ def run(request: Request[Settings]) -> float | None:
             with logging_to(folder.run_log):
                 raise
         raise
-    folder = folder or create(request, stages, device)
+    folder = folder or create(request, stages, device, splits.digest)
     with at_work(folder, request):
         log.info("%s", first_line(request))
         log.info("data: %s", _in_words(splits))
         if inputs is not None:
             inputs.copy_to(folder)
         dashboard = Dashboard(settings.logger, folder.path, settings.name, asdict(settings), request.fingerprint)
-        job = Job(settings, folder, request.fingerprint, splits, dashboard)
+        job = Job(settings, folder, f"{request.fingerprint} {splits.digest}", splits, dashboard)
         failed, threads_before = True, torch.get_num_threads()
         try:
             job.choose_threads()

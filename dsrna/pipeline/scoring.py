@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dsrna.config.rank import build_proxies
 from dsrna.errors import DsrnaError
+from dsrna.evaluation.identity import batch_checksum
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.interruption import SIGNALS
 from dsrna.spaces.genotype import Genotype
@@ -56,6 +57,11 @@ class Scorer:
     repeats: int
     seed: int
     space: SearchSpace = field(default_factory=Nasbench201Space)
+
+    @property
+    def data(self) -> str:
+        """Digest of the images that networks are scored with."""
+        return batch_checksum(self.x, self.y)
 
     def scores(self, index: int) -> Scores:
         """:meth:`scores_of` an architecture of NAS-Bench-201 by its published index."""

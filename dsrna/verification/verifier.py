@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import dsrna
 from dsrna.errors import DataError, SoundnessError
+from dsrna.evaluation.bench import IDENTIFYING_IMAGES
 from dsrna.evaluation.clean_logits import clean_logits
 from dsrna.evaluation.evaluator import EvaluationData
 from dsrna.evaluation.identity import batch_checksum, network_checksum
@@ -133,7 +134,7 @@ def verify(
 def _header(
     model: nn.Module, dataset: EvaluationData, settings: Verification, seed: int, images: int
 ) -> dict[str, Any]:
-    x, y = dataset.batch(torch.arange(min(settings.batch_size, images)))
+    x, y = dataset.batch(torch.arange(min(IDENTIFYING_IMAGES, images)))
     # As JSON gives it back: lists, no tuples.
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
     return values | {

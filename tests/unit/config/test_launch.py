@@ -2,7 +2,7 @@ import pytest
 
 from dsrna.config.command_line import expand
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.launch import fingerprint_of
+from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.replay import replay
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
@@ -33,7 +33,8 @@ def test_a_malformed_sweep_is_refused():
 @pytest.mark.parametrize(
     "override",
     ["seed=1", "search.epochs=9", "threat.eps=0.2", "metric.projections=2", "trainer.limits.epochs=1",
-     "stages=[search]", "data.train_limit=500", "trainer.precision=64-true", "name=other"],
+     "stages=[search]", "data.train_limit=500", "trainer.precision=64-true", "search.batch_size=9",
+     "retrain.batch_size=9", "data.validation_fraction=0.2"],
 )  # fmt: skip
 def test_what_changes_results_changes_the_fingerprint(override):
     assert print_of(override) != print_of()
@@ -42,7 +43,9 @@ def test_what_changes_results_changes_the_fingerprint(override):
 @pytest.mark.parametrize(
     "override",
     ["out=elsewhere", "resume=auto", "logger=tensorboard", "trainer.progress=off", "trainer.checkpoint_minutes=1",
-     "seed=0"],
+     "seed=0", "name=other", "data.root=/elsewhere", "data.download=false", "trainer.threads=3",
+     "search.implementation=textbook", "retrain.torch_compile=true", "evaluate.torch_compile=true",
+     "evaluate.batch_size=3"],
 )  # fmt: skip
 def test_what_changes_no_result_leaves_the_fingerprint(override):
     assert print_of(override) == print_of()
@@ -55,7 +58,7 @@ def test_the_fingerprint_is_the_same_on_every_machine():
     import sys
 
     code = (
-        "from dsrna.config.compose import compose, settings_from\nfrom dsrna.config.launch import fingerprint_of\n"
+        "from dsrna.config.compose import compose, settings_from\nfrom dsrna.config.fingerprint import fingerprint_of\n"
         "print(fingerprint_of(settings_from(compose('search', ['seed=5']))))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "77"}

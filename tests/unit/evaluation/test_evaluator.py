@@ -164,7 +164,6 @@ def test_random_starts_depend_on_the_seed(tmp_path):
         ({"model": tiny_classifier(seed=1)}, "network"),
         ({"data": Images(seed=1)}, "data"),
         ({"seed": 1}, "seed"),
-        ({"batch_size": 7}, "batch_size"),
     ],
 )
 def test_results_of_another_evaluation_are_refused_and_kept(tmp_path, change, named):
@@ -173,6 +172,25 @@ def test_results_of_another_evaluation_are_refused_and_kept(tmp_path, change, na
     with pytest.raises(CheckpointError, match=f"{named} .* there, .* here"):
         run(tmp_path, **change)
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_with_batches_of_another_size_what_is_finished_counts_and_what_is_not_is_measured_anew(tmp_path):
+    """After a want of memory, say: random starts of other batches are others, and as good."""
+    settings = {"attacks": [FoolboxFGSM(), RANDOM_START], "threat": Threat("linf", 0.3)}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", Images(fail_at=11), **settings)
+    there = {path.name: json.loads(path.read_text()) for path in (tmp_path / "cut").iterdir()}
+    (unfinished,) = [name for name, stored in there.items() if len(stored["outcomes"]) < 25]
+    smaller = run(tmp_path / "smaller", batch_size=5, **settings)
+    found = run(tmp_path / "cut", batch_size=5, **settings)
+    for name, stored in there.items():
+        now = json.loads((tmp_path / "cut" / name).read_text())
+        if name == unfinished:
+            assert now["outcomes"] == json.loads((tmp_path / "smaller" / name).read_text())["outcomes"]
+            assert now["header"]["batch_size"] == 5
+        else:
+            assert now == stored
+    assert found["clean"]["accuracy"] == smaller["clean"]["accuracy"]
 
 
 def test_other_settings_of_an_attack_are_refused(tmp_path):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 import dsrna.pipeline.run as pipeline
-from dsrna.errors import ConfigError, DataError
+from dsrna.errors import CheckpointError, ConfigError, DataError
 from dsrna.interruption import Interrupted
-from dsrna.pipeline.folders import at_work, do_stage
+from dsrna.pipeline.folders import at_work, check_data, do_stage
 from dsrna.run_folder import RunFolder
 from dsrna.testing.run_folders import build_run_folder
 
@@ -111,3 +111,13 @@ def test_the_page_of_a_search_alone_is_drawn_by_the_run_that_goes_on(tmp_path, m
     pipeline._result(folder)
     pipeline._result(folder)
     assert drawn == [folder.path]
+
+
+def test_a_run_goes_on_with_its_own_images_alone(tmp_path):
+    folder = RunFolder.create(
+        tmp_path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu",
+        data="0a", command="",
+    )  # fmt: skip
+    check_data(folder, "0a")
+    with pytest.raises(CheckpointError, match=r"on other images.*0a.*0b.*\(conf: data\)"):
+        check_data(folder, "0b")

@@ -282,6 +282,9 @@ class Untouchable(ImageDataset):
     def __init__(self, like):
         super().__init__(like.shape, like.classes, like.labels)
 
+    def digest(self):
+        return ""
+
     def batch(self, indices):
         raise AssertionError("the test split was read")
 

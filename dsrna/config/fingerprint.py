@@ -1,0 +1,48 @@
+"""What tells one run's settings from another's: all that changes results, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from dsrna.config.settings import RunSettings
+
+CHANGES_NO_RESULT = (
+    # What it is called, where it goes, what it shows.
+    "name", "out", "resume", "logger", "progress", "trainer.progress", "trainer.checkpoint_minutes",
+    "sweep_objective",
+    # Where the images are; which ones they are says their own digest, in run.json.
+    "data.root", "data.download",
+    # How fast it is. Random starts of an evaluation are drawn by batches: another size draws others, as good as these.
+    "workers", "trainer.threads", "search.implementation", "retrain.torch_compile", "evaluate.torch_compile",
+    "evaluate.batch_size", "evaluate.verify.batch_size",
+)  # fmt: skip
+"""Keys that may differ between a run and its continuation."""
+
+
+def fingerprint_of(settings: RunSettings) -> str:
+    """Hash of all settings that change results, the same on every machine."""
+    plain = asdict(settings)
+    for key in CHANGES_NO_RESULT:
+        *nodes, last = key.split(".")
+        _remove(plain, nodes, last)
+    return _hashed(json.dumps(plain, sort_keys=True))
+
+
+def fingerprint_of_all(jobs: Iterable[RunSettings]) -> str:
+    """Hash of the settings of all jobs of a multirun."""
+    return _hashed("".join(fingerprint_of(settings) for settings in jobs))
+
+
+def _remove(node: Any, nodes: list[str], last: str) -> None:
+    for name in nodes:
+        node = node.get(name) if isinstance(node, dict) else None
+    if isinstance(node, dict):
+        node.pop(last, None)
+
+
+def _hashed(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
