@@ -108,8 +108,8 @@ def test_the_page_of_a_search_alone_is_drawn_by_the_run_that_goes_on(tmp_path, m
     drawn = []
     monkeypatch.setattr(pipeline, "write_report", lambda path: drawn.append(path) or folder.report_html.touch())
     monkeypatch.setattr(pipeline, "show_result", lambda folder: None)
-    pipeline._result(folder)
-    pipeline._result(folder)
+    pipeline._result(folder, None)
+    pipeline._result(folder, None)
     assert drawn == [folder.path]
 
 
