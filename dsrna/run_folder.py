@@ -221,10 +221,10 @@ class RunFolder:
 
     def set_objective(self, key: str, value: float) -> None:
         """Notes in ``run.json``, atomically, what the run gives to a sweep, which maximises it."""
-        run = self.read_run()
-        run["objective"] = {"name": key, "value": value}
-        with writing_to(self.path):
-            write_json(self.run_json, run)
+        run, noted = self.read_run(), {"name": key, "value": value}
+        if run.get("objective") != noted:
+            with writing_to(self.path):
+                write_json(self.run_json, run | {"objective": noted})
 
     @property
     def is_rehearsal(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsrna.errors import CheckpointError
 from dsrna.run_folder import RunFolder
-from dsrna.training.checkpoints import read_checkpoint
+from dsrna.training.checkpoints import load_checkpoint
 
 
 def note_objective(folder: RunFolder, key: str) -> float:
@@ -19,7 +19,7 @@ def note_objective(folder: RunFolder, key: str) -> float:
         values = [record[key] for record in folder.read_metrics() if record.get(key) is not None]
         value = values[-1] if values else None
     else:
-        value = read_checkpoint(folder.best_checkpoint(stage))["numbers"].get(name)
+        value = load_checkpoint(folder.best_checkpoint(stage))["numbers"].get(name)
     if value is None:
         raise CheckpointError(f"Expected {key} among the numbers of {folder.path}, found none. (conf: sweep_objective)")
     folder.set_objective(key, float(value))

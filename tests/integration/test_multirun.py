@@ -56,7 +56,7 @@ def test_the_table_has_a_row_for_every_job(sweep):
     for row in rows:
         result = json.loads((folder / row["job"] / "evaluation.json").read_text())["networks"]["retrain"]["result"]
         assert float(row["clean"]) == result["clean"]["accuracy"]
-        assert float(row["pgd20"]) == result["records"][0]["accuracy"]
+        assert float(row["PGD-20"]) == result["records"][0]["accuracy"]
     assert (folder / "sweep.html").is_file()
     assert str(folder / "sweep.html") in outcome.text
     assert len(json.loads((folder / "sweep.json").read_text())["jobs"]) == 4
