@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dsrna import documents
+from dsrna.conforming import misfit, shown
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.files import write_atomically, write_json, write_text
 from dsrna.provenance import git_state, library_versions, this_command
@@ -199,7 +201,20 @@ class RunFolder:
                 f"Expected a run folder, got {self.path}, which has no run.json. "
                 "Give the folder that a run wrote (its `out`), not a folder above or below it."
             )
-        return read_document(self.run_json, SCHEMA, VERSION)
+        return read_document(self.run_json, SCHEMA, VERSION, documents.Run)
+
+    def read_evaluation(self) -> dict[str, Any] | None:
+        """``evaluation.json``, checked; None where there is none. Raises CheckpointError as :meth:`open` does."""
+        path = self.evaluation_json
+        found = read_document(path, "dsrna.evaluation", 1, documents.Evaluation) if path.exists() else None
+        if found is not None and not found["networks"]:
+            raise CheckpointError(f"Expected at least one network in {path}, got none. {_RESTORE}")
+        return found
+
+    def read_verdict(self) -> dict[str, Any] | None:
+        """``verdict.json``, checked; None where there is none. Raises CheckpointError as :meth:`open` does."""
+        path = self.verdict_json
+        return read_document(path, "dsrna.verdict", 1, documents.Verdict) if path.exists() else None
 
     def set_stage(self, stage: str, state: StageState, seconds: float | None = None) -> None:
         """Notes in ``run.json``, atomically, how far ``stage`` is.
@@ -248,9 +263,9 @@ class RunFolder:
         Raises:
             CheckpointError: the file is damaged.
         """
-        found = read_json(self.overrides_yaml) if self.overrides_yaml.is_file() else []
-        if not isinstance(found, list) or not all(isinstance(override, str) for override in found):
-            raise CheckpointError(f"Expected a list of KEY=VALUE in {self.overrides_yaml}, got {str(found)[:80]!r}.")
+        if not self.overrides_yaml.exists():
+            return []
+        found: list[str] = read_json(self.overrides_yaml, list[str])
         return found
 
     def append_metrics(self, record: dict[str, Any]) -> None:
@@ -272,9 +287,16 @@ class RunFolder:
         """All records of ``metrics.jsonl`` in order; a last line that a killed process left unfinished is no record.
 
         Raises:
-            CheckpointError: a finished line is not JSON.
+            CheckpointError: a finished line is not JSON, or no record.
         """
-        return [record for _, record in _lines(self.metrics_jsonl)]
+        records = [record for _, record in _lines(self.metrics_jsonl, documents.MetricsRecord)]
+        for record in records:
+            for key, value in record.items():
+                if "/" in key and misfit(value, float | None) is not None:
+                    raise CheckpointError(
+                        f"Expected a number as {key} in {self.metrics_jsonl}, got {shown(value)}. {_RESTORE}"
+                    )
+        return records
 
     def append_scores(self, record: dict[str, Any]) -> None:
         """Adds one line to ``scores.jsonl``. Raises ConfigError when the folder can't be written to."""
@@ -282,7 +304,7 @@ class RunFolder:
 
     def read_scores(self) -> list[dict[str, Any]]:
         """All records of ``scores.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
-        return [record for _, record in _lines(self.scores_jsonl)]
+        return [record for _, record in _lines(self.scores_jsonl, documents.Scores)]
 
     def append_search(self, record: dict[str, Any]) -> None:
         """Adds one line to ``searches.jsonl``. Raises ConfigError when the folder can't be written to."""
@@ -290,7 +312,7 @@ class RunFolder:
 
     def read_searches(self) -> list[dict[str, Any]]:
         """All records of ``searches.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
-        return [record for _, record in _lines(self.searches_jsonl)]
+        return [record for _, record in _lines(self.searches_jsonl, documents.Search)]
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drops, atomically, the records of ``stage`` later than ``step`` (all other lines stay byte for byte).
@@ -302,7 +324,7 @@ class RunFolder:
             return
         kept = b"".join(
             line
-            for line, record in _lines(self.metrics_jsonl)
+            for line, record in _lines(self.metrics_jsonl, documents.MetricsRecord)
             if record.get("stage") != stage or record.get("step", step) <= step
         )
         with writing_to(self.path):
@@ -315,40 +337,50 @@ class RunFolder:
             file.write(line)
 
 
-def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+def _lines(path: Path, shape: Any) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """The finished lines of a file of JSON lines, and what they say."""
     if not path.exists():
         return
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+    for number, line in enumerate(_content(path).splitlines(keepends=True), start=1):
         if not line.endswith(b"\n"):
             return
         try:
-            yield line, json.loads(line)
+            record = _value(line)
+            wrong = misfit(record, shape)
         except ValueError as error:
-            raise CheckpointError(
-                f"Expected JSON in line {number} of {path}, got a damaged line ({error}). "
-                "Bring the file back as it was, or start a new run."
-            ) from error
+            wrong = "", f"got a damaged line ({error})"
+        if wrong is not None:
+            raise CheckpointError(f"Expected JSON in line {number} of {path}: {_at(wrong)}. {_RESTORE}")
+        yield line, record
 
 
-def read_json(path: Path) -> Any:
-    """The value in the JSON file ``path``; CheckpointError when it is missing or not whole."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"Expected a readable file {path}, got: {error.strerror}.") from error
-    except ValueError as error:
-        raise CheckpointError(
-            f"Expected JSON in {path}, got a truncated or damaged file ({error}). "
-            "Restore it from a copy, or run again into another folder with out=FOLDER."
-        ) from error
+def read_json(path: Path, shape: Any = Any) -> Any:
+    """The value in a JSON file.
 
-
-def read_document(path: Path, schema: str, version: int) -> dict[str, Any]:
-    """The object in ``path``, which must say ``{"schema": schema, "version": version, …}``.
+    Args:
+        path: the file.
+        shape: the type of the value, see :mod:`dsrna.documents`.
 
     Raises:
-        CheckpointError: missing, damaged, another schema, or another version.
+        CheckpointError: the file is missing, no ordinary file, not whole, or holds something else.
+    """
+    try:
+        value = _value(_content(path))
+    except ValueError as error:
+        raise CheckpointError(
+            f"Expected JSON in {path}, got a truncated or damaged file ({error}). {_RESTORE}"
+        ) from error
+    wrong = misfit(value, shape)
+    if wrong is not None:
+        raise CheckpointError(f"{path}: {_at(wrong)}. {_RESTORE}")
+    return value
+
+
+def read_document(path: Path, schema: str, version: int, shape: Any = dict[str, Any]) -> dict[str, Any]:
+    """The object in ``path``, which must say ``{"schema": schema, "version": version, …}`` and be of that shape.
+
+    Raises:
+        CheckpointError: missing, damaged, another schema, another version, or another content.
     """
     value = read_json(path)
     found = (value.get("schema"), value.get("version")) if isinstance(value, dict) else (None, None)
@@ -357,7 +389,38 @@ def read_document(path: Path, schema: str, version: int) -> dict[str, Any]:
             f"Expected {schema} version {version} in {path}, got {found[0]} version {found[1]}. "
             "Read it with the dsrna release that wrote it, or run again."
         )
-    return value
+    checked: dict[str, Any] = read_json(path, shape)
+    return checked
+
+
+_RESTORE = "Bring the file back as it was, or start a new run."
+
+
+def _at(wrong: tuple[str, str]) -> str:
+    place, what = wrong
+    return f"{what}, at {place}" if place else what
+
+
+def _content(path: Path) -> bytes:
+    """What is in an ordinary file: reading anything else, such as a pipe, may never end."""
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"Expected a file, got {path}, which is none that can be read to its end.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"Expected a readable file {path}, got: {error.strerror}.") from error
+
+
+def _value(text: bytes) -> Any:
+    """The value that JSON stands for. Raises ValueError where it is none, as NaN, or nested without end."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from dsrna.benchmarks.own_tables import check_layout
 from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.compose import run_values
 from dsrna.config.parts import build_part, located
+from dsrna.config.ranges import misfits
 from dsrna.config.settings import BenchmarkTrainingSettings
-from dsrna.config.validate import attack_grid, corruption_sweep, refuse_by, validate
+from dsrna.config.validate import attack_grid, corruption_sweep, refuse, refuse_by, validate
 from dsrna.corruptions import SEVERITIES
 from dsrna.errors import ConfigError
 from dsrna.functional.seeding import generator
@@ -28,6 +29,7 @@ def benchmark_training_settings(config: DictConfig) -> BenchmarkTrainingSettings
         ConfigError: lists every problem, each with its key.
     """
     settings = BenchmarkTrainingSettings(**run_values(config, BenchmarkTrainingSettings))
+    refuse([*misfits(settings)])
     refuse_by((validate, architectures, _check_seeds, _check_space, _check_stages, _check_table), settings)
     return settings
 

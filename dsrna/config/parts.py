@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dsrna.config.kinds import check_kind
+from dsrna.conforming import choices_of, hints_of, misfit
 from dsrna.errors import ConfigError, DsrnaError
 
 FRACTION = re.compile(r"^\s*([0-9.]+)\s*/\s*([0-9.]+)\s*$")
@@ -70,7 +71,7 @@ def target_of(node: Any, where: str) -> Callable[..., Any]:
 
 
 def check_part(node: Any, where: str, *injected: str) -> None:
-    """Checks that a node's keys are arguments of its target, without calling it.
+    """Checks that a node's keys are arguments of its target, and their values of its types, without calling it.
 
     Args:
         node: the config node.
@@ -78,11 +79,14 @@ def check_part(node: Any, where: str, *injected: str) -> None:
         injected: names of the arguments that the caller will add.
 
     Raises:
-        ConfigError: an argument is unknown or missing.
+        ConfigError: an argument is unknown, missing, the caller's, or of another type than the target says.
     """
     target = target_of(node, where)
     given = [key for key in node if key != "_target_"]
     parameters = inspect.signature(target).parameters
+    for key in given:
+        if key in injected:
+            raise ConfigError(f"`{key}` is dsrna's to give: leave it out. (conf: {where}.{key})")
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for key in given:
@@ -96,6 +100,13 @@ def check_part(node: Any, where: str, *injected: str) -> None:
         needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
         if needed and name not in given and name not in injected:
             raise ConfigError(f"`{node['_target_'].rpartition('.')[2]}` needs `{name}`. (conf: {where}.{name})")
+    hints = hints_of(target)
+    for key in given:
+        value, hint = node[key], hints.get(key, Any)
+        found = misfit(value, hint)
+        if found is not None:
+            close = nearest(value, choices_of(hint)) if isinstance(value, str) else ""
+            raise ConfigError(f"{found[1]}.{close} (conf: {where}.{key})")
 
 
 def build_part(node: Any, where: str, **injected: Any) -> Any:
@@ -110,7 +121,7 @@ def build_part(node: Any, where: str, **injected: Any) -> Any:
     with located(where, arguments):
         try:
             return target(**arguments, **injected)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise ConfigError(f"{node['_target_']}: {error} (conf: {where})") from error
 
 

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, open_dict
 from dsrna.config.compose import typed_values
 from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part
-from dsrna.config.ranges import RANGES, Ranges, out_of_range
+from dsrna.config.ranges import RANGES, Ranges, from_one, misfits, out_of_range
 from dsrna.config.rank import build_proxies, check_threat
 from dsrna.config.settings import DataSettings, QuerySettings, TableSettings, ThreatSettings
-from dsrna.config.validate import refuse_by
+from dsrna.config.validate import refuse, refuse_by
 from dsrna.errors import ConfigError
 from dsrna.query_searches.base import QuerySearch
 from dsrna.query_searches.encoding import gene_space
@@ -30,8 +30,10 @@ _USUAL: dict[str, list[str]] = {
 _SHARED = (("name",), ("seed",), ("resume",), ("out",))
 _RANGES: Ranges = {
     **{keys: RANGES[keys] for keys in _SHARED},
-    ("budget",): ("at least 1 query", lambda value: value >= 1),
-    ("repeats", "images", "cells", "channels"): ("at least 1", lambda value: value >= 1),
+    ("budget",): from_one(10_000_000),
+    ("repeats", "images"): from_one(1_000_000),
+    ("cells",): RANGES["search.cells", "retrain.cells"],
+    ("channels",): RANGES["search.channels", "retrain.channels"],
     ("progress",): RANGES["trainer.progress",],
     ("data.train_limit",): ("at least 1, or null for no limit", lambda value: value is None or value >= 1),
 }
@@ -49,6 +51,7 @@ def query_settings(config: DictConfig) -> QuerySettings:
         for group in ("method", "proxy"):
             config.setdefault(group, {})
     settings = QuerySettings(**typed_values(config, QuerySettings, _NODES))
+    refuse([*misfits(settings, _RANGES)])
     refuse_by(
         (check_threat, _fill_in, _check_methods, _check_proxies, _check_objectives, _check_data),
         settings,

@@ -1,13 +1,16 @@
-"""The ranges of plain settings, one line each."""
+"""The types and ranges of plain settings, one line each."""
 
 from __future__ import annotations
 
 import math
 import re
+import typing
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 from dsrna.config.settings import STAGES, RunSettings
+from dsrna.conforming import in_words, misfit, shown
 
 
 def _whole(value: Any) -> bool:
@@ -18,35 +21,30 @@ def _one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
     return ", ".join(choices[:-1]) + f" or {choices[-1]}", lambda value: value in choices
 
 
+def from_one(limit: int) -> tuple[str, Callable[[Any], bool]]:
+    """The range from 1 to ``limit``, far above what is of use: what is too much for any machine is no setting."""
+    return f"1 to {limit:,}", lambda value: 1 <= value <= limit
+
+
 Ranges = dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]]
 
 RANGES: Ranges = {
     ("name",): (
         "a name of letters, digits, dots, dashes and underscores, as it becomes part of a folder's name",
-        lambda value: isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None,
+        lambda value: isinstance(value, str) and re.fullmatch(r"[\w.-]*\w[\w.-]*", value) is not None,
     ),
     ("seed",): ("a whole number in [0, 2**32)", lambda value: _whole(value) and 0 <= value < 2**32),
     ("stages",): (
-        f"a list of stages, stages=[{','.join(STAGES)}] or some of them",
-        lambda value: isinstance(value, list) and len(value) > 0,
+        f"a list of stages, each once: stages=[{','.join(STAGES)}] or some of them",
+        lambda value: isinstance(value, list) and len(value) == len(set(map(str, value))) > 0,
     ),
     ("resume",): _one_of("never", "auto"),
     ("out",): ("a folder", lambda value: isinstance(value, str) and value != ""),
     ("from",): ("the name of a file, a folder or a genotype", lambda value: value is None or isinstance(value, str)),
-    (
-        "search.epochs",
-        "search.batch_size",
-        "search.cells",
-        "search.channels",
-        "retrain.epochs",
-        "retrain.batch_size",
-        "retrain.cells",
-        "retrain.channels",
-        "retrain.selection_steps",
-        "certified.epochs",
-        "certified.batch_size",
-        "evaluate.batch_size",
-    ): ("at least 1", lambda value: value >= 1),
+    ("search.epochs", "retrain.epochs", "certified.epochs", "retrain.selection_steps"): from_one(1_000_000),
+    ("search.batch_size", "retrain.batch_size", "certified.batch_size", "evaluate.batch_size"): from_one(10_000_000),
+    ("search.cells", "retrain.cells"): from_one(1_000),
+    ("search.channels", "retrain.channels"): from_one(100_000),
     (
         "data.train_limit",
         "data.test_limit",
@@ -78,7 +76,10 @@ RANGES: Ranges = {
     ("metric.weight_schedule",): _one_of("constant", "linear"),
     ("retrain.keep",): _one_of("best", "last"),
     ("logger.kind",): _one_of("none", "wandb", "tensorboard"),
-    ("trainer.threads",): ("`auto` or a number of CPU threads", lambda v: v == "auto" or (_whole(v) and v >= 1)),
+    ("trainer.threads",): (
+        "`auto` or a number of CPU threads, 1 to 1,024",
+        lambda value: value == "auto" or (_whole(value) and 1 <= value <= 1024),
+    ),
     ("trainer.progress",): _one_of("auto", "on", "off"),
     ("trainer.precision",): (
         "32-true, 64-true or bf16-mixed (fp16 needs loss scaling, which the architecture step's own gradients would "
@@ -86,7 +87,15 @@ RANGES: Ranges = {
         lambda value: value in ("32-true", "64-true", "bf16-mixed"),
     ),
 }
-"""Keys -> what their values are, in words and as a test. Types that the schema knows are not looked at again."""
+"""Keys -> what their values are, in words and as a test of values of the right type."""
+
+
+def misfits(settings: RunSettings, ranges: Ranges = RANGES) -> Iterator[str]:
+    """One message for each setting that isn't of its type. Nothing else can be said of such settings."""
+    words = {key: f", {expected}" for keys, (expected, _) in ranges.items() for key in keys}
+    for key, expected, value in _typed(settings):
+        if misfit(value, expected) is not None:
+            yield f"Expected {in_words(expected)}{words.get(key, '')}, got {shown(value)}. (conf: {key})"
 
 
 def out_of_range(settings: RunSettings, ranges: Ranges = RANGES) -> Iterator[str]:
@@ -98,8 +107,18 @@ def out_of_range(settings: RunSettings, ranges: Ranges = RANGES) -> Iterator[str
                 yield f"Expected {expected}, got {value!r}. (conf: {key})"
 
 
+def _typed(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Key, type and value of every plain setting."""
+    for name, expected in typing.get_type_hints(type(settings)).items():
+        key, value = f"{prefix}{'from' if name == 'start_from' else name}", getattr(settings, name)
+        if is_dataclass(value):
+            yield from _typed(value, f"{key}.")
+        else:
+            yield key, expected, value
+
+
 def _value(settings: RunSettings, key: str) -> Any:
     found: Any = settings
     for name in ("start_from" if key == "from" else key).split("."):
-        found = found.get(name) if isinstance(found, dict) else getattr(found, name)
+        found = found.get(name) if isinstance(found, dict) else getattr(found, name, None)
     return found

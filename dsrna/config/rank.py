@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from dsrna.config.compose import typed_values
 from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part, located, number
-from dsrna.config.ranges import RANGES, Ranges, out_of_range
+from dsrna.config.ranges import RANGES, Ranges, from_one, misfits, out_of_range
 from dsrna.config.settings import BenchmarkSettings, DataSettings, QuerySettings, RankSettings, ThreatSettings
-from dsrna.config.validate import refuse_by
+from dsrna.config.validate import refuse, refuse_by
 from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
@@ -23,9 +23,11 @@ _SHARED = (("name",), ("seed",), ("resume",), ("out",))
 
 _RANGES: Ranges = {
     **{keys: RANGES[keys] for keys in _SHARED},
-    ("n",): ("at least 3 architectures", lambda value: value >= 3),
-    ("images", "repeats", "cells", "channels"): ("at least 1", lambda value: value >= 1),
-    ("bootstrap",): ("at least 1 resample", lambda value: value >= 1),
+    ("n",): ("at least 3 architectures, of the 15,625 there are", lambda value: 3 <= value <= 15625),
+    ("images", "repeats"): from_one(1_000_000),
+    ("cells",): RANGES["search.cells", "retrain.cells"],
+    ("channels",): RANGES["search.channels", "retrain.channels"],
+    ("bootstrap",): from_one(1_000_000),
     ("workers",): (
         "`auto` or a number of processes",
         lambda value: value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1),
@@ -44,6 +46,7 @@ def rank_settings(config: DictConfig) -> RankSettings:
     if "proxy" not in config:  # proxy=[] leaves no such key
         raise ConfigError(_NO_PROXY)
     settings = RankSettings(**typed_values(config, RankSettings, _NODES))
+    refuse([*misfits(settings, _RANGES)])
     checks = (check_threat, _check_proxies, _check_space, _check_data, benchmark_eps)
     refuse_by(checks, settings, out_of_range(settings, _RANGES))
     return settings

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from dsrna.config.compose import settings_from
 from dsrna.config.data_source import check_source
 from dsrna.config.parts import build_part, check_part, nearest, number, target_of, with_fractions
-from dsrna.config.ranges import out_of_range
+from dsrna.config.ranges import misfits, out_of_range
 from dsrna.config.settings import STAGES, Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.errors import ConfigError, DsrnaError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # importing them takes a second, which only those wait for wh
     from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
     from dsrna.verification.settings import Verification
+
+_MANY = 10_000
+_RATES = ("max_lr", "base_lr", "eta_min", "min_lr", "gamma", "factor", "start_factor", "end_factor")
 
 METRIC_COMMON = ("weight", "warmup_epochs", "weight_schedule")
 
@@ -106,6 +109,7 @@ def validated(config: DictConfig) -> Settings:
 
 def validate(settings: Settings) -> None:
     """Raises one ConfigError that lists every problem in the settings. Loads no data and builds no network."""
+    refuse([*misfits(settings)])
     problems = [*out_of_range(settings), *_contradictions(settings)]
 
     def attempt(check: Callable[[], object]) -> None:
@@ -115,20 +119,19 @@ def validate(settings: Settings) -> None:
             problems.append(str(error))
 
     attempt(lambda: _check_threat_parts(settings, attempt))
+    attempt(lambda: _check_logger(settings))
     attempt(lambda: build_part(settings.space, "space"))
     attempt(lambda: build_part(settings.strategy, "strategy"))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
     attempt(lambda: check_source(settings.data, settings.space))
     for where, optimizer, schedule in (
-        ("search.weights", settings.search.weights_optimizer, settings.search.weights_schedule),
-        ("retrain", settings.retrain.optimizer, settings.retrain.schedule),
-        ("certified", settings.certified.optimizer, settings.certified.schedule),
+        ("search.weights_", settings.search.weights_optimizer, settings.search.weights_schedule),
+        ("retrain.", settings.retrain.optimizer, settings.retrain.schedule),
+        ("certified.", settings.certified.optimizer, settings.certified.schedule),
+        ("search.alphas_", settings.search.alphas_optimizer, None),
     ):
-        joint = "_" if where == "search.weights" else "."
-        attempt(lambda o=optimizer, w=where, j=joint: check_part(o, f"{w}{j}optimizer", "params"))  # type: ignore[misc]
-        attempt(lambda s=schedule, w=where, j=joint: check_schedule(s, f"{w}{j}schedule"))  # type: ignore[misc]
-    attempt(lambda: check_part(settings.search.alphas_optimizer, "search.alphas_optimizer", "params"))
+        attempt(lambda w=where, o=optimizer, s=schedule: check_updates(w, o, s))  # type: ignore[misc]
     if not problems:
         attempt(lambda: sweep_objective(settings))
     refuse(problems)
@@ -154,15 +157,29 @@ def refuse(problems: Sequence[str]) -> None:
         raise ConfigError(f"{len(unique)} settings are wrong:\n" + "\n".join(f"  - {line}" for line in unique))
 
 
-def check_schedule(node: Any, where: str) -> None:
-    """A schedule's node: its ``interval`` is ours, the other keys are its class's; null switches it, or a key, off."""
-    if node is None:
+def check_updates(where: str, optimizer: Any, schedule: Any) -> None:
+    """Builds an optimiser and its schedule for one made-up weight, so that they say what they refuse.
+
+    Args:
+        where: begins their keys.
+        optimizer: the optimiser's node.
+        schedule: the schedule's: its ``interval`` is ours, the other keys are its class's, where ``auto`` will be
+            the number of its intervals; null switches it, or a key, off.
+    """
+    import torch
+
+    built = build_part(optimizer, f"{where}optimizer", params=[torch.zeros(1, 1, requires_grad=True)])
+    if schedule is None:
         return
-    target_of(node, where)
-    if node.get("interval", "epoch") not in ("epoch", "step"):
-        raise ConfigError(f"Expected `epoch` or `step`, got {node['interval']!r}. (conf: {where}.interval)")
-    given = {key: value for key, value in node.items() if key != "interval" and value is not None}
-    check_part(given, where, "optimizer")
+    place = f"{where}schedule"
+    target_of(schedule, place)
+    if schedule.get("interval", "epoch") not in ("epoch", "step"):
+        raise ConfigError(f"Expected `epoch` or `step`, got {schedule['interval']!r}. (conf: {place}.interval)")
+    given = {key: value for key, value in schedule.items() if key != "interval" and value is not None}
+    build_part({key: _MANY if value == "auto" else value for key, value in given.items()}, place, optimizer=built)
+    for key in _RATES:  # torch takes negative ones, and goes uphill
+        if isinstance(given.get(key), int | float) and given[key] < 0:
+            raise ConfigError(f"Expected a rate of 0 or more, got {given[key]}. (conf: {place}.{key})")
 
 
 def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], object]], None]) -> None:
@@ -177,6 +194,19 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]
+
+
+def _check_logger(settings: Settings) -> None:
+    node, known = settings.logger, {"none": (), "tensorboard": (), "wandb": ("project", "entity", "group", "mode")}
+    if not isinstance(node, dict) or node.get("kind") not in known:
+        return  # its range says so
+    for key, value in node.items():
+        if key != "kind" and key not in known[node["kind"]]:
+            raise ConfigError(
+                f"{node['kind']} has no setting `{key}`.{nearest(key, known['wandb'])} (conf: logger.{key})"
+            )
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"Expected text or null, got {value!r}. (conf: logger.{key})")
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:

@@ -24,7 +24,7 @@ from dsrna.pipeline.job import load_splits
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.rehearsal import rehearse
 from dsrna.pipeline.run import run
-from dsrna.run_folder import RunFolder, read_document, read_json
+from dsrna.run_folder import RunFolder, read_document
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.training.fit import device_name, device_of
@@ -140,7 +140,7 @@ def _result(
     folder: RunFolder, settings: BenchmarkTrainingSettings, dataset: str, index: int, seed: int
 ) -> dict[str, Any]:
     """Reads ``evaluation.json`` and writes ``result.json``."""
-    evaluated = read_json(folder.evaluation_json)["networks"]["retrain"]
+    evaluated = (folder.read_evaluation() or {})["networks"]["retrain"]
     records = iter(evaluated["result"]["grid"])  # in the grid's order
     attacks = {
         name: [[ball.eps, next(records)["accuracy"]] for ball in balls]

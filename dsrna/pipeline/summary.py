@@ -9,14 +9,15 @@ from rich.table import Table
 from dsrna.console import output
 from dsrna.report.certified import certified_point
 from dsrna.report.published import published_title, telling_rows
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.run_folder import RunFolder
 
 
 def result_rows(folder: RunFolder) -> list[dict[str, Any]]:
     """One row an attack: label, and the accuracy of each network by its stage name; ``accuracy`` is the first one's."""
-    if not folder.evaluation_json.exists():
+    evaluation = folder.read_evaluation()
+    if evaluation is None:
         return []
-    networks = read_json(folder.evaluation_json)["networks"]
+    networks = evaluation["networks"]
     rows: list[dict[str, Any]] = []
     for stage, entry in networks.items():
         records = [entry["result"]["clean"], *entry["result"]["records"]]
@@ -33,8 +34,8 @@ def show_result(folder: RunFolder) -> None:
     """Prints the result table and where the report is."""
     console = output()
     rows = result_rows(folder)
-    if rows:
-        evaluation = read_json(folder.evaluation_json)
+    evaluation, verdict = folder.read_evaluation(), folder.read_verdict()
+    if rows and evaluation:
         networks, threat = evaluation["networks"], evaluation["threat"]
         title = f"Accuracy on the test split, {threat['norm']} eps {threat['eps']:.4g}"
         if evaluation.get("rehearsal", False):
@@ -54,8 +55,8 @@ def show_result(folder: RunFolder) -> None:
         if any(mean is not None for mean in means):
             table.add_row("Corrupted, mean", *("" if mean is None else f"{100 * mean:.2f} %" for mean in means))
         console.print(table)
-    if folder.verdict_json.exists():
-        console.print(_verdict_table(read_json(folder.verdict_json)))
+    if verdict:
+        console.print(_verdict_table(verdict))
     if (objective := folder.read_run().get("objective")) is not None:
         value = objective["value"]
         shown = f"{100 * value:.2f} %" if "/acc" in objective["name"] else f"{value:.4g}"

@@ -13,7 +13,7 @@ from dsrna.errors import DsrnaError
 from dsrna.files import write_json
 from dsrna.pipeline.tables_folder import tables_folder
 from dsrna.report.published import headline_rows
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
@@ -59,7 +59,7 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
             problems.append(str(error))
     if problems:
         log.info("Not all published accuracies are here. %s Then `resume=auto` adds them.", " ".join(problems))
-    known = len(read_json(folder.verdict_json)["rows"]) if folder.verdict_json.exists() else 0
+    known = len((folder.read_verdict() or {"rows": []})["rows"])
     if len(found) <= known:
         return False
     index = space.index(genotype)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsrna import documents
 from dsrna.run_folder import RunFolder, read_document
 
 OBJECTIVES = "objectives"
@@ -33,7 +34,7 @@ class QueryData:
             CheckpointError: it isn't the folder of finished searches, or a file in it is damaged.
         """
         folder = RunFolder.open(path)
-        return cls(folder, folder.read_run(), read_document(folder.query_json, "dsrna.query", 1))
+        return cls(folder, folder.read_run(), read_document(folder.query_json, "dsrna.query", 1, documents.Query))
 
     @property
     def methods(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dsrna import documents
 from dsrna.run_folder import RunFolder, read_document
 
 Coefficients = dict[str, np.ndarray]
@@ -59,7 +60,7 @@ class RankingData:
             CheckpointError: it isn't the folder of a finished ranking, or a file in it is damaged.
         """
         folder = RunFolder.open(path)
-        document = read_document(folder.ranking_json, "dsrna.ranking", 1)
+        document = read_document(folder.ranking_json, "dsrna.ranking", 1, documents.Ranking)
         records = folder.read_scores()
         groups: dict[str, Group] = {}
         for position, column in enumerate(document["columns"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dsrna.errors import CheckpointError
 from dsrna.report.page import write_report
 from dsrna.report.query_page import write_query
 from dsrna.report.ranking_page import write_ranking
@@ -24,4 +25,10 @@ def redraw(folder: Path) -> Path:
         ConfigError: ``folder`` can't be written to.
     """
     kind = RunFolder.open(Path(folder)).read_run()["kind"]
-    return _WRITERS.get(kind, write_report)(folder)
+    try:
+        return _WRITERS.get(kind, write_report)(folder)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as error:
+        # Each file is of its shape, but they may be of different runs, or lists in them of different lengths.
+        raise CheckpointError(
+            f"The files in {folder} don't fit together ({type(error).__name__}: {error}). Restore them from a copy."
+        ) from error

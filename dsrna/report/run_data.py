@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from dsrna import documents
 from dsrna.run_folder import RunFolder, read_document, read_json
 
 
@@ -37,17 +38,16 @@ class RunData:
     @classmethod
     def read(cls, folder: RunFolder) -> RunData:
         """Raises CheckpointError when ``folder`` is no run folder, or a file in it is damaged or of another version."""
-        genotype, evaluation, architecture = folder.genotype_json, folder.evaluation_json, folder.architecture_json
-        verdict = folder.verdict_json
+        genotype, architecture, config = folder.genotype_json, folder.architecture_json, folder.config_yaml
         return cls(
             run=folder.read_run(),
-            config_text=folder.config_yaml.read_text(encoding="utf-8") if folder.config_yaml.is_file() else "",
+            config_text=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
             overrides=folder.read_overrides(),
             epochs=[record for record in folder.read_metrics() if record.get("kind") == "epoch"],
-            architecture=read_json(architecture) if architecture.is_file() else None,
-            genotype=read_document(genotype, "dsrna.genotype", 1) if genotype.is_file() else None,
-            evaluation=read_document(evaluation, "dsrna.evaluation", 1) if evaluation.is_file() else None,
-            verdict=read_document(verdict, "dsrna.verdict", 1) if verdict.is_file() else None,
+            architecture=read_json(architecture, documents.Architecture) if architecture.exists() else None,
+            genotype=read_document(genotype, "dsrna.genotype", 1, documents.Genotype) if genotype.exists() else None,
+            evaluation=folder.read_evaluation(),
+            verdict=folder.read_verdict(),
         )
 
     def did(self, stage: str) -> bool:

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "dsrna"
 LEVELS = {
     0: (
         "functional",
+        "conforming",
+        "documents",
         "errors",
         "types",
         "files",

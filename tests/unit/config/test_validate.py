@@ -25,7 +25,7 @@ def test_every_problem_is_listed_once():
     assert text.startswith("4 settings are wrong:\n")
     lines = text.splitlines()[1:]
     assert len(lines) == 4
-    for key in ("seed", "retrain.epochs", "threat.eps", "metric"):
+    for key in ("seed", "retrain.epochs", "threat.eps", "metric.norm"):
         assert sum(f"(conf: {key})" in line for line in lines) == 1
 
 
@@ -141,16 +141,16 @@ def test_the_metrics_own_node_has_no_common_keys():
     [
         (
             "metric.engine=crown",
-            "unknown engine 'crown'; choose from ibp, crown_ibp; nearest: crown_ibp. (conf: metric.engine)",
+            "Expected 'ibp' or 'crown_ibp', got 'crown'. Did you mean `crown_ibp`? (conf: metric.engine)",
         ),
         ("metric.eps=8", "Expected `eps` to be `auto` or a radius in (0, 1], got 8. (conf: metric.eps)"),
-        ("metric.eps=null", "Expected `eps` to be `auto` or a radius in (0, 1], got None. (conf: metric.eps)"),
+        ("metric.eps=null", "Expected a finite number or 'auto', got null. (conf: metric.eps)"),
         ("metric.eps_start=0.1", "got `eps_start: 0.1` as well"),
         ("metric.eps=0.1 metric.eps_stop=2", "got 0.0 and 2. (conf: metric.eps_stop)"),
         ("metric.bisection_steps=0", "Expected `bisection_steps` >= 1, got 0. (conf: metric.bisection_steps)"),
         ("metric.bisection_steps=many", "(conf: metric.bisection_steps)"),
         ("metric.batch_norm=batch", "`batch_norm: running`. (conf: metric.batch_norm)"),
-        ("metric.form=radii", "got 'radii'. (conf: metric.form)"),
+        ("metric.form=radii", "got 'radii'. Did you mean `radius`? (conf: metric.form)"),
         ("+metric.redution=mean", "has no setting `redution`. Did you mean `reduction`?"),
     ],
 )

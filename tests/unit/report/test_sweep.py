@@ -83,7 +83,13 @@ def test_published_numbers_are_columns(sweep: Path) -> None:
     pgd = {"label": "pgd 8/255", "metric": "pgd", "training": "adversarial training", "benchmark": "NAS-RobBench-201"}
     numbers = {"eps": 8 / 255, "accuracy": 0.4567, "rank": 1234, "regret": 0.0244, "headline": True}
     clean = pgd | numbers | {"metric": "clean", "label": "clean", "headline": False}
-    document = {"schema": "dsrna.verdict", "version": 1, "dataset": "cifar10", "rows": [clean, pgd | numbers]}
+    document = {
+        "schema": "dsrna.verdict",
+        "version": 1,
+        "searched_on": "cifar10",
+        "dataset": "cifar10",
+        "rows": [clean, pgd | numbers],
+    }
     write_json(sweep / "1" / "verdict.json", document)
     text = write_sweep_report(sweep).read_text()
     for shown in ("published pgd 8/255, adversarial training", "45.67\u202f%", "1,234", "2.44\u202f%"):

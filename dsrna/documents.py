@@ -1,0 +1,278 @@
+"""What the JSON documents of a run folder hold, as far as somebody reads it: readers check a file against these."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+
+class StageNote(TypedDict):
+    """How far a stage is."""
+
+    state: str
+    seconds: NotRequired[float]
+
+
+class GitState(TypedDict):
+    revision: str
+    dirty: bool
+
+
+class Run(TypedDict):
+    """``run.json``."""
+
+    kind: str
+    fingerprint: str
+    created: str
+    git: GitState | None
+    versions: dict[str, str]
+    python: str
+    platform: str
+    device: str
+    command: str
+    stages: dict[str, StageNote]
+
+
+class ThreatModel(TypedDict):
+    norm: str
+    eps: float
+
+
+class AttackRecord(TypedDict):
+    """One attack on one network."""
+
+    attack: str
+    label: str
+    norm: str
+    eps: float
+    accuracy: float
+    interval: tuple[float, float]
+    images: int
+    engine: str
+    version: str
+    seed: int
+    restarts: int | None
+    steps: int | None
+    step_size: float | None
+
+
+class Result(TypedDict):
+    clean: AttackRecord
+    records: list[AttackRecord]
+    curve: NotRequired[list[AttackRecord]]
+    grid: NotRequired[list[AttackRecord]]
+    warnings: list[dict[str, Any]]
+    classes: NotRequired[int]
+
+
+class CorruptionRecord(TypedDict):
+    corruption: str
+    severity: int
+    version: str
+    accuracy: float
+
+
+class Corruptions(TypedDict):
+    source: str
+    mean: float | None
+    by_severity: dict[str, float | None]
+    records: list[CorruptionRecord]
+
+
+class CertifiedPoint(TypedDict):
+    eps: float
+    certified: float
+    certified_interval: tuple[float, float]
+    standing: float
+    standing_interval: tuple[float, float]
+    images: int
+
+
+class Radius(TypedDict):
+    images: int
+    mean: float | None
+    median: float | None
+    attacked_images: int
+    attacked_mean: float | None
+    attacked_median: float | None
+
+
+class Verification(TypedDict):
+    norm: str
+    engines: list[str]
+    curve: list[CertifiedPoint]
+    radius: Radius | None
+    proved_by: dict[str, int]
+    stopped: dict[str, int]
+
+
+class EvaluatedNetwork(TypedDict):
+    title: str
+    checkpoint: str
+    parameters: int
+    result: Result
+    corruptions: NotRequired[Corruptions | None]
+    verification: NotRequired[Verification | None]
+
+
+class Evaluation(TypedDict):
+    """``evaluation.json``."""
+
+    threat: ThreatModel
+    data: str
+    split: str
+    networks: dict[str, EvaluatedNetwork]
+
+
+class CellEdges(TypedDict):
+    edges: list[tuple[int, int]]
+
+
+class CellOperations(TypedDict):
+    operations: list[list[float]]
+    edges: NotRequired[list[float] | None]
+
+
+class GenotypeCell(TypedDict):
+    nodes: list[list[tuple[str, int]]]
+    concat: list[int]
+
+
+class Genotype(TypedDict):
+    """``genotype.json``."""
+
+    space: str
+    cells: dict[str, GenotypeCell]
+
+
+class ArchitectureEpoch(TypedDict):
+    epoch: int
+    weights: dict[str, CellOperations]
+    entropy: dict[str, float]
+    genotype: Genotype
+    operation_counts: dict[str, dict[str, int]]
+
+
+class Architecture(TypedDict):
+    """``search/architecture.json``."""
+
+    space: str
+    primitives: list[str]
+    cells: dict[str, CellEdges]
+    epochs: list[ArchitectureEpoch]
+
+
+class VerdictRow(TypedDict):
+    label: str
+    training: str
+    accuracy: float
+    rank: int
+    classes: int
+    regret: float
+    telling: bool
+    headline: bool
+
+
+class Verdict(TypedDict):
+    """``verdict.json``."""
+
+    dataset: str
+    searched_on: str
+    rows: list[VerdictRow]
+
+
+class MetricsRecord(TypedDict):
+    """A line of ``metrics.jsonl``; its other entries are the numbers that were logged."""
+
+    kind: NotRequired[str]
+    stage: NotRequired[str]
+    epoch: NotRequired[int]
+    step: NotRequired[int]
+
+
+class Scores(TypedDict):
+    """A line of ``scores.jsonl``."""
+
+    scores: dict[str, float]
+
+
+class Search(TypedDict):
+    """A line of ``searches.jsonl``."""
+
+    method: str
+    guide: str
+    repeat: int
+
+
+class RankedColumn(TypedDict):
+    benchmark: str
+    training: str
+    label: str
+    values: list[float]
+
+
+class Coefficient(TypedDict):
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Ranking(TypedDict):
+    """``ranking.json``."""
+
+    dataset: str
+    architectures: list[int]
+    proxies: list[str]
+    columns: list[RankedColumn]
+    spearman: list[list[Coefficient]]
+    kendall: list[list[Coefficient]]
+
+
+class Spread(TypedDict):
+    mean: float
+    std: float
+
+
+class SpreadCurve(TypedDict):
+    mean: list[float]
+    std: list[float]
+
+
+class NamedColumn(TypedDict):
+    name: str
+    kind: str
+
+
+class Judge(NamedColumn):
+    best: float
+
+
+class SingleSearch(TypedDict):
+    method: str
+    guide: str
+    guided: SpreadCurve
+    judged: dict[str, Spread | None]
+    curve: SpreadCurve | None
+
+
+class SeveralSearch(TypedDict):
+    method: str
+    objectives: list[str]
+    size: Spread
+    hypervolume: SpreadCurve | None
+    measured: list[list[float]] | None
+
+
+class TrueFront(TypedDict):
+    columns: list[NamedColumn]
+    points: list[list[float]]
+    hypervolume: float
+
+
+class Query(TypedDict):
+    """``query.json``."""
+
+    grid: list[int]
+    judges: list[Judge]
+    searches: list[SingleSearch]
+    fronts: list[SeveralSearch]
+    front: TrueFront | None
