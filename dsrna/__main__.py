@@ -104,11 +104,12 @@ def show_config(overrides: list[str], config_folder: str | None) -> None:
     from omegaconf import OmegaConf
 
     from dsrna.config.command_line import with_config_folder
-    from dsrna.config.compose import compose, settings_from
+    from dsrna.config.compose import compose
+    from dsrna.config.validate import validated
 
     config = compose("search", with_config_folder(overrides, config_folder))
     if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
-        settings_from(config)
+        validated(config)
     text = OmegaConf.to_yaml(config, resolve=True)
     console = output()
     if console.is_terminal:

@@ -166,9 +166,9 @@ class VerdictRow(TypedDict):
     training: str
     accuracy: float
     rank: int
-    classes: int
+    classes: NotRequired[int]
     regret: float
-    telling: bool
+    telling: NotRequired[bool]
     headline: bool
 
 

@@ -23,7 +23,7 @@ def _one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
 
 def from_one(limit: int) -> tuple[str, Callable[[Any], bool]]:
     """The range from 1 to ``limit``, far above what is of use: what is too much for any machine is no setting."""
-    return f"1 to {limit:,}", lambda value: 1 <= value <= limit
+    return f"at least 1, at most {limit:,}", lambda value: 1 <= value <= limit
 
 
 Ranges = dict[tuple[str, ...], tuple[str, Callable[[Any], bool]]]

@@ -148,7 +148,7 @@ ROWS = {
     "engines that are no list": (
         "search",
         "evaluate=certified evaluate.verify.engines=ibp",
-        "list of engines|conf: evaluate.verify.engines",
+        "Expected a list|conf: evaluate.verify.engines",
     ),
     "certified radii in 0-255 units": (
         "search",
