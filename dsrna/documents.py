@@ -192,7 +192,7 @@ class MetricsRecord(TypedDict):
 class Scores(TypedDict):
     """A line of ``scores.jsonl``."""
 
-    scores: dict[str, float]
+    scores: dict[str, float | None]
 
 
 class Search(TypedDict):
@@ -249,7 +249,7 @@ class Judge(NamedColumn):
 class SingleSearch(TypedDict):
     method: str
     guide: str
-    guided: SpreadCurve
+    guided: SpreadCurve | None
     judged: dict[str, Spread | None]
     curve: SpreadCurve | None
 

@@ -35,7 +35,7 @@ def number(value: Any, where: str) -> float:
     """
     if isinstance(value, str) and (match := FRACTION.match(value)) and float(match[2]) != 0:
         return float(match[1]) / float(match[2])
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if misfit(value, float) is not None:
         raise ConfigError(f"Expected a number or a fraction such as 8/255, got {value!r}. (conf: {where})")
     return float(value)
 

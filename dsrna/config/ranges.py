@@ -71,7 +71,7 @@ RANGES: Ranges = {
         "a weight of 0 or more (R is a score, higher is more robust)",
         lambda value: (_whole(value) or isinstance(value, float)) and 0 <= value < math.inf,
     ),
-    ("metric.warmup_epochs",): ("a whole number, 0 or more", lambda value: _whole(value) and value >= 0),
+    ("metric.warmup_epochs",): ("a whole number, 0 or more", lambda value: _whole(value) and 0 <= value <= 1_000_000),
     ("search.implementation",): _one_of("auto", "compiled", "batched", "textbook"),
     ("metric.weight_schedule",): _one_of("constant", "linear"),
     ("retrain.keep",): _one_of("best", "last"),

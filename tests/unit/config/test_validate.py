@@ -49,7 +49,8 @@ EDGES = {
     "metric.warmup_epochs": ([0, 5], [-1, 1.5, None]),
     "trainer.threads": (["auto", 1], [0, True, "two"]),
     "trainer.precision": (["32-true", "bf16-mixed"], ["16-mixed", "16-true", "32"]),
-    "name": (["a", "b-1.c_d"], ["", "a/b", "a b", None, 3]),
+    "name": (["a", "b-1.c_d"], ["", "a/b", "a b", "..", ".", None, 3]),
+    "stages": ([["search"], ["search", "retrain"]], [[], ["search", "search"], "search"]),
     "from": ([None, "DARTS_V2"], [3]),
 }
 
