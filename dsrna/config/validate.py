@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from dsrna.config.compose import settings_from
 from dsrna.config.data_source import check_source
-from dsrna.config.parts import build_part, check_part, nearest, number, target_of, with_fractions
+from dsrna.config.parts import build_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import misfits, out_of_range
 from dsrna.config.settings import STAGES, Settings
 from dsrna.config.sweep_objective import sweep_objective
