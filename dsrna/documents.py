@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 
 class StageNote(TypedDict):
@@ -55,13 +55,37 @@ class AttackRecord(TypedDict):
     step_size: float | None
 
 
-class Result(TypedDict):
+class MaskingCheck(TypedDict):
+    check: str
+    state: str
+    message: str
+
+
+class MaskingWarning(TypedDict):
+    check: str
+    message: str
+
+
+class Attacked(TypedDict):
     clean: AttackRecord
     records: list[AttackRecord]
     curve: NotRequired[list[AttackRecord]]
     grid: NotRequired[list[AttackRecord]]
-    warnings: list[dict[str, Any]]
-    classes: NotRequired[int]
+
+
+class CheckedResult(Attacked):
+    checks: list[MaskingCheck]
+    guessing: float
+
+
+class WarnedResult(Attacked):
+    """Of a dsrna that noted failed checks alone."""
+
+    warnings: list[MaskingWarning]
+    classes: int
+
+
+Result = CheckedResult | WarnedResult
 
 
 class CorruptionRecord(TypedDict):
@@ -96,8 +120,15 @@ class Radius(TypedDict):
     attacked_median: float | None
 
 
+class VerifyingAttack(TypedDict):
+    label: str
+
+
 class Verification(TypedDict):
     norm: str
+    images: int
+    correct: int
+    attack: VerifyingAttack
     engines: list[str]
     curve: list[CertifiedPoint]
     radius: Radius | None

@@ -10,6 +10,7 @@ from dsrna.pipeline.query_columns import Columns
 from dsrna.pipeline.ranking import published_columns
 from dsrna.pipeline.table_analysis import analyse
 from dsrna.pipeline.table_verdict import judge
+from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 
@@ -55,9 +56,8 @@ def test_where_tables_are_looked_for(tmp_path, monkeypatch, command, tables, roo
 
 
 def test_a_searchs_verdict_looks_in_the_data_root(tmp_path, caplog):
-    genotype_json = tmp_path / "genotype.json"
-    genotype_codec.save(Nasbench201Space().genotype(7), genotype_json)
-    folder = SimpleNamespace(genotype_json=genotype_json, verdict_json=tmp_path / "verdict.json")
+    folder = RunFolder(tmp_path)
+    genotype_codec.save(Nasbench201Space().genotype(7), folder.genotype_json)
     caplog.set_level("INFO", logger="dsrna")
     data = SimpleNamespace(root=str(tmp_path / "root"), source={"_target_": "dsrna.data.digits.load_digits"})
     assert not judge(folder, data)
