@@ -1,22 +1,80 @@
-"""README's commands, word for word: each is read, composed and checked as the entry point would before it starts."""
+"""README's commands, word for word, each to its end: made-up images and tables, small settings behind the words."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dsrna.__main__ import main
-from dsrna.config.benchmark_train import benchmark_training_settings
-from dsrna.config.command_line import expand, read_command_line, without_globs
-from dsrna.config.compose import compose
-from dsrna.config.query import query_settings
-from dsrna.config.rank import rank_settings
-from dsrna.config.validate import validated
+from dsrna.benchmark import main as benchmark
+from dsrna.benchmarks.published_proxies import FILE_NAME as PROXIES_FILE
+from dsrna.run_folder import RunFolder
+from dsrna.spaces.nasbench201.index import string_at
+from dsrna.testing.data_roots import write_arrays
+from dsrna.testing.made_up_tables import share
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = sorted(set(re.findall(r"python -m dsrna[^`\n]*", README.read_text())))
-READ = {"rank": rank_settings, "query": query_settings, "benchmark": benchmark_training_settings}
+RUN = "runs/…"
+
+DEBUG = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]"]
+SCORED = ["images=4", "cells=1", "channels=4"]
+SMALL = {
+    "search": DEBUG,
+    "retrain": DEBUG,
+    "evaluate": DEBUG,
+    "rank": [*SCORED, "n=3", "bootstrap=10", "workers=1", "benchmark.eps=null"],
+    "query": [*SCORED, "budget=60", "repeats=1", "judge=[robbench/clean]"],
+    "benchmark": [
+        "n=1", "seeds=[1]", "data=cifar10", "data.train_limit=200", "data.test_limit=10",
+        "data.validation_fraction=0.2", "retrain.epochs=1", "retrain.batch_size=32", "retrain.cells=1",
+        "retrain.channels=2", "retrain.selection_steps=1", "evaluate.batch_size=10", "trainer=cpu",
+    ],
+    "evaluate=certified": [
+        "evaluate.verify.engines=[ibp]", "evaluate.verify.attack_steps=2", "evaluate.verify.attack_restarts=1",
+        "evaluate.verify.bisection_steps=2", "trainer.limits.test_images=1",
+    ],
+    "evaluate=corruptions": ["trainer.limits.test_images=2"],
+    "method=[warmup]": ["method.warmup.warmup=3", "budget=8", "judge=null"],
+    "method=[local,genetic]": ["method.genetic.population=8"],
+}  # fmt: skip
+"""What is put behind a command's words: of its entry point, and where it has these words. They win over its own."""
+
+
+@pytest.fixture(scope="module")
+def root(tables):
+    """All data that README's commands ask for, made up."""
+    lines = [f"x,{string_at(i)},{share(i, 4)}" for i in range(0, 15625, 2)]
+    (tables / PROXIES_FILE).write_text("\n".join(["net,net_str,synflow", *lines]))
+    write_arrays(tables / "cifar10.npz", 10, (32, 32, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSRNA_DATA", str(tables))
+        yield tables
+
+
+@pytest.fixture(scope="module")
+def finished(root, command_line, tmp_path_factory):
+    """A run folder for the commands that start from one."""
+    out = tmp_path_factory.mktemp("finished")
+    outcome = command_line("search", "data=cifar10", "retrain.certified=true", *DEBUG, f"out={out}")
+    assert outcome.status == 0, outcome.text
+    (path,) = out.iterdir()
+    return path
+
+
+def small(kind, words, out):
+    """The words with small settings instead of large ones."""
+    key = re.compile(r"^([\w.@/]+)=")
+    further = [*SMALL[kind], f"out={out}", *(more for word in words for more in SMALL.get(word, []))]
+    settings = {key.match(word)[1]: word for word in further}
+    kept = [word for word in words if not (found := key.match(word)) or found[1] not in settings]
+    return [*kept, *settings.values()]
 
 
 def test_the_commands_are_found():
@@ -24,27 +82,56 @@ def test_the_commands_are_found():
     assert "python -m dsrna export from=runs/… --network certified --images 50 threat.eps=0.05" in COMMANDS
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if not each.startswith("python -m dsrna ")])
-def test_a_run_of_the_readme_would_start(command, tmp_path):
-    words = shlex.split(command.replace("runs/…", str(tmp_path / "best.ckpt")).replace("FOLDER", str(tmp_path)))[2:]
+@pytest.mark.parametrize("command", [each for each in COMMANDS if re.match(r"python -m dsrna\.(?!benchmark)", each)])
+def test_a_run_of_the_readme(command, request, root, command_line, tmp_path):
+    if RUN in command:
+        command = command.replace(RUN, str(request.getfixturevalue("finished")))
+    words = shlex.split(command.replace("/path/to/data", str(root)))[2:]
     kind = words[0].partition(".")[2]
-    if kind == "benchmark":
-        if words[1:2] != ["train"]:
-            pytest.skip("takes no settings")
-        kind, words = "benchmark_train", words[1:]
-        if len(words) == 1:
-            words += ["n=10"]  # the sentence names the command alone
-    typed = read_command_line(words[1:])
-    jobs = expand(without_globs(typed.overrides)) if typed.multirun else [typed.overrides]
-    assert len(jobs) == (6 if "metric=none,jacobian seed=0,1,2" in command else 1)
-    for job in jobs:
-        READ.get(kind.partition("_")[0], validated)(compose(kind, job))
+    outcome = command_line(kind, *small(kind, words[1:], tmp_path))
+    assert outcome.status == 0, outcome.text
+    (path,) = tmp_path.iterdir()
+    if "-m" in words[1:]:
+        jobs = [RunFolder(found.parent) for found in path.glob("*/run.json")]
+        assert len(jobs) == 6
+        assert (path / "sweep.html").is_file()
+    else:
+        jobs = [RunFolder(path)]
+    assert all(job.is_complete for job in jobs)
 
 
-@pytest.mark.parametrize(
-    "words", [["list"], ["list", "metric"], ["show", "+experiment=cifar10_jacobian"]], ids=" ".join
-)
-def test_what_shows_settings_runs(words, capsys):
-    assert f"python -m dsrna {' '.join(words)}" in COMMANDS
-    assert main(words) == 0
-    assert capsys.readouterr().out
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("python -m dsrna.benchmark")])
+def test_a_benchmark_of_the_readme(command, root, tmp_path):
+    words = shlex.split(command.replace("FOLDER", str(root)))[3:]
+    if words[0] == "train":
+        benchmark(["train", *small("benchmark", words[1:], tmp_path)])
+        (path,) = tmp_path.iterdir()
+        assert RunFolder(path).is_complete
+        assert list((path / "table").rglob("*.json"))
+    else:
+        benchmark([*words, "--out", str(tmp_path / "analysis")])
+        assert (tmp_path / "analysis" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("python -m dsrna ")])
+def test_a_small_command_of_the_readme(command, finished, capsys, tmp_path):
+    words = shlex.split(command.replace(RUN, str(finished)))[3:]
+    if words[0] == "report":
+        (finished / "report.html").unlink(missing_ok=True)
+    further = ["--images", "2", "--out", str(tmp_path)] if words[0] == "export" else []
+    assert main([*words, *further]) == 0
+    assert capsys.readouterr().out or words[0] in ("report", "export")
+    if words[0] == "report":
+        assert (finished / "report.html").is_file()
+    if words[0] == "export":
+        assert {file.name for file in tmp_path.iterdir()} >= {"network.onnx", "instances.csv"}
+
+
+def test_a_command_in_a_shell(finished, tmp_path):
+    """As typed, options before overrides; in a process of its own."""
+    command = next(each for each in COMMANDS if "--images 50" in each).replace(RUN, str(finished))
+    words = [sys.executable, *shlex.split(command)[1:], "--out", str(tmp_path)]
+    words[words.index("50")] = "1"
+    ended = subprocess.run(words, capture_output=True, text=True, env={**os.environ})
+    assert ended.returncode == 0, ended.stderr
+    assert "0.05" in next(tmp_path.rglob("*.vnnlib")).read_text() or (tmp_path / "instances.csv").is_file()

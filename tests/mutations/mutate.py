@@ -11,6 +11,7 @@ fails, with the list, when a test passes in spite of the mistake, doesn't pass w
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import shutil
@@ -19,7 +20,9 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FAILED = 1  # pytest's status where tests ran and failed; anything else but 0 means that they did not run
 LIMIT_S = 300
+NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -121,14 +125,16 @@ def record(outcomes: list[tuple[Mutation, str]], seconds: float) -> str:
     """The outcomes as a page."""
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     noticed = sum(outcome == "noticed" for _, outcome in outcomes)
+    run = sum(outcome != NOT_RUN for _, outcome in outcomes)
     rows = [f"| {m.what} | `{m.file}` | `{m.test}` | {outcome} |" for m, outcome in outcomes]
     return "\n".join(
         [
             "# Mutation check",
             "",
-            f"`make mutate` at revision {revision.strip()}: {noticed} of {len(outcomes)} deliberate mistakes noticed "
-            f"by the test named for them, in {seconds / 60:.0f} minutes on a CPU ({platform.machine()}, "
-            f"Python {platform.python_version()}). The mistakes themselves: [tests/mutations](../../tests/mutations).",
+            f"`make mutate` at revision {revision.strip()}: {run} of {len(outcomes)} deliberate mistakes run, "
+            f"{noticed} noticed by the test named for them, in {seconds / 60:.0f} minutes on a CPU "
+            f"({platform.machine()}, Python {platform.python_version()}). "
+            "The mistakes themselves: [tests/mutations](../../tests/mutations).",
             "",
             "| mistake | file | test that must fail | outcome |",
             "|---|---|---|---|",
@@ -138,20 +144,45 @@ def record(outcomes: list[tuple[Mutation, str]], seconds: float) -> str:
     )
 
 
+def check_all(chosen: Sequence[Mutation], jobs: int, minutes: float) -> list[tuple[Mutation, str]]:
+    """The outcome of each mistake; mistakes of one test go one after another, different tests side by side.
+
+    Those that are not begun after so many minutes are ``"not run"``.
+    """
+    end = time.monotonic() + 60 * minutes
+    of_test: dict[str, list[Mutation]] = defaultdict(list)
+    for mutation in chosen:
+        of_test[mutation.test].append(mutation)
+    outcomes: dict[Mutation, str] = {}
+
+    def work(together: list[Mutation]) -> None:
+        root, passes = roots.pop(), {}
+        for mutation in together:
+            outcomes[mutation] = check(mutation, root, passes) if time.monotonic() < end else NOT_RUN
+            print(f"{len(outcomes)}/{len(chosen)} {outcomes[mutation]}: {mutation.what}", flush=True)
+        roots.append(root)
+
+    with tempfile.TemporaryDirectory(prefix="dsrna-mutate-") as folder, ThreadPoolExecutor(jobs) as pool:
+        roots = [copy_of_repository(Path(folder) / str(number)) for number in range(jobs)]
+        list(pool.map(work, of_test.values()))
+    return [(mutation, outcomes[mutation]) for mutation in chosen]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="the TOML files to use, without their ending; all by default")
     parser.add_argument("--record", type=Path, help="where to write the outcomes as a page")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no mistake after this time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests side by side; default: one a core")
     arguments = parser.parse_args()
-    chosen, passes, outcomes, began = mutations(*arguments.names), {}, [], time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="dsrna-mutate-") as folder:
-        root = copy_of_repository(Path(folder))
-        for number, mutation in enumerate(chosen, start=1):
-            outcomes.append((mutation, check(mutation, root, passes)))
-            print(f"{number}/{len(chosen)} {outcomes[-1][1]}: {mutation.what}", flush=True)
+    began = time.monotonic()
+    outcomes = check_all(mutations(*arguments.names), arguments.jobs, arguments.minutes)
     if arguments.record is not None:
         arguments.record.parent.mkdir(parents=True, exist_ok=True)
         arguments.record.write_text(record(outcomes, time.monotonic() - began))
+    for mutation, outcome in outcomes:
+        if outcome != "noticed":
+            print(f"{outcome}: {mutation.what} ({mutation.file}, {mutation.test})")
     bad = sum(outcome != "noticed" for _, outcome in outcomes)
     print(f"{len(outcomes) - bad} of {len(outcomes)} mistakes noticed")
     sys.exit(1 if bad else 0)
