@@ -104,11 +104,19 @@ def load(path: Path, space: SearchSpace | None = None) -> Genotype:
         space: see :func:`from_json`.
 
     Raises:
-        GenotypeError: the file is missing or unreadable, or as in :func:`parse`; the message names the file.
+        GenotypeError: the file is missing, unreadable, no ordinary one or no text, or as in :func:`parse`; the message
+            names the file.
     """
+    if path.exists() and not path.is_file():
+        raise GenotypeError(f"Expected a genotype file, got {path}, which is none that can be read to its end.")
     try:
         return parse(path.read_text(encoding="utf-8"), space)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise GenotypeError(
+            f"Expected a genotype in {path}, got bytes that are no text (UTF-8). Give the genotype.json of a run, or "
+            "a text file with a published notation."
+        ) from error
+    except OSError as error:
         raise GenotypeError(f"Expected a genotype file at {path}, but can't read it: {error}") from error
     except GenotypeError as error:
         raise GenotypeError(f"{path}: {error}") from error

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -192,12 +193,12 @@ def test_a_file_that_is_refused_is_named(tmp_path):
     broken.write_text(edited(("version",), 7))
     with pytest.raises(GenotypeError, match=r"broken\.json: version: expected 1, got 7"):
         load(broken)
-    with pytest.raises(GenotypeError, match=r"can't read it"):
+    with pytest.raises(GenotypeError, match=r"can.t read it"):
         load(tmp_path / "absent.json")
-    with pytest.raises(GenotypeError, match=r"can't read it"):
+    with pytest.raises(GenotypeError, match=r"can be read to its end"):
         load(tmp_path)
     broken.write_bytes(b"\xff\xfe{")
-    with pytest.raises(GenotypeError, match=r"can't read it"):
+    with pytest.raises(GenotypeError, match=r"are no text"):
         load(broken)
 
 
@@ -218,3 +219,15 @@ def test_a_damaged_text_is_a_genotype_or_one_of_our_errors(data):
     with contextlib.suppress(DsrnaError):
         genotype = parse(damaged)
         assert parse(json.dumps(to_json(genotype))) == genotype
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(GenotypeError, match="pipe, which is none that can be read to its end"):
+        load(tmp_path / "pipe")
+
+
+def test_bytes_that_are_no_text_are_refused_with_what_to_give(tmp_path):
+    (tmp_path / "latin.json").write_bytes(b'{"space": "\xe9"}')
+    with pytest.raises(GenotypeError, match=r"latin.json, got bytes that are no text.*Give the genotype.json of a run"):
+        load(tmp_path / "latin.json")
