@@ -81,11 +81,13 @@ def test_a_signal_says_where_what_was_done_is_and_how_to_go_on(folder, number, c
 @pytest.mark.parametrize("killed", ["while it draws", "before the dashboard has the pictures"])
 def test_the_report_is_done_only_when_it_is_drawn_and_shown(folder, monkeypatch, killed):
     def draw(path):
+        assert not folder.is_complete, "a kill leaves what is noted now"
         if killed == "while it draws":
             raise Killed
         folder.report_html.touch()
 
     def show(pictures):
+        assert not folder.is_complete
         if killed:
             raise Killed
 
