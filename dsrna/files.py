@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from dsrna.errors import ConfigError
 from dsrna.processes import Process, is_living, this_process
 
 _PART = re.compile(r"\..+\.part(?P<pid>\d+)(-(?P<started>[\w.]*)-(?P<place>\w+))?")
@@ -102,6 +103,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as indented JSON, atomically. NaN and infinity are refused, as JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turns an operating-system error in the block into a ConfigError that names ``folder``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a folder that can be written to, got {folder}: {error.strerror}. "
+            "Choose another one with out=FOLDER. (conf: out)"
+        ) from error
 
 
 def _part(path: Path) -> Path:

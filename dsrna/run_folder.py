@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +13,8 @@ from typing import Any, Literal, get_args
 from dsrna import documents
 from dsrna.conforming import misfit, shown
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
-from dsrna.files import write_atomically, write_json, write_text
+from dsrna.files import write_atomically, write_json, write_text, writing_to
+from dsrna.json_files import RESTORE, append_line, read_document, read_json, read_lines
 from dsrna.provenance import git_state, library_versions, this_command
 
 SCHEMA = "dsrna.run"
@@ -208,7 +206,7 @@ class RunFolder:
         path = self.evaluation_json
         found = read_document(path, "dsrna.evaluation", 1, documents.Evaluation) if path.exists() else None
         if found is not None and not found["networks"]:
-            raise CheckpointError(f"Expected at least one network in {path}, got none. {_RESTORE}")
+            raise CheckpointError(f"Expected at least one network in {path}, got none. {RESTORE}")
         return found
 
     def read_verdict(self) -> dict[str, Any] | None:
@@ -289,12 +287,12 @@ class RunFolder:
         Raises:
             CheckpointError: a finished line is not JSON, or no record.
         """
-        records = [record for _, record in _lines(self.metrics_jsonl, documents.MetricsRecord)]
+        records = [record for _, record in read_lines(self.metrics_jsonl, documents.MetricsRecord)]
         for record in records:
             for key, value in record.items():
                 if "/" in key and misfit(value, float | None) is not None:
                     raise CheckpointError(
-                        f"Expected a number as {key} in {self.metrics_jsonl}, got {shown(value)}. {_RESTORE}"
+                        f"Expected a number as {key} in {self.metrics_jsonl}, got {shown(value)}. {RESTORE}"
                     )
         return records
 
@@ -304,7 +302,7 @@ class RunFolder:
 
     def read_scores(self) -> list[dict[str, Any]]:
         """All records of ``scores.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
-        return [record for _, record in _lines(self.scores_jsonl, documents.Scores)]
+        return [record for _, record in read_lines(self.scores_jsonl, documents.Scores)]
 
     def append_search(self, record: dict[str, Any]) -> None:
         """Adds one line to ``searches.jsonl``. Raises ConfigError when the folder can't be written to."""
@@ -312,7 +310,7 @@ class RunFolder:
 
     def read_searches(self) -> list[dict[str, Any]]:
         """All records of ``searches.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
-        return [record for _, record in _lines(self.searches_jsonl, documents.Search)]
+        return [record for _, record in read_lines(self.searches_jsonl, documents.Search)]
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drops, atomically, the records of ``stage`` later than ``step`` (all other lines stay byte for byte).
@@ -324,121 +322,12 @@ class RunFolder:
             return
         kept = b"".join(
             line
-            for line, record in _lines(self.metrics_jsonl, documents.MetricsRecord)
+            for line, record in read_lines(self.metrics_jsonl, documents.MetricsRecord)
             if record.get("stage") != stage or record.get("step", step) <= step
         )
         with writing_to(self.path):
             write_atomically(self.metrics_jsonl, lambda file: file.writelines([kept]))
 
     def _append(self, path: Path, record: dict[str, Any]) -> None:
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
-        with writing_to(self.path), path.open("a+b") as file:
-            _cut_unfinished_line(file.fileno())
-            file.write(line)
-
-
-def _lines(path: Path, shape: Any) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The finished lines of a file of JSON lines, and what they say."""
-    if not path.exists():
-        return
-    for number, line in enumerate(_content(path).splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            return
-        try:
-            record = _value(line)
-            wrong = misfit(record, shape)
-        except ValueError as error:
-            wrong = "", f"got a damaged line ({error})"
-        if wrong is not None:
-            raise CheckpointError(f"Expected JSON in line {number} of {path}: {_at(wrong)}. {_RESTORE}")
-        yield line, record
-
-
-def read_json(path: Path, shape: Any = Any) -> Any:
-    """The value in a JSON file.
-
-    Args:
-        path: the file.
-        shape: the type of the value, see :mod:`dsrna.documents`.
-
-    Raises:
-        CheckpointError: the file is missing, no ordinary file, not whole, or holds something else.
-    """
-    try:
-        value = _value(_content(path))
-    except ValueError as error:
-        raise CheckpointError(
-            f"Expected JSON in {path}, got a truncated or damaged file ({error}). {_RESTORE}"
-        ) from error
-    wrong = misfit(value, shape)
-    if wrong is not None:
-        raise CheckpointError(f"{path}: {_at(wrong)}. {_RESTORE}")
-    return value
-
-
-def read_document(path: Path, schema: str, version: int, shape: Any = dict[str, Any]) -> dict[str, Any]:
-    """The object in ``path``, which must say ``{"schema": schema, "version": version, …}`` and be of that shape.
-
-    Raises:
-        CheckpointError: missing, damaged, another schema, another version, or another content.
-    """
-    value = read_json(path)
-    found = (value.get("schema"), value.get("version")) if isinstance(value, dict) else (None, None)
-    if found != (schema, version):
-        raise CheckpointError(
-            f"Expected {schema} version {version} in {path}, got {found[0]} version {found[1]}. "
-            "Read it with the dsrna release that wrote it, or run again."
-        )
-    checked: dict[str, Any] = read_json(path, shape)
-    return checked
-
-
-_RESTORE = "Bring the file back as it was, or start a new run."
-
-
-def _at(wrong: tuple[str, str]) -> str:
-    place, what = wrong
-    return f"{what}, at {place}" if place else what
-
-
-def _content(path: Path) -> bytes:
-    """What is in an ordinary file: reading anything else, such as a pipe, may never end."""
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"Expected a file, got {path}, which is none that can be read to its end.")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"Expected a readable file {path}, got: {error.strerror}.") from error
-
-
-def _value(text: bytes) -> Any:
-    """The value that JSON stands for. Raises ValueError where it is none, as NaN, or nested without end."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Turns an operating-system error in the block into a ConfigError that names ``folder``."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"Expected a folder that can be written to, got {folder}: {error.strerror}. "
-            "Choose another one with out=FOLDER. (conf: out)"
-        ) from error
-
-
-def _cut_unfinished_line(descriptor: int) -> None:
-    """Cuts what follows the last newline, so that the next line isn't glued to what a killed process left."""
-    size = os.fstat(descriptor).st_size
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return
-    content = os.pread(descriptor, size, 0)
-    os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+        with writing_to(self.path):
+            append_line(path, record)

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dsrna.errors import CheckpointError
-from dsrna.files import remove_half_written, write_new
+from dsrna.files import remove_half_written, write_new, writing_to
 from dsrna.processes import Process, this_process
-from dsrna.run_folder import RunFolder, writing_to
+from dsrna.run_folder import RunFolder
 
 try:
     import fcntl

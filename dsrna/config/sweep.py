@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dsrna.errors import DsrnaError
-from dsrna.files import write_json, write_text
-from dsrna.run_folder import RunFolder, read_json, writing_to
+from dsrna.files import write_json, write_text, writing_to
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
 from dsrna.run_lock import holder_of
 
 

@@ -19,12 +19,13 @@ from dsrna.config.launch import Request
 from dsrna.config.settings import BenchmarkTrainingSettings, Settings
 from dsrna.config.validate import attack_grid
 from dsrna.files import write_json
+from dsrna.json_files import read_document
 from dsrna.pipeline.folders import at_work, create, do_stage, unfinished
 from dsrna.pipeline.job import load_splits
 from dsrna.pipeline.logs import logging_to
 from dsrna.pipeline.rehearsal import rehearse
 from dsrna.pipeline.run import run
-from dsrna.run_folder import RunFolder, read_document
+from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.training.fit import device_name, device_of

@@ -14,11 +14,10 @@ from dsrna.errors import CheckpointError, ConfigError
 from dsrna.export.onnx_file import require_onnx, write_onnx
 from dsrna.export.robustness_property import RobustnessProperty
 from dsrna.export.vnnlib import to_vnnlib
-from dsrna.files import write_text
+from dsrna.files import write_text, writing_to
 from dsrna.pipeline.inputs import read_inputs
 from dsrna.pipeline.job import load_splits
 from dsrna.pipeline.trained_network import load_network
-from dsrna.run_folder import writing_to
 
 MODEL = "network.onnx"
 

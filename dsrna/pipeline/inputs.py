@@ -9,10 +9,10 @@ from pathlib import Path
 from dsrna.config.parts import located
 from dsrna.data.splits import Splits
 from dsrna.errors import CheckpointError, ConfigError, DataError, GenotypeError
-from dsrna.files import write_atomically
+from dsrna.files import write_atomically, writing_to
 from dsrna.pipeline.evaluate_stage import NETWORKS
 from dsrna.pipeline.trained_network import load_network
-from dsrna.run_folder import RunFolder, writing_to
+from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import published
 from dsrna.spaces.genotype import Genotype

@@ -13,7 +13,7 @@ import numpy as np
 
 from dsrna.benchmarks.findings import Agreement, Finding
 from dsrna.benchmarks.table_analysis import TableAnalysis
-from dsrna.files import write_bytes, write_json, write_text
+from dsrna.files import write_bytes, write_json, write_text, writing_to
 from dsrna.provenance import git_state, library_versions, this_command
 from dsrna.report.analysis_plots import (
     draw_agreement,
@@ -26,7 +26,6 @@ from dsrna.report.published import TITLES
 from dsrna.report.results import hundredths
 from dsrna.report.style import png
 from dsrna.report.templates import render
-from dsrna.run_folder import writing_to
 
 SCHEMA = "dsrna.analysis"
 VERSION = 1

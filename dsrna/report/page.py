@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsrna.files import write_atomically, write_text
+from dsrna.files import write_atomically, write_text, writing_to
 from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
 from dsrna.report.corruptions import corruption_rows, corruption_severities
 from dsrna.report.headline import headline
@@ -27,7 +27,7 @@ from dsrna.report.results import (
 )
 from dsrna.report.run_data import RunData
 from dsrna.report.templates import render
-from dsrna.run_folder import RunFolder, writing_to
+from dsrna.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

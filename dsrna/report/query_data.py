@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dsrna import documents
-from dsrna.run_folder import RunFolder, read_document
+from dsrna.json_files import read_document
+from dsrna.run_folder import RunFolder
 
 OBJECTIVES = "objectives"
 

@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from dsrna.files import write_atomically, write_text
+from dsrna.files import write_atomically, write_text, writing_to
 from dsrna.report.query_data import QueryData, number_text, spread_text
 from dsrna.report.query_plots import draw_curves, draw_fronts, draw_hypervolumes
 from dsrna.report.style import png
 from dsrna.report.templates import render
-from dsrna.run_folder import writing_to
 
 
 def write_query(folder: Path) -> Path:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dsrna import documents
-from dsrna.run_folder import RunFolder, read_document
+from dsrna.json_files import read_document
+from dsrna.run_folder import RunFolder
 
 Coefficients = dict[str, np.ndarray]
 """``value``, ``low``, ``high`` -> (proxies, columns); NaN where there is none."""

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dsrna.files import write_atomically, write_text
+from dsrna.files import write_atomically, write_text, writing_to
 from dsrna.report.ranking_data import Coefficients, RankingData
 from dsrna.report.ranking_plots import HEADLINE_COLUMNS, draw_heat_map, draw_scatter
 from dsrna.report.style import png
 from dsrna.report.templates import render
-from dsrna.run_folder import writing_to
 
 
 def write_ranking(folder: Path) -> Path:

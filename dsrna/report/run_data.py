@@ -8,7 +8,8 @@ from itertools import takewhile
 from typing import Any
 
 from dsrna import documents
-from dsrna.run_folder import RunFolder, read_document, read_json
+from dsrna.json_files import read_document, read_json
+from dsrna.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

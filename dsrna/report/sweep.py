@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dsrna.errors import CheckpointError
-from dsrna.files import write_text
+from dsrna.files import write_text, writing_to
 from dsrna.report.published import headline_rows, published_name
 from dsrna.report.results import hundredths, threat_text
 from dsrna.report.run_data import RunData
 from dsrna.report.sweep_means import means_csv, means_over_seeds, number_text, spread_text
 from dsrna.report.templates import render
-from dsrna.run_folder import RunFolder, writing_to
+from dsrna.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

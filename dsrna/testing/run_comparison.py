@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
 
 _TIMES = ("seconds",)
 """Keys, and endings of keys, under which a run notes how long something took."""

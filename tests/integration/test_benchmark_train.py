@@ -13,7 +13,8 @@ from dsrna.benchmark import main
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME, NasRobBench201
 from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.files import write_json
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 
 pytestmark = pytest.mark.slow

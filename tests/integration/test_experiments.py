@@ -3,7 +3,8 @@
 import pytest
 
 from dsrna.config.catalog import choices
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
 from dsrna.testing.data_roots import ARRAY_SETS, write_array_set, write_folder
 
 EXPERIMENTS = choices("experiment")

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -24,6 +24,7 @@ LEVELS = {
         "streams",
         "provenance",
         "console",
+        "json_files",
         "run_folder",
         "testing",
         "",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
-from dsrna.run_folder import RunFolder, read_document
+from dsrna.json_files import read_document
+from dsrna.run_folder import RunFolder
 
 
 def create(path: Path, **changes: object) -> RunFolder:

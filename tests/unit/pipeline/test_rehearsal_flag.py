@@ -5,9 +5,10 @@ import pytest
 from dsrna.config.compose import compose
 from dsrna.config.validate import validated
 from dsrna.files import write_json
+from dsrna.json_files import read_json
 from dsrna.pipeline.inputs import Inputs, read_inputs
 from dsrna.pipeline.job import load_splits
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.run_folder import RunFolder
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.testing.run_folders import build_run_folder
 

@@ -11,13 +11,14 @@ import pytest
 
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
+from dsrna.json_files import read_json
 from dsrna.report import write_report
 from dsrna.report.certified import certified_row, radius_rows
 from dsrna.report.headline import headline
 from dsrna.report.masking import TITLES
 from dsrna.report.results import genotype_text, result_rows, strongest, threat_text
 from dsrna.report.run_data import RunData
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.run_folder import RunFolder
 from dsrna.spaces.published_notation import read_published_notation
 from dsrna.testing.run_folders import CONFIG_TEXT, build_run_folder, example_evaluation, example_genotype
 

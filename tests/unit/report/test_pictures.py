@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dsrna.json_files import read_json
 from dsrna.report.architecture_plots import draw_architecture, draw_edges
 from dsrna.report.certified_plot import draw_certified
 from dsrna.report.corruption_plot import draw_corruptions
@@ -16,7 +17,7 @@ from dsrna.report.pictures import draw_pictures
 from dsrna.report.robustness_plot import draw_robustness
 from dsrna.report.run_data import RunData
 from dsrna.report.style import OPERATION_COLOURS, operation_colours
-from dsrna.run_folder import RunFolder, read_json
+from dsrna.run_folder import RunFolder
 from dsrna.testing.run_folders import PRIMITIVES, build_run_folder, example_evaluation, example_genotype
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from dsrna.errors import CheckpointError
 from dsrna.files import write_json
+from dsrna.json_files import read_json
 from dsrna.report import sweep_table, write_sweep_report
 from dsrna.report.sweep import SweepRow
 from dsrna.report.sweep_means import Spread, means_over_seeds
-from dsrna.run_folder import read_json
 from dsrna.testing.run_folders import attack_record, build_run_folder
 
 SHARES = {"FGSM": 1.08, "PGD-20": 1, "PGD-100": 0.99, "C&W": 0.985, "AutoAttack": 0.96}
