@@ -100,7 +100,8 @@ def _read_networks(source: Path, splits: Splits) -> Inputs:
         folder = RunFolder.open(source)
         found = {stage: folder.best_checkpoint(stage) for stage in NETWORKS if folder.best_checkpoint(stage).exists()}
     else:
-        raise CheckpointError(f"Expected a run folder or a checkpoint, found nothing at {source}.")
+        found_there = "something that is neither" if source.exists() else "nothing"
+        raise CheckpointError(f"Expected a run folder or a checkpoint, found {found_there} at {source}.")
     if not found:
         raise CheckpointError(f"Expected a trained network in {source}, found none: run its retrain stage.")
     for checkpoint in found.values():

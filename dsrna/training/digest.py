@@ -13,8 +13,7 @@ def digest_of(content: Any) -> str:
     """SHA-256 of nested tensors and plain values, in hexadecimal.
 
     It depends on values, types, shapes and order alone: not on the device, the memory layout, or how a file packs
-    them. Costs one pass over the bytes, about a sixth of the time that writing them takes (SHA-256 because processors
-    have instructions for it).
+    them. Costs one pass over the bytes (SHA-256 because processors have instructions for it).
 
     Raises:
         TypeError: something in it is neither.

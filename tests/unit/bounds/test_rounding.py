@@ -10,6 +10,7 @@ from dsrna.bounds.auto_lirpa import AutoLirpa
 from dsrna.bounds.crown import Crown
 from dsrna.bounds.crown_ibp import CrownIBP
 from dsrna.bounds.ibp import IBP
+from dsrna.bounds.interval import Interval
 from dsrna.bounds.rounding import accumulated, unit_roundoff
 from dsrna.errors import UnsupportedError
 from dsrna.functional.margins import all_margins
@@ -80,6 +81,18 @@ def test_the_allowance_is_of_the_size_of_the_error():
             assert errors <= allowed <= 1000 * errors + 1e-5
         if offset == 0:
             assert allowed < 1e-4
+
+
+def test_a_large_mean_that_is_taken_off_small_values_is_allowed_for():
+    layer, x = nn.BatchNorm2d(2).eval().requires_grad_(False), images()
+    layer.running_mean += 1e4
+    layer.running_var.fill_(0.1)
+    exact = copy.deepcopy(layer).double()
+    errors = (layer(x).double() - exact(x.double())).abs()
+    box = Interval.ball(x.double(), 0.0, "linf", unit_roundoff(torch.float32))
+    allowed = box.batch_norm(exact.running_mean, exact.running_var, exact.weight, exact.bias).radius
+    assert bool((errors <= allowed).all())
+    assert errors.max() > 1e-4, "otherwise nothing is to be allowed for"
 
 
 def test_no_allowance_is_made_unless_asked_for():
