@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
@@ -33,11 +34,15 @@ class MixedEdges(nn.ModuleList):
     ``batched``, and from there to ``textbook``.
 
     Args:
-        ends: (source, target) of each edge, grouped by ascending target; the first targets follow the last input node.
+        ends: (source, target) of each edge, source < target, grouped by ascending target without gaps; the first target
+            follows the last input node.
         primitives: names of operations, in the order of the weights.
         channels: of every node.
         stride: of the edges that leave a node, 1 or 2.
         partial_channels: see :class:`~dsrna.nn.mixed_operation.MixedOperation`.
+
+    Raises:
+        ValueError: the edges are not grouped so.
 
     Attributes:
         ends: as given.
@@ -54,6 +59,10 @@ class MixedEdges(nn.ModuleList):
         stride: Callable[[int], int],
         partial_channels: int = 1,
     ) -> None:
+        targets = [target for _, target in ends]
+        steps = {after - before for before, after in pairwise(targets)}
+        if not steps <= {0, 1} or any(source >= target for source, target in ends):
+            raise ValueError(f"Expected edges to later nodes, grouped by ascending target without gaps, got {ends}.")
         super().__init__(MixedOperation(primitives, channels, stride(source), partial_channels) for source, _ in ends)
         self.ends = tuple(ends)
         self.implementation: Implementation = "textbook"

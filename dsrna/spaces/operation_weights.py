@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.types import OperationWeights
 
 
@@ -34,3 +34,26 @@ def check_operation_weights(weights: OperationWeights, shapes: Mapping[str, tupl
             raise ConfigError(
                 f"Expected edge weights of shape {shape[:1]} for cell type {cell_type}, got {tuple(edges.shape)}."
             )
+
+
+def check_relaxed(weights: OperationWeights) -> None:
+    """Refuses weights from which no genotype follows. Looks at every value.
+
+    Raises:
+        NonFiniteError: a weight is NaN or infinite.
+        ConfigError: a weight is negative: the alphas were not relaxed, or not into weights.
+    """
+    for cell_type, cell in weights.items():
+        for values in (cell.operations, cell.edges):
+            if values is None:
+                continue
+            if not bool(values.isfinite().all()):
+                raise NonFiniteError(
+                    f"Expected finite operation and edge weights to derive a genotype from, got NaN or inf for cell "
+                    f"type {cell_type}."
+                )
+            if bool((values < 0).any()):
+                raise ConfigError(
+                    f"Expected operation and edge weights >= 0, got {float(values.min()):.4g} for cell type "
+                    f"{cell_type}: give the weights after relaxation (a strategy's `forward`), not the alphas."
+                )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from dsrna.errors import ConfigError, NonFiniteError, UnsupportedError
+from dsrna.errors import ConfigError, UnsupportedError
 from dsrna.nn.operations import OPERATIONS
 from dsrna.spaces.darts.genotype_check import OPERATIONS_PER_NODE, check_genotype
 from dsrna.spaces.darts.inheritance import inherit
@@ -17,7 +17,7 @@ from dsrna.spaces.darts.skeleton import CELL_TYPES, Skeleton, StemName
 from dsrna.spaces.darts.supernet import DartsSupernet
 from dsrna.spaces.genotype import CellGenotype, Genotype, Node
 from dsrna.spaces.names import unknown_name
-from dsrna.spaces.operation_weights import check_operation_weights
+from dsrna.spaces.operation_weights import check_operation_weights, check_relaxed
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.types import CellWeights, OperationWeights
@@ -181,12 +181,13 @@ class DartsSpace(SearchSpace):
             A genotype in canonical order that concatenates all intermediate nodes.
 
         Raises:
-            ConfigError: the weights belong to another space.
+            ConfigError: the weights belong to another space, or one is negative.
             NonFiniteError: a weight is NaN or infinite.
 
         Source: DARTS (ICLR 2019), section 2.4; edge weights: PC-DARTS (ICLR 2020), section 3.3.
         """
         check_operation_weights(weights, self.weight_shapes())
+        check_relaxed(weights)
         concat = tuple(range(2, 2 + self.nodes))
         return Genotype(
             self.name,
@@ -208,10 +209,6 @@ class DartsSpace(SearchSpace):
     def _derive_nodes(self, weights: CellWeights) -> tuple[Node, ...]:
         rows = weights.operations.detach().double().cpu()
         scales = torch.ones(len(rows), dtype=rows.dtype) if weights.edges is None else weights.edges.detach().to(rows)
-        if not (rows.isfinite().all() and scales.isfinite().all()):
-            raise NonFiniteError(
-                "Expected finite operation and edge weights to derive a genotype from, got NaN or inf."
-            )
         best: dict[int, list[tuple[float, str, int]]] = {}
         for (source, target), row, scale in zip(self.edges("normal"), rows.tolist(), scales.tolist(), strict=True):
             column = max(self._kept_columns(), key=row.__getitem__)

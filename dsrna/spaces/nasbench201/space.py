@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from dsrna.errors import ConfigError, NonFiniteError
+from dsrna.errors import ConfigError
 from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.spaces.names import unknown_name
 from dsrna.spaces.nasbench201.architecture_string import architecture_string, operations_of
@@ -20,7 +20,7 @@ from dsrna.spaces.nasbench201.network import Nasbench201Network
 from dsrna.spaces.nasbench201.skeleton import Skeleton
 from dsrna.spaces.nasbench201.supernet import Nasbench201Supernet
 from dsrna.spaces.nasbench201.topology import CELL_TYPE, EDGES, NODES, PRIMITIVES
-from dsrna.spaces.operation_weights import check_operation_weights
+from dsrna.spaces.operation_weights import check_operation_weights, check_relaxed
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.types import CellWeights, OperationWeights
@@ -167,17 +167,12 @@ class Nasbench201Space(SearchSpace):
             weights: the cell's operation weights (6, 5) >= 0, and edge weights (6,) >= 0 or None.
 
         Raises:
-            ConfigError: the weights belong to another space.
+            ConfigError: the weights belong to another space, or one is negative.
             NonFiniteError: a weight is NaN or infinite.
         """
         check_operation_weights(weights, self.weight_shapes())
-        rows = weights[CELL_TYPE].operations.detach().cpu()
-        scales = weights[CELL_TYPE].edges
-        if not rows.isfinite().all() or (scales is not None and not scales.isfinite().all()):
-            raise NonFiniteError(
-                "Expected finite operation and edge weights to derive a genotype from, got NaN or inf."
-            )
-        return self._genotype(likeliest(rows.tolist()))
+        check_relaxed(weights)
+        return self._genotype(likeliest(weights[CELL_TYPE].operations.tolist()))
 
     def one_hot(self, genotype: Genotype) -> OperationWeights:
         """Operation weights of 0 and 1: each edge on its operation.

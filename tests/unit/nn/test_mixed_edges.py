@@ -326,3 +326,9 @@ def test_the_choice_is_checked_and_said(monkeypatch):
             use_implementation(model, "batched")
     finally:
         kernels._built.cache_clear()
+
+
+@pytest.mark.parametrize("ends", [((0, 1), (0, 3), (1, 2)), ((0, 2), (0, 1)), ((0, 1), (0, 3)), ((1, 1),)])
+def test_edges_that_are_not_grouped_by_ascending_target_are_refused(ends):
+    with pytest.raises(ValueError, match="grouped by ascending target"):
+        MixedEdges(ends, ("skip_connect",), 4, lambda source: 1)

@@ -176,6 +176,16 @@ def test_derive_refuses_what_is_not_finite(bad):
         SPACE.derive({"cell": CellWeights(weights)})
 
 
+@pytest.mark.parametrize("space", [SPACE, DartsSpace()], ids=lambda space: space.name)
+def test_derive_refuses_weights_that_are_not_relaxed(space):
+    good = {name: CellWeights(torch.rand(shape), torch.rand(shape[0])) for name, shape in space.weight_shapes().items()}
+    space.derive(good)
+    for name, (operations, edges) in good.items():
+        for bad in (CellWeights(operations - 3, edges), CellWeights(operations, -edges)):
+            with pytest.raises(ConfigError, match=f">= 0, got -.* for cell type {name}"):
+                space.derive({**good, name: bad})
+
+
 def test_drop_path_spares_skip_connections_and_zeros():
     text = "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
     x = torch.rand(4, 3, 8, 8)
