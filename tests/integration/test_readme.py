@@ -38,8 +38,9 @@ SMALL = {
     ],
     "evaluate=certified": [
         "evaluate.verify.engines=[ibp]", "evaluate.verify.attack_steps=2", "evaluate.verify.attack_restarts=1",
-        "evaluate.verify.bisection_steps=2", "trainer.limits.test_images=1",
+        "evaluate.verify.radius=false", "trainer.limits.test_images=1",
     ],
+    "-m": ["stages=[search]"],
     "evaluate=corruptions": ["trainer.limits.test_images=2"],
     "method=[warmup]": ["method.warmup.warmup=3", "budget=8", "judge=null"],
     "method=[local,genetic]": ["method.genetic.population=8"],
