@@ -69,8 +69,9 @@ def test_the_headline_experiment_is_the_papers():
     settings = settings_of("search", "+experiment=cifar10_jacobian")
     search, retrain = settings.search, settings.retrain
     assert (search.epochs, search.batch_size, search.cells, search.channels) == (50, 128, 8, 16)
-    assert search.weights_optimizer["lr"] == 0.025
-    assert search.alphas_optimizer["lr"] == 3e-4
+    weights, alphas = search.weights_optimizer, search.alphas_optimizer
+    assert (weights["lr"], weights["momentum"], weights["weight_decay"]) == (0.025, 0.9, 3e-4)
+    assert (alphas["lr"], alphas["betas"], alphas["weight_decay"]) == (3e-4, [0.5, 0.999], 1e-3)
     assert settings.metric["weight"] == 0.01
     assert settings.strategy["partial_channels"] == 4
     assert search.warmup_epochs == 15
