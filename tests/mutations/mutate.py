@@ -5,7 +5,8 @@
     make mutate ARGS="--record experiments/mutations/README.md"
 
 Each entry changes one place of the source in a copy of the repository and runs the test that must notice it. The run
-fails, with the list, when a test passes in spite of the mistake, doesn't pass without it, or doesn't run at all.
+fails, with the list, when a test passes in spite of the mistake, doesn't pass without it, doesn't run at all or not to
+its end within --limit seconds: lack of time is no answer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FAILED = 1  # pytest's status where tests ran and failed; anything else but 0 means that they did not run
 LIMIT_S = 300
+TIMED_OUT = -1
 NOT_RUN = "not run"
 
 
@@ -95,29 +97,33 @@ def copy_of_repository(folder: Path) -> Path:
     return folder
 
 
-def status_of(test: str, root: Path) -> int:
-    """pytest's exit status for one test, with the source at ``root``; a test that hangs has failed."""
+def status_of(test: str, root: Path, limit_s: float = LIMIT_S) -> int:
+    """pytest's exit status for one test, with the source at ``root``, or ``TIMED_OUT``."""
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", test]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout=0", test]
     try:
-        return subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=LIMIT_S).returncode
+        return subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=limit_s).returncode
     except subprocess.TimeoutExpired:
-        return FAILED
+        return TIMED_OUT
 
 
-def check(mutation: Mutation, root: Path, passes: dict[str, bool]) -> str:
-    """``"noticed"``, or what is wrong. ``passes`` remembers which tests pass without a mistake."""
+def check(mutation: Mutation, root: Path, statuses: dict[str, int], limit_s: float = LIMIT_S) -> str:
+    """``"noticed"``, or what is wrong. ``statuses`` remembers how tests end without a mistake."""
     wrong = faults(mutation, root)
     if wrong:
         return "; ".join(wrong)
-    if mutation.test not in passes:
-        passes[mutation.test] = status_of(mutation.test, root) == 0
-    if not passes[mutation.test]:
+    if mutation.test not in statuses:
+        statuses[mutation.test] = status_of(mutation.test, root, limit_s)
+    if statuses[mutation.test] == TIMED_OUT:
+        return f"no answer within {limit_s:g} s, without the mistake"
+    if statuses[mutation.test] != 0:
         return "the test does not pass without the mistake either"
     with applied(mutation, root):
-        status = status_of(mutation.test, root)
+        status = status_of(mutation.test, root, limit_s)
     if status == FAILED:
         return "noticed"
+    if status == TIMED_OUT:
+        return f"no answer within {limit_s:g} s"
     return "NOT NOTICED" if status == 0 else f"the test did not run (pytest's status {status})"
 
 
@@ -144,7 +150,7 @@ def record(outcomes: list[tuple[Mutation, str]], seconds: float) -> str:
     )
 
 
-def check_all(chosen: Sequence[Mutation], jobs: int, minutes: float) -> list[tuple[Mutation, str]]:
+def check_all(chosen: Sequence[Mutation], jobs: int, minutes: float, limit_s: float) -> list[tuple[Mutation, str]]:
     """The outcome of each mistake; mistakes of one test go one after another, different tests side by side.
 
     Those that are not begun after so many minutes are ``"not run"``.
@@ -156,9 +162,9 @@ def check_all(chosen: Sequence[Mutation], jobs: int, minutes: float) -> list[tup
     outcomes: dict[Mutation, str] = {}
 
     def work(together: list[Mutation]) -> None:
-        root, passes = roots.pop(), {}
+        root, statuses = roots.pop(), {}
         for mutation in together:
-            outcomes[mutation] = check(mutation, root, passes) if time.monotonic() < end else NOT_RUN
+            outcomes[mutation] = check(mutation, root, statuses, limit_s) if time.monotonic() < end else NOT_RUN
             print(f"{len(outcomes)}/{len(chosen)} {outcomes[mutation]}: {mutation.what}", flush=True)
         roots.append(root)
 
@@ -173,10 +179,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="the TOML files to use, without their ending; all by default")
     parser.add_argument("--record", type=Path, help="where to write the outcomes as a page")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no mistake after this time")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for one test; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests side by side; default: one a core")
     arguments = parser.parse_args()
     began = time.monotonic()
-    outcomes = check_all(mutations(*arguments.names), arguments.jobs, arguments.minutes)
+    outcomes = check_all(mutations(*arguments.names), arguments.jobs, arguments.minutes, arguments.limit)
     if arguments.record is not None:
         arguments.record.parent.mkdir(parents=True, exist_ok=True)
         arguments.record.write_text(record(outcomes, time.monotonic() - began))

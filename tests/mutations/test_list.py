@@ -36,6 +36,11 @@ def test_a_file_that_no_longer_compiles_is_no_answer(repository):
     assert "did not run" in check(broken, repository, {})
 
 
+def test_a_test_that_does_not_end_in_time_is_no_answer(repository):
+    hanging = Mutation(**{**vars(MISTAKE), "after": "import time; time.sleep(60)"})
+    assert check(hanging, repository, {MISTAKE.test: 0}, limit_s=1) == "no answer within 1 s"
+
+
 def test_a_test_that_never_passes_is_no_answer(repository):
     with applied(MISTAKE, repository):
         assert "without the mistake" in check(
