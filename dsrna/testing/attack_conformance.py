@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from dsrna.errors import NonFiniteError
+from dsrna.functional.margins import margin
+from dsrna.functional.norms import steepest_step
+from dsrna.functional.projections import project
+from dsrna.testing.tiny_networks import faulty_network
+from dsrna.testing.untouched import Failing, MadeUpError, left_as_it_was, unsettled
 from dsrna.types import Norm
 
 ROUNDING = 1e-6
+RANDOM_POINTS = 20
 
 AttackCall = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 """(model, x, y, generator) -> adversarial examples."""
@@ -29,77 +38,122 @@ def tiny_classifier(classes: int = 3, seed: int = 0) -> nn.Sequential:
         )
 
 
-def check_attack(build: Callable[[Norm, float], AttackCall], eps: float = 0.1) -> None:
+def check_attack(
+    build: Callable[[Norm, float], AttackCall], eps: float = 0.1, goal: Literal["margin", "divergence"] = "margin"
+) -> None:
     """Runs an attack on tiny networks and checks what the contract says of it.
 
-    In the ball and in [0, 1]; no gradient left, modes and flags as before; the same generator seed gives the same
-    images; an image's example does not depend on its batch mates; accuracy does not rise; works under ``no_grad`` and
-    ``inference_mode``; ``eps`` 0 changes nothing.
+    In the ball and in [0, 1], of the images' type, every image moved; the same generator seed gives the same images,
+    and torch's global random numbers aren't drawn; an image's example does not depend on its batch mates; accuracy does
+    not rise, and the attack gets further than the best of some random points on the edge of the ball; the same under
+    ``no_grad`` and ``inference_mode``; NaN refused; ``eps`` 0 changes nothing; no gradient left, images, weights, modes
+    and flags as before, after an error too.
 
     Args:
         build: makes the attack for a norm and a radius.
         eps: radius used for both norms.
+        goal: what it is after: to make margins fall, or, as TRADES's inner loss, probabilities move from where they
+            were, KL(p(x) || p(x')).
 
     Raises:
         AssertionError: the attack breaks the contract; the message says how.
     """
-    for norm in ("linf", "l2"):
-        model, x, y = _setting()
+    norms: tuple[Norm, ...] = ("linf", "l2")
+    for norm in norms:
         attack = build(norm, eps)
+        try:
+            _check_untouched(attack)
+            _check_place(attack, norm, eps)
+            _check_repeats(attack)
+            _check_strength(attack, norm, eps, goal)
+            _check_not_finite(attack)
+            model, x, y = _setting()
+            assert torch.equal(build(norm, 0.0)(model, x, y, _generator()), x), "eps 0 moves the images"
+        except AssertionError as error:
+            raise AssertionError(f"{norm}: {error}") from error
+
+
+def _check_place(attack: AttackCall, norm: Norm, eps: float) -> None:
+    for dtype in (torch.float32, torch.float64):
+        model, x, y = _setting(dtype)
         found = attack(model, x, y, _generator())
-        _check_place(found, x, norm, eps)
-        _check_untouched(attack, norm)
-        assert torch.equal(found, attack(model, x, y, _generator())), f"{norm}: two runs with one seed differ"
-        mates = torch.cat([x[:1], 1 - x[1:]])
-        alone = attack(model, mates, y, _generator())[0]
-        assert torch.allclose(alone, found[0], atol=1e-5), f"{norm}: an example depends on its batch mates"
-        model.eval()
-        correct, still_correct = (model(images).argmax(1) == y for images in (x, found))
-        assert still_correct.sum() <= correct.sum(), f"{norm}: accuracy rises under attack"
-        with torch.no_grad():
-            assert torch.equal(found, attack(model, x, y, _generator())), f"{norm}: differs under no_grad"
-        with torch.inference_mode():
-            assert torch.equal(found, attack(model, x.clone(), y, _generator())), f"{norm}: differs in inference_mode"
-        unmoved = build(norm, 0.0)(model, x, y, _generator())
-        assert torch.equal(unmoved, x), f"{norm}: eps 0 moves the images"
+        assert not found.requires_grad, "the examples are not detached"
+        assert found.dtype == dtype, f"got {found.dtype}, expected {dtype}"
+        assert bool((found >= 0).all() and (found <= 1).all()), "the examples leave [0, 1]"
+        order = float("inf") if norm == "linf" else 2
+        lengths = (found - x).flatten(1).norm(p=order, dim=1)
+        farthest = lengths.max().item()
+        assert farthest <= eps + ROUNDING, f"the examples are {farthest:g} away, more than eps = {eps:g}"
+        assert lengths.min().item() > 0, "the attack does not move every image"
 
 
-def _check_place(found: Tensor, x: Tensor, norm: str, eps: float) -> None:
-    assert not found.requires_grad, f"{norm}: the examples are not detached"
-    assert found.dtype == x.dtype, f"{norm}: got {found.dtype}, expected {x.dtype}"
-    assert bool((found >= 0).all() and (found <= 1).all()), f"{norm}: the examples leave [0, 1]"
-    order = float("inf") if norm == "linf" else 2
-    length = (found - x).flatten(1).norm(p=order, dim=1).max().item()
-    assert length <= eps + ROUNDING, f"{norm}: the examples are {length:g} away, more than eps = {eps:g}"
-    assert length > 0, f"{norm}: the attack does not move the images"
-
-
-def _check_untouched(attack: AttackCall, norm: str) -> None:
+def _check_repeats(attack: AttackCall) -> None:
     model, x, y = _setting()
-    model[1].eval()  # a mixed state, which `train()` afterwards would not bring back
-    weight, bias = model[0].parameters()
-    bias.requires_grad_(False)
-    weight.grad = torch.ones_like(weight)
-    modes = [module.training for module in model.modules()]
-    flags = [parameter.requires_grad for parameter in model.parameters()]
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    attack(model, x, y, _generator())
-    assert [module.training for module in model.modules()] == modes, f"{norm}: training flags are not restored"
-    assert [parameter.requires_grad for parameter in model.parameters()] == flags, f"{norm}: requires_grad changed"
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items()), (
-        f"{norm}: weights or running statistics changed"
+    found = attack(model, x, y, _generator())
+    assert torch.equal(found, attack(model, x, y, _generator())), "two runs with one seed differ"
+    mates = torch.cat([x[:1], 1 - x[1:]])
+    alone = attack(model, mates, y, _generator())[0]
+    assert torch.allclose(alone, found[0], atol=1e-5), "an example depends on its batch mates"
+    with torch.no_grad():
+        assert torch.equal(found, attack(model, x, y, _generator())), "differs under no_grad"
+    with torch.inference_mode():
+        assert torch.equal(found, attack(model, x.clone(), y, _generator())), "differs in inference_mode"
+
+
+@torch.no_grad()
+def _check_strength(attack: AttackCall, norm: Norm, eps: float, goal: str) -> None:
+    model, x, y = _setting()
+    found = attack(model, x, y, _generator())
+    logits = model.eval()(x)
+    correct = logits.argmax(1) == y
+    assert (model(found).argmax(1) == y).sum() <= correct.sum(), "accuracy rises under attack"
+
+    def gain(images: Tensor) -> float:
+        moved = model(images)
+        if goal == "margin":
+            return (margin(logits, y) - margin(moved, y))[correct].mean().item()
+        return F.kl_div(moved.log_softmax(1), logits.log_softmax(1), reduction="batchmean", log_target=True).item()
+
+    draw = torch.Generator().manual_seed(2)
+    points = (
+        project(x + eps * steepest_step(torch.randn(x.shape, generator=draw), norm), x, norm, eps)
+        for _ in range(RANDOM_POINTS)
     )
-    first, *others = model.parameters()
-    assert first.grad is not None, f"{norm}: an existing .grad was dropped"
-    assert bool((first.grad == 1).all()), f"{norm}: an existing .grad changed"
-    assert all(tensor.grad is None for tensor in (x, *others)), f"{norm}: a .grad was left behind"
-    assert not x.requires_grad, f"{norm}: the images were changed to require gradients"
+    gained, by_chance = gain(found), max(gain(images) for images in points)
+    assert gained > by_chance, f"random points of the ball do better: the {goal} moves by {by_chance:g}, not {gained:g}"
 
 
-def _setting() -> tuple[nn.Sequential, Tensor, Tensor]:
-    model = tiny_classifier()
+def _check_untouched(attack: AttackCall) -> None:
+    model, x, y = _setting()
+    images = x.clone()
+    with unsettled(model), left_as_it_was(model):
+        attack(model, x, y, _generator())
+    assert torch.equal(x, images), "the images changed"
+    assert not x.requires_grad, "the images were changed to require gradients"
+    assert x.grad is None, "the images were given a .grad"
+    with unsettled(model), left_as_it_was(model):
+        try:
+            attack(nn.Sequential(model, Failing()), x, y, _generator())
+        except MadeUpError:
+            return
+        raise AssertionError("the attack swallows an error of the network, or doesn't run it")
+
+
+def _check_not_finite(attack: AttackCall) -> None:
+    _, x, y = _setting()
+    x[2, 0, 0, 0] = 0.9
+    for fault in ("nan gradient", "nan logits"):
+        try:
+            attack(faulty_network(fault, x[0].numel()), x, y, _generator())
+        except NonFiniteError:
+            continue
+        raise AssertionError(f"a network with {fault.replace('nan', 'NaN')} is attacked without a NonFiniteError")
+
+
+def _setting(dtype: torch.dtype = torch.float32) -> tuple[nn.Sequential, Tensor, Tensor]:
+    model = tiny_classifier().to(dtype)
     draw = torch.Generator().manual_seed(1)
-    x = torch.rand(8, 2, 6, 6, generator=draw)
+    x = torch.rand(8, 2, 6, 6, generator=draw).to(dtype)
     x[:, 0, 0, :2] = torch.tensor([0.0, 1.0])  # pixels on the edge of the box
     model.eval()
     y = model(x).argmax(dim=1)
