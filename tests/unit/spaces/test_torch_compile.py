@@ -1,7 +1,8 @@
 """Gradients of layers that torch.compile made, against eager ones, on maps of even and odd sides.
 
 By default the poolings, on all sides from 5 to 33 by one or two graphs each. ``DSRNA_EVERY_LAYER=1`` takes all layers;
-``DSRNA_EVERY_LAYER=static`` makes a graph for each layer and side, as a run does: hours of compiling.
+``DSRNA_EVERY_LAYER=static`` makes a graph for each layer and side, as a run does: hours of compiling. With torch 2.15.0
+all 33 layers passed ``DSRNA_EVERY_LAYER=1`` (the auxiliary head in a run of its own, two minutes of one core).
 """
 
 import os
@@ -18,7 +19,7 @@ WANTED = os.environ.get("DSRNA_EVERY_LAYER", "")
 FIRST = 9
 CHOSEN = ["halving", "avg_pool_3x3, stride 2"]
 SIZED = "auxiliary head"
-"""The layer that is built for one size."""
+"""The layer that is built for one size. Its instances share their code, so that torch would refuse the ninth graph."""
 
 pytestmark = [
     pytest.mark.slow,
