@@ -70,6 +70,14 @@ def held(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def refuse_others(folder: Path) -> None:
+    """Raises CheckpointError where another process is at work in ``folder``, whether or not this one holds it."""
+    holder = holder_of(RunFolder(folder).lock)
+    if holder is None or holder.process != this_process():
+        with held(folder):
+            pass
+
+
 def holder_of(path: Path) -> Holder | None:
     """Who holds the lock at ``path``; None where nobody does, or nobody can be made out."""
     try:

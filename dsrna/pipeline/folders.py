@@ -15,14 +15,20 @@ from dsrna.errors import CheckpointError, DsrnaError
 from dsrna.interruption import Interrupted, stop_if_asked
 from dsrna.pipeline.logs import logging_to
 from dsrna.run_folder import RunFolder, StageState
+from dsrna.run_lock import refuse_others
 
 log = logging.getLogger("dsrna")
 
 
 def unfinished(request: Request[Any]) -> RunFolder | None:
-    """The run in the request's folder, for going on with it; None where there is none."""
+    """The run in the request's folder, for going on with it; None where there is none.
+
+    Raises:
+        CheckpointError: another process is at work there, it is a run with other settings, or no run may be continued.
+    """
     if not RunFolder(request.folder).run_json.exists():
         return None
+    refuse_others(request.folder)
     folder = RunFolder.open(request.folder)
     if folder.read_run()["fingerprint"] != request.fingerprint:
         raise CheckpointError(

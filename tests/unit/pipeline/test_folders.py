@@ -1,5 +1,6 @@
 """What stages note in run.json is what a resumed run goes by."""
 
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 import dsrna.pipeline.run as pipeline
 from dsrna.errors import CheckpointError, ConfigError, DataError
 from dsrna.interruption import Interrupted
-from dsrna.pipeline.folders import at_work, check_data, do_stage
+from dsrna.pipeline.folders import at_work, check_data, do_stage, unfinished
 from dsrna.run_folder import RunFolder
+from dsrna.run_lock import held
 from dsrna.testing.run_folders import build_run_folder
 
 
@@ -22,6 +24,29 @@ def folder(tmp_path):
         tmp_path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search", "report"],
         device="cpu", command="",
     )  # fmt: skip
+
+
+@pytest.fixture
+def request_to_go_on(folder):
+    return SimpleNamespace(folder=folder.path, fingerprint="f", settings=SimpleNamespace(resume="auto"))
+
+
+def test_only_its_holder_goes_on_with_a_run(folder, request_to_go_on):
+    """Also where the commands' own lock is passed by, as from Python."""
+    assert unfinished(request_to_go_on) == folder
+    with held(folder.path):
+        assert unfinished(request_to_go_on) == folder
+    with subprocess.Popen(["sleep", "60"]) as another:
+        part = folder.path / "search" / f".last.ckpt.part{another.pid}"
+        part.parent.mkdir()
+        part.write_bytes(b"half a checkpoint")
+        with pytest.raises(CheckpointError, match=f"in use: process {another.pid} is writing a file there"):
+            unfinished(request_to_go_on)
+        assert part.exists()
+        another.kill()
+    assert unfinished(request_to_go_on) == folder
+    assert not part.exists()
+    assert not folder.lock.exists()
 
 
 def state(folder, stage="search"):
