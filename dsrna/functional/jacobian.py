@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dsrna.errors import UnsupportedError
+from dsrna.functional.plain_batch_norm import PlainBatchNorm
 
 _NO_GRADIENT = (
     "The network's logits do not depend differentiably on the images (are they detached, or computed without "
@@ -66,7 +67,7 @@ def directional_derivative(function: Callable[[Tensor], Tensor], x: Tensor, dire
     >>> directional_derivative(lambda x: x**2, torch.tensor([[3.0]]), torch.tensor([[2.0]]))
     tensor([[12.]])
     """
-    with forward_ad.dual_level():
+    with forward_ad.dual_level(), PlainBatchNorm():
         # Cloned, as forward mode refuses images that share memory (expanded ones).
         tangent = forward_ad.unpack_dual(function(forward_ad.make_dual(x.clone(), direction))).tangent
     if tangent is None:

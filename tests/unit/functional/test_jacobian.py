@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from dsrna.errors import UnsupportedError
 from dsrna.functional.jacobian import central_difference, directional_derivative, jacobian_row
@@ -61,3 +62,34 @@ def test_central_differences_have_the_third_order_remainder_of_a_cubic():
     x, d = points(), 0.1 * points().flip(0)
     expected = torch.einsum("nkj,nj->nk", jacobian(x), d) + d**3 @ WEIGHT.T
     torch.testing.assert_close(central_difference(cubes, x, d), expected)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("tracks", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_directional_derivatives_through_batchnorm_are_differentiated_right(training, tracks, affine):
+    """torch's own takes the batch's statistics for constants."""
+    draw = torch.Generator().manual_seed(0)
+    x, z, factors = torch.randn(3, 5, 2, 3, 3, generator=draw, dtype=torch.float64)
+
+    def layer():
+        norm = nn.BatchNorm2d(2, affine=affine, track_running_stats=tracks).double().train(training)
+        if affine:
+            nn.init.constant_(norm.weight, 1.7)
+            nn.init.constant_(norm.bias, -0.4)
+        return norm
+
+    def total(scale, norm=None):
+        norm = norm or layer()
+        return (factors * directional_derivative(lambda images: norm((scale * images).tanh()), x, z)).sum()
+
+    scale, norm, plain = torch.tensor(1.3, dtype=torch.float64, requires_grad=True), layer(), layer()
+    value = total(scale, norm)
+    plain((1.3 * x).tanh())
+    assert all(torch.equal(*pair) for pair in zip(norm.buffers(), plain.buffers(), strict=True))
+    step = 1e-6
+    for found, of in ((value, lambda move: layer()((scale * (x + move * z)).tanh()) * factors),
+                      (torch.autograd.grad(value, scale)[0], lambda move: total(scale + move))):  # fmt: skip
+        with torch.no_grad():
+            expected = (of(step) - of(-step)).sum() / (2 * step)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)

@@ -115,8 +115,9 @@ def test_batch_statistics_are_used_on_request(norm):
     [setting for setting in SETTINGS if setting["derivative"] == "autograd"],
     ids=lambda setting: "-".join(setting.values()),
 )
-def test_gradient_of_every_alpha_agrees_with_finite_differences(setting):
-    metric, model, x, step = JacobianNorm(**setting), TinyMixedNetwork(), tiny_images(), 1e-6
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+def test_gradient_of_every_alpha_agrees_with_finite_differences(setting, batch_norm):
+    metric, model, x, step = JacobianNorm(**setting, batch_norm=batch_norm), TinyMixedNetwork(), tiny_images(), 1e-6
     gradient = alpha_gradient(metric, model, x)
     differences = differences_in_alphas(metric, model, x, step)
     assert relative_error(gradient, differences) < 1e-6
