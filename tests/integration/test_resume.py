@@ -1,13 +1,19 @@
-"""Kill -9 at any moment, the same command with resume=auto, and the end is the same to the last bit."""
+"""Kill -9 at any moment, the same command with resume=auto, and the end is the same to the last bit.
+
+``DSRNA_KILLS=200`` kills that often at random moments, ``DSRNA_KILLS_SEED`` draws other ones.
+"""
 
 import os
+import random
 import signal
+from itertools import count
 
 import pytest
 
 from dsrna.testing.run_comparison import differences
 
 pytestmark = pytest.mark.slow
+KILLS = int(os.environ.get("DSRNA_KILLS", "3"))
 
 
 def test_a_run_killed_in_every_stage_ends_as_one_that_was_left_alone(
@@ -29,6 +35,43 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_left_alone(
     assert differences(uninterrupted, last.folder) == []
     assert not list(tmp_path.rglob("*.part*")), "what the killed processes were writing is gone"
     assert not list(tmp_path.rglob("run.lock"))
+
+
+def lived_until_killed(run, seconds, number):
+    """Whether ``number`` ended the run after so many seconds, not the run itself before that."""
+    run.process.join(seconds)
+    begun, alive = run.folder is not None, run.process.is_alive()
+    if alive:
+        os.kill(run.process.pid, number)
+    status = run.end()
+    ends = {0, -signal.SIGKILL} if number == signal.SIGKILL else {0, 128 + signal.SIGTERM}
+    assert status in ends | (set() if begun else {-number}), "only one that has not begun is ended by the system"
+    return status != 0
+
+
+@pytest.mark.timeout(300 + 60 * KILLS)
+def test_a_run_killed_at_random_moments_ends_as_one_that_was_left_alone(
+    command, small, uninterrupted, states, tmp_path
+):
+    seed = os.environ.get("DSRNA_KILLS_SEED", "0")
+    draw, kills = random.Random(seed), 0
+    seconds = sum(stage["seconds"] for stage in uninterrupted.read_run()["stages"].values())
+    for life in count():
+        out, of_this_life = tmp_path / str(life), 0
+        while of_this_life < min(5, KILLS):  # often enough to reach every stage, not to the end of the test's time
+            delay, number = draw.uniform(0, seconds), draw.choice([signal.SIGKILL, signal.SIGTERM])
+            if not lived_until_killed(command(out, *small, "resume=auto"), delay, number):
+                break
+            of_this_life += 1
+        last = command(out, *small, "resume=auto")
+        assert last.end() == 0
+        kills += of_this_life
+        where = f"life {life}, {kills} kills, seed {seed}"
+        assert set(states(last.folder).values()) == {"done"}, where
+        assert differences(uninterrupted, last.folder) == [], where
+        assert not [*out.rglob("*.part*"), *out.rglob("run.lock")], where
+        if kills >= KILLS:
+            break
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(command, small, uninterrupted, tmp_path):
