@@ -17,15 +17,23 @@ class Outcome(NamedTuple):
 
 @pytest.fixture(scope="session")
 def command_line():
-    """(kind, *arguments) -> Outcome of ``python -m dsrna.KIND ARGUMENTS``, in this process."""
+    """(kind, *arguments) -> Outcome of ``python -m dsrna.KIND ARGUMENTS``, in this process.
+
+    ``"benchmark train"`` is a kind, too.
+    """
+    from dsrna.benchmark import main as benchmark_main
     from dsrna.pipeline.entry import main_of
 
     def run(kind, *arguments):
         printed, status = io.StringIO(), 0
+        module, *words = kind.split()
         before, sys.argv = sys.argv, [kind, *arguments]
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                main_of(kind)
+                if module == "benchmark":
+                    benchmark_main([*words, *arguments])
+                else:
+                    main_of(module)
         except SystemExit as end:
             status = end.code
         finally:

@@ -2,9 +2,13 @@
 
 import json
 import multiprocessing
+import os
+import re
+import shlex
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -192,6 +196,49 @@ def completed(command_line, tmp_path_factory):
         assert outcome.status == 0, outcome.text
         (folder,) = out.iterdir()
         return RunFolder.open(folder)
+
+    return run
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """(owner, name, call, number): that signal comes while ``owner.name`` is called for the ``call``-th time."""
+
+    def patch(owner, name, call, number=signal.SIGTERM):
+        whole, calls = getattr(owner, name), count(1)
+
+        def disturbed(*args, **kwargs):
+            if next(calls) == call:
+                os.kill(os.getpid(), number)
+            return whole(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, disturbed)
+
+    return patch
+
+
+@pytest.fixture
+def stopped(command_line, signalled, monkeypatch):
+    """(kind, arguments, owner, name, call) -> the run folder after SIGTERM and the command that was named to go on.
+
+    The signal comes at the ``call``-th call of ``owner.name``.
+    """
+
+    def run(kind, arguments, out, owner, name, call):
+        signalled(owner, name, call)
+        outcome = command_line(kind, *arguments, f"out={out}")
+        monkeypatch.undo()
+        assert outcome.status == 143, outcome.text
+        assert "Traceback" not in outcome.text
+        (folder,) = map(RunFolder.open, out.iterdir())
+        assert "interrupted" in [stage["state"] for stage in folder.read_run()["stages"].values()]
+        assert not folder.lock.exists()
+        (line,) = set(re.findall(rf"^ *python -m dsrna\.{kind} (.*)$", outcome.text, flags=re.MULTILINE))
+        outcome = command_line(kind, *shlex.split(line))
+        assert outcome.status == 0, outcome.text
+        assert list(out.iterdir()) == [folder.path]
+        assert folder.is_complete
+        return folder
 
     return run
 

@@ -1,21 +1,19 @@
 """`python -m dsrna.benchmark train`: tiny networks on made-up images, read back by the readers of published tables."""
 
-import contextlib
-import io
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 
-from dsrna.benchmark import main
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME, NasRobBench201
 from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.files import write_json
 from dsrna.json_files import read_json
+from dsrna.pipeline import benchmark_training, evaluate_stage
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
+from dsrna.testing.run_comparison import differences
 
 pytestmark = pytest.mark.slow
 
@@ -49,20 +47,11 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(images):
+def run(images, command_line):
     """(out, *overrides) -> (exit status, what was printed)."""
 
     def start(out, *overrides, tiny=TINY):
-        printed, status = io.StringIO(), 0
-        before = sys.argv
-        try:
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                main(["train", *overrides, *tiny, f"data.source.path={images}", f"out={out}"])
-        except SystemExit as end:
-            status = end.code
-        finally:
-            sys.argv = before
-        return status, printed.getvalue()
+        return command_line("benchmark train", *overrides, *tiny, f"data.source.path={images}", f"out={out}")
 
     return start
 
@@ -134,6 +123,20 @@ def test_a_run_that_stopped_goes_on_to_the_same_table(finished, run, tmp_path):
     assert (folder.path / "table" / FILE_NAME).read_bytes() == (finished.path / "table" / FILE_NAME).read_bytes()
     status, text = run(tmp_path, "arch=[1,13433]", "seeds=[1,2]", "resume=auto")
     assert "finished already" in text
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [(RunFolder, "append_metrics", 2), (evaluate_stage, "write_json", 3), (benchmark_training, "write_table", 1)],
+)
+def test_sigterm_ends_with_143_and_the_run_goes_on_to_the_same_table(
+    finished, stopped, images, tmp_path, owner, name, call
+):
+    given = ["arch=[1,13433]", "seeds=[1,2]", *TINY, f"data.source.path={images}"]
+    folder = stopped("benchmark train", given, tmp_path, owner, name, call)
+    assert (folder.path / "table" / FILE_NAME).read_bytes() == (finished.path / "table" / FILE_NAME).read_bytes()
+    for network in (finished.path / "networks").iterdir():
+        assert differences(RunFolder(network), RunFolder(folder.path / "networks" / network.name)) == []
 
 
 def test_a_multirun_ends_in_one_table_of_the_robustness_dataset(run, tmp_path):

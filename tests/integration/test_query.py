@@ -16,6 +16,7 @@ from dsrna.benchmarks.classes import representatives, rows
 from dsrna.benchmarks.published_proxies import FILE_NAME as PROXIES_FILE
 from dsrna.benchmarks.sizes import sizes
 from dsrna.files import write_json
+from dsrna.pipeline import querying
 from dsrna.report.query_page import write_query
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
@@ -170,6 +171,20 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished, command_line, small, t
     assert results(folder) == results(finished)
     again = command_line("query", *small, f"out={tmp_path}", "resume=auto")
     assert "finished already" in again.text
+
+
+@pytest.mark.parametrize(("owner", "name", "call"), [(RunFolder, "append_search", 8), (querying, "write_query", 1)])
+def test_sigterm_ends_with_143_and_the_run_goes_on_to_the_same_bytes(
+    finished, stopped, small, tmp_path, owner, name, call
+):
+    assert results(stopped("query", small, tmp_path, owner, name, call)) == results(finished)
+
+
+def test_sigterm_keeps_the_scores_of_a_search_by_proxy(by_proxy, stopped, tmp_path):
+    finished, given = by_proxy
+    folder = stopped("query", given, tmp_path, RunFolder, "append_scores", 12)
+    assert results(folder) == results(finished)
+    assert folder.scores_jsonl.read_bytes() == finished.scores_jsonl.read_bytes()
 
 
 def test_searches_of_another_plan_are_refused(finished, command_line, small, tmp_path):

@@ -14,6 +14,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from dsrna.__main__ import main
 from dsrna.files import write_json
+from dsrna.pipeline import ranking
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.testing.made_up_tables import share
@@ -103,6 +104,14 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished, command_line, small, t
     assert "finished already" in again.text
 
 
+@pytest.mark.parametrize(("owner", "name", "call"), [(RunFolder, "append_scores", 3), (ranking, "write_ranking", 1)])
+def test_sigterm_ends_with_143_and_the_run_goes_on_to_the_same_bytes(
+    finished, stopped, small, tmp_path, owner, name, call
+):
+    folder = stopped("rank", [*small, "workers=1"], tmp_path, owner, name, call)
+    assert results(folder) == results(finished)
+
+
 def test_scores_of_other_architectures_are_refused(finished, command_line, small, tmp_path):
     folder = unfinished_copy(finished, tmp_path, lines=0, rest=finished.scores_jsonl.read_bytes().splitlines(True)[3])
     outcome = command_line("rank", *small, f"out={tmp_path}", "resume=auto")
@@ -129,8 +138,8 @@ def test_the_number_of_processes_changes_nothing(finished, small, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_keeps_the_scores_and_says_how_to_go_on(small, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+def test_a_signal_keeps_the_scores_and_says_how_to_go_on(small, tmp_path, workers, number):
     given = [entry for entry in small if not entry.startswith("n=")]
     command = [sys.executable, "-m", "dsrna.rank", *given, "n=3000", f"workers={workers}", f"out={tmp_path}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -140,11 +149,11 @@ def test_ctrl_c_keeps_the_scores_and_says_how_to_go_on(small, tmp_path, workers)
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.1)
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         _, text = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "resume=auto" in text
     assert "Traceback" not in text
     (folder,) = map(RunFolder, tmp_path.iterdir())
