@@ -104,7 +104,11 @@ def settings_from(config: DictConfig) -> Settings:
 
 def run_values(config: DictConfig, schema: type[Settings]) -> dict[str, Any]:
     """The fields of :class:`Settings`, or of a dataclass that adds to it; errors as of :func:`settings_from`."""
+    with open_dict(config):  # regulariser=[] leaves no such key
+        config.setdefault("regulariser", {})
     plain = typed_values(config, schema, NODES)
+    for kind in ("weights_objective", "architecture_objective"):
+        setattr(plain["search"], kind, with_fractions(getattr(plain["search"], kind)))
     plain["certified"].objective = with_fractions(plain["certified"].objective)
     plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)
     plain["evaluate"].grid = with_fractions(plain["evaluate"].grid)

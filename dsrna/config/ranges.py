@@ -65,7 +65,6 @@ RANGES: Ranges = {
         "data.augmentation.crop_padding",
         "trainer.checkpoint_minutes",
     ): ("0 or more", lambda value: value >= 0),
-    ("search.entropy_weight",): ("a finite number", math.isfinite),
     ("retrain.drop_path", "retrain.ema_decay"): ("a value in [0, 1)", lambda value: 0 <= value < 1),
     ("metric.weight",): (
         "a weight of 0 or more (R is a score, higher is more robust)",

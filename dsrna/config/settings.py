@@ -48,7 +48,8 @@ class SearchSettings:
     weights_fraction: float
     gradient_clip: float
     implementation: str
-    entropy_weight: float
+    weights_objective: Any
+    architecture_objective: Any
     weights_optimizer: Any
     weights_schedule: Any
     alphas_optimizer: Any
@@ -147,6 +148,7 @@ class Settings(RunSettings):
     data: DataSettings
     space: Any
     strategy: Any
+    regulariser: Any  # name -> part
     metric: Any
     hypergradient: Any
     threat: ThreatSettings

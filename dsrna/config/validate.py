@@ -19,6 +19,8 @@ from dsrna.types import Threat
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
     from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
+    from dsrna.objectives.base import Objective
+    from dsrna.strategies.regularisers.base import Regulariser
     from dsrna.verification.settings import Verification
 
 _MANY = 10_000
@@ -95,6 +97,22 @@ def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
     return built
 
 
+def build_regularisers(settings: Settings) -> list[Regulariser]:
+    """The regularisers of the search, in the config's order."""
+    if not isinstance(settings.regulariser, dict):
+        raise ConfigError(
+            f"Expected a list of regularisers, as in regulariser=[beta_decay], got {settings.regulariser!r}. "
+            "(conf: regulariser)"
+        )
+    return [build_part(node, f"regulariser.{name}") for name, node in settings.regulariser.items()]
+
+
+def search_objective(settings: Settings, kind: str) -> Objective:
+    """``search.weights_objective`` or ``search.architecture_objective``, with the run's threat model."""
+    built: Objective = build_part(getattr(settings.search, kind), f"search.{kind}", threat=threat_of(settings))
+    return built
+
+
 def metric_node(settings: Settings) -> dict[str, Any]:
     """The metric's node without the keys that every metric shares."""
     return {key: value for key, value in settings.metric.items() if key not in METRIC_COMMON}
@@ -122,6 +140,7 @@ def validate(settings: Settings) -> None:
     attempt(lambda: _check_logger(settings))
     attempt(lambda: build_part(settings.space, "space"))
     attempt(lambda: build_part(settings.strategy, "strategy"))
+    attempt(lambda: build_regularisers(settings))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
     attempt(lambda: check_source(settings.data, settings.space))
@@ -185,6 +204,8 @@ def check_updates(where: str, optimizer: Any, schedule: Any) -> None:
 def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], object]], None]) -> None:
     threat = threat_of(settings)
     attempt(lambda: build_part(settings.objective, "objective", threat=threat))
+    for kind in ("weights_objective", "architecture_objective"):
+        attempt(lambda k=kind: search_objective(settings, k))  # type: ignore[misc]
     if settings.retrain.certified:  # it may need a package
         attempt(lambda: build_part(settings.certified.objective, "certified.objective", threat=threat))
     attempt(lambda: eps_curve(settings))

@@ -10,7 +10,7 @@ from torch import nn
 from dsrna.config.metric_weight import metric_weight, search_epochs
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
-from dsrna.config.validate import metric_node
+from dsrna.config.validate import build_regularisers, metric_node, search_objective
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
@@ -55,6 +55,9 @@ def search(job: Job) -> None:
     strategy: Strategy = build_part(settings.strategy, "strategy")
     supernet = build_supernet(settings, splits, job.space, strategy)
     architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
+    regularisers = build_regularisers(settings)
+    for regulariser in regularisers:
+        regulariser.prepare(job.space, supernet, architecture, splits.train.shape)
 
     def optimizers(weights: list[nn.Parameter], alphas: list[nn.Parameter]) -> tuple[Any, Any, Any]:
         of_weights = build_optimizer(search.weights_optimizer, "search.weights_optimizer", weights)
@@ -71,14 +74,15 @@ def search(job: Job) -> None:
     metric = build_part(metric_node(settings), "metric")
     weight = metric_weight(settings)
     module = SearchModule(
-        RelaxedSupernet(supernet, architecture),
+        RelaxedSupernet(supernet, architecture, regularisers),
         job.space,
+        weights_objective=search_objective(settings, "weights_objective"),
+        architecture_objective=search_objective(settings, "architecture_objective"),
         hypergradient=build_part(settings.hypergradient, "hypergradient"),
         metric=metric if weight.weight > 0 else None,
         metric_weight=weight,
         warmup_epochs=warmup,
         gradient_clip=search.gradient_clip,
-        entropy_weight=search.entropy_weight,
         make_optimizers=optimizers,
         on_epoch=write,
         stage="search",
@@ -97,7 +101,7 @@ def search(job: Job) -> None:
     )  # fmt: skip
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
-    genotype = module.history.genotype(module.model.architecture())
+    genotype = module.history.genotype(module.model.architecture.expected())
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)

@@ -13,34 +13,39 @@ from dsrna.data.loader import Batch
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
+from dsrna.objectives.base import Objective, Result
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.hypergradient import Hypergradient, InnerStep
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.strategies.search_step import SearchStep, StepKind
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.stage_module import StageModule, accuracy
+from dsrna.types import OperationWeights
 
 
 class SearchModule(StageModule):
     """Alternates, batch by batch, an architecture step and a weight step.
 
     Architecture step (on the architecture half; not during warm-up):
-        alphas <- Adam(d/d alphas [ L_val - gamma * mean_x R(x) + entropy_weight * H ])
-    where R is the robustness metric (DSRNA Eq. 16), H the entropy of the operation weights, and the derivative is first
-    order or unrolled. Weight step (on the weights half): w <- SGD(grad_w L_train), clipped.
+        alphas <- Adam(d/d alphas [ L_val - gamma * mean_x R(x) + sum of the regularisers' penalties ])
+    where L_val is the architecture objective, R the robustness metric (DSRNA Eq. 16), and the derivative is first order
+    or unrolled. Weight step (on the weights half): w <- SGD(grad_w L_train), clipped, L_train the weights objective.
 
-    Weight steps leave the alphas as they are, architecture steps leave the weights and BatchNorm's running statistics
-    as they are. The architecture step comes first, as in DARTS's released code.
+    Each step begins by fixing what the architecture and the regularisers draw. Weight steps leave the alphas as they
+    are, architecture steps leave the weights and BatchNorm's running statistics as they are. The architecture step
+    comes first, as in DARTS's released code. Validation and history see the expected operation weights.
 
     Args:
-        model: the supernet with its alphas.
+        model: the supernet with its alphas and regularisers.
         space: the search space, for deriving.
+        weights_objective: the training loss of weight steps.
+        architecture_objective: that of architecture steps.
         hypergradient: how the derivative in the alphas is taken.
         metric: the robustness metric, or None for plain DARTS.
         metric_weight: gamma and its schedule.
         warmup_epochs: epochs without architecture steps.
         gradient_clip: largest norm of the weights' gradient; 0 switches clipping off.
-        entropy_weight: >= 0; pushes operation weights towards one-hot.
         make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
         on_epoch: called with the history and the number of weight steps at the end of each epoch, to write it down.
         base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
@@ -51,20 +56,22 @@ class SearchModule(StageModule):
         model: RelaxedSupernet,
         space: SearchSpace,
         *,
+        weights_objective: Objective,
+        architecture_objective: Objective,
         hypergradient: Hypergradient,
         metric: RobustnessMetric | None,
         metric_weight: MetricWeight,
         warmup_epochs: int,
         gradient_clip: float,
-        entropy_weight: float,
         make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
         on_epoch: Callable[[ArchitectureHistory, int], None],
         **base: Any,
     ) -> None:
         super().__init__(**base)
         self.model, self.hypergradient, self.metric = model, hypergradient, metric
+        self.objectives: dict[str, Objective] = {"weights": weights_objective, "architecture": architecture_objective}
         self.metric_weight, self.warmup_epochs = metric_weight, warmup_epochs
-        self.gradient_clip, self.entropy_weight = gradient_clip, entropy_weight
+        self.gradient_clip = gradient_clip
         self.history = ArchitectureHistory(space)
         self._make_optimizers, self._on_epoch = make_optimizers, on_epoch
         # By name: the order in which an optimiser's state is restored must not depend on how the modules were made.
@@ -76,41 +83,45 @@ class SearchModule(StageModule):
         return [weights_optimizer, alphas_optimizer], [] if schedule is None else [schedule]
 
     def training_step(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:
-        (x, y), (x_val, y_val) = batch
+        train, validation = batch
+        for objective in self.objectives.values():
+            objective.advance(self.progress)
         if self.current_epoch >= self.warmup_epochs:
-            self._architecture_step((x, y), (x_val, y_val), batch_idx)
-        with without_gradients(self.alphas):
-            logits = self.model(x)
-        loss = self.finite(F.cross_entropy(logits, y), "The training loss")
+            self._architecture_step(train, validation, batch_idx)
+        self._begin_step("weights", train, batch_idx)
+        with without_gradients(self.alphas), self.located():
+            result = self._result("weights", train, batch_idx)
+        loss = self.finite(result.loss, "The training loss")
         self.weight_step(loss, self.weights, self.gradient_clip)
-        self.averages.add("train/loss", loss.detach(), len(y))
-        self.averages.add("train/acc", accuracy(logits, y), len(y))
+        self._note("train", result, train)
 
     def _architecture_step(self, train: Batch, validation: Batch, batch_idx: int) -> None:
         optimizer: torch.optim.Optimizer = self.optimizers(use_pl_optimizer=False)[1]  # type: ignore[index]
+        self._begin_step("architecture", validation, batch_idx)
         with batchnorm_statistics_frozen(self.model):
-            result = self.hypergradient(
+            gradient = self.hypergradient(
                 validation_loss=lambda: self._objective(validation, batch_idx),
-                training_loss=lambda: F.cross_entropy(self.model(train[0]), train[1]),
+                training_loss=lambda: self._result("weights", train, batch_idx).loss,
                 alphas=self.alphas,
                 weights=self.weights,
                 inner=InnerStep.of(self.weights_optimizer(), self.weights),
             )
-        for alpha, gradient in zip(self.alphas, result.gradients, strict=True):
-            alpha.grad = self.finite(gradient, "The architecture gradient")
+        for alpha, slope in zip(self.alphas, gradient.gradients, strict=True):
+            alpha.grad = self.finite(slope, "The architecture gradient")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if self.metric is not None and self.metric.numbers and self.metric_weight.at(self.current_epoch) > 0:
             self.log_step(self.metric.numbers)
 
     def _objective(self, batch: Batch, batch_idx: int) -> Iterator[Tensor]:
-        """The terms of L_val - gamma * mean R + entropy_weight * H, one by one to save memory."""
+        """The terms of L_val - gamma * mean R + penalties, one by one to save memory."""
         x, y = batch
-        yield self.finite(F.cross_entropy(self.model(x), y), "The loss of the architecture step")
+        with self.located():
+            result = self._result("architecture", batch, batch_idx)
+        yield self.finite(result.loss, "The loss of the architecture step")
         gamma = self.metric_weight.at(self.current_epoch)
         if self.metric is not None and gamma > 0:
-            steps = self.epochs * int(self.trainer.num_training_batches)
-            self.metric.advance(self.global_step / steps)
+            self.metric.advance(self.progress)
             noise = generator(self.seed, "metric", self.current_epoch, batch_idx)
             with self.located():
                 score = self.metric(self.model, x, y, noise).mean()
@@ -118,19 +129,46 @@ class SearchModule(StageModule):
             for name, number in self.metric.numbers.items():
                 self.averages.add(f"val/{name}", number, len(y))
             yield -gamma * score
-        if self.entropy_weight > 0:
-            yield self.entropy_weight * self.model.architecture.entropy()
+        for regulariser in self.model.regularisers:
+            if (penalty := regulariser.penalty(self.model.architecture)) is not None:
+                yield penalty
+
+    @property
+    def progress(self) -> float:
+        """Share of the search's weight steps that lie behind, in [0, 1)."""
+        return self.global_step / (self.epochs * int(self.trainer.num_training_batches))
+
+    def _begin_step(self, kind: StepKind, batch: Batch, batch_idx: int) -> None:
+        def loss(weights: OperationWeights) -> Tensor:
+            with batchnorm_statistics_frozen(self.model):
+                return F.cross_entropy(self.model.supernet(batch[0], weights), batch[1])
+
+        noise = generator(self.seed, f"{kind} step", self.current_epoch, batch_idx)
+        self.model.begin_step(SearchStep(kind, self.progress, noise, loss))
+
+    def _result(self, kind: StepKind, batch: Batch, batch_idx: int) -> Result:
+        """The kind's objective; the same at every call within a batch."""
+        noise = generator(self.seed, f"{kind} objective", self.current_epoch, batch_idx)
+        return self.objectives[kind](self.model, *batch, noise)
+
+    def _note(self, prefix: str, result: Result, batch: Batch) -> None:
+        x, y = batch
+        self.averages.add(f"{prefix}/loss", result.loss.detach(), len(y))
+        name = "acc" if result.inputs is x else "acc_adv"
+        self.averages.add(f"{prefix}/{name}", accuracy(result.logits, y), len(y))
+        for name, value in result.numbers.items():
+            self.averages.add(f"{prefix}/{name}", value, len(y))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         with torch.no_grad():
-            logits = self.model(x)
+            logits = self.model.expected_logits(x)
         loss = self.finite(F.cross_entropy(logits, y), "The validation loss")
         self.averages.add("val/loss", loss, len(y))
         self.averages.add("val/acc", accuracy(logits, y), len(y))
 
     def on_train_epoch_end(self) -> None:
-        numbers = self.history.add(self.current_epoch, self.model.architecture())
+        numbers = self.history.add(self.current_epoch, self.model.architecture.expected())
         self._on_epoch(self.history, self.global_step)
         self.finish_epoch(numbers)
 

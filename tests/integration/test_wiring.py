@@ -86,7 +86,8 @@ def watching(patch):
     """Yields the lists of :class:`Watch` that fill while a run goes on."""
     steps, inputs, weights, attacked, stage = [], [], defaultdict(list), defaultdict(list), [""]
     set_stage, normalise = RunFolder.set_stage, Normalize.forward
-    relaxed, finish, examples = RelaxedSupernet.forward, StageModule.finish_epoch, EvaluationAttack.examples
+    relaxed, expected = RelaxedSupernet.forward, RelaxedSupernet.expected_logits
+    finish, examples = StageModule.finish_epoch, EvaluationAttack.examples
 
     def noting_stage(self, name, state, *rest):
         stage[0] = name if state == "running" else ""
@@ -100,9 +101,13 @@ def watching(patch):
     def noting_step(self, x):
         if stage[0] == "search":
             learns = any(alpha.requires_grad for alpha in self.architecture.parameters())
-            kind = ("architecture" if learns else "weights") if torch.is_grad_enabled() else "looking"
-            steps.append((kind, recognised(x)[0]))
+            steps.append(("architecture" if learns else "weights", recognised(x)[0]))
         return relaxed(self, x)
+
+    def noting_look(self, x):
+        if stage[0] == "search":
+            steps.append(("looking", recognised(x)[0]))
+        return expected(self, x)
 
     def noting_weights(self, extra):
         if hasattr(self, "network"):
@@ -118,6 +123,7 @@ def watching(patch):
     patch.setattr(RunFolder, "set_stage", noting_stage)
     patch.setattr(Normalize, "forward", noting_input)
     patch.setattr(RelaxedSupernet, "forward", noting_step)
+    patch.setattr(RelaxedSupernet, "expected_logits", noting_look)
     patch.setattr(StageModule, "finish_epoch", noting_weights)
     patch.setattr(EvaluationAttack, "examples", noting_examples)
     yield steps, inputs, weights, attacked
@@ -204,7 +210,7 @@ def test_the_alphas_in_the_checkpoint_are_those_of_the_last_epoch(watch):
     state = torch.load(watch.folder.last_checkpoint("search"), weights_only=True)["state_dict"]
     last = read_json(watch.folder.architecture_json)["epochs"][-1]["weights"]
     for cell, weights in last.items():
-        (alphas,) = [tensor for name, tensor in state.items() if "architecture" in name and name.endswith(cell)]
+        (alphas,) = [tensor for name, tensor in state.items() if "architecture.alphas" in name and name.endswith(cell)]
         assert torch.allclose(alphas.softmax(-1), torch.tensor(weights["operations"]), atol=1e-6)
 
 

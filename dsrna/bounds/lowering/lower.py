@@ -33,8 +33,8 @@ def lower(
 
     Args:
         network: maps (N, C, H, W) to logits (N, K). With ``operation_weights``, a supernet that maps images and
-            operation weights to logits. A relaxed supernet, i.e. a module with a ``supernet`` and an ``architecture``
-            that gives its operation weights, is taken apart into these two.
+            operation weights to logits. A relaxed supernet, i.e. a module with a ``supernet`` and
+            ``operation_weights()``, is taken apart into these two.
         x: (N, C, H, W) images; their shape, dtype and device are those of images to come, and on them the lowered
             network is compared with the network itself.
         operation_weights: gives the current operation weights of a supernet.
@@ -48,8 +48,8 @@ def lower(
         NonFiniteError: a logit on ``x`` is NaN or infinite.
     """
     with evaluation_mode(network), naming_the_module(network):
-        if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "architecture"):
-            lowered = _traced(cast(nn.Module, network.supernet), x, cast(Any, network.architecture))
+        if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "operation_weights"):
+            lowered = _traced(cast(nn.Module, network.supernet), x, cast(Any, network.operation_weights))
         else:
             lowered = _traced(network, x, operation_weights)
         _check_equal(lowered, network, x, operation_weights)

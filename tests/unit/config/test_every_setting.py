@@ -87,7 +87,7 @@ def test_the_table_is_long_enough():
     assert len(ROWS) >= 250
 
 
-SIGNED = {"search.entropy_weight", "metric.eps_begin", "metric.eps_stop"}
+SIGNED = {"metric.eps_begin", "metric.eps_stop"}
 """What may be negative, or is only looked at beside a radius."""
 
 

@@ -44,7 +44,6 @@ EDGES = {
     "certified.epochs": ([1], [0]),
     "certified.gradient_clip": ([0.0], [-1.0]),
     "search.gradient_clip": ([0.0], [-1.0]),
-    "search.entropy_weight": ([-1.0, 0.0], [float("nan"), float("inf")]),
     "metric.weight": ([0, 0.01], [-1, "a", None, float("inf"), True]),
     "metric.warmup_epochs": ([0, 5], [-1, 1.5, None]),
     "trainer.threads": (["auto", 1], [0, True, "two"]),

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from dsrna.errors import ConfigError
 from dsrna.spaces.darts.space import DartsSpace
+from dsrna.strategies.alphas import normalize_edges
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.entropy import operation_entropy
-from dsrna.strategies.pcdarts import PCDarts, normalize_edges
+from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.tiny_networks import tiny_images
 

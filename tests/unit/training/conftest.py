@@ -13,11 +13,13 @@ from dsrna.data.images import ArrayImages
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.metrics.jacobian import JacobianNorm
 from dsrna.objectives.adversarial import Adversarial
+from dsrna.objectives.standard import Standard
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.strategies.first_order import FirstOrder
 from dsrna.strategies.pcdarts import PCDarts
+from dsrna.strategies.regularisers.entropy import Entropy
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.training.checkpoints import load_checkpoint
 from dsrna.training.fit import TrainerOptions, fit
@@ -103,12 +105,16 @@ def build_search(
     momentum=0.9,
     weights_decay=3e-4,
     dtype=torch.float32,
+    regularisers=(),
+    weights_objective=None,
+    architecture_objective=None,
 ):
     """A search on noise; ``path`` may hold an unfinished one."""
     strategy = strategy or PCDarts(partial_channels=2)
     torch.manual_seed(seed)
     supernet = SPACE.supernet(SHAPE, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
     architecture = strategy.initial(SPACE, torch.Generator().manual_seed(seed + 1))
+    regularisers = [*regularisers, *([Entropy(entropy_weight)] if entropy_weight else [])]
     # The second half has one batch more, so that the two go out of step.
     weights_half, alphas_half = images(train_batches * BATCH + 1, 1), images((train_batches + 1) * BATCH + 1, 2)
     train = PairedLoader(batches(weights_half, "w", seed), batches(alphas_half, "a", seed))
@@ -121,14 +127,15 @@ def build_search(
     folder = folder_at(path)
     metric = JacobianNorm("l2", "projection", derivative="central_difference") if metric is None else metric
     module = SearchModule(
-        RelaxedSupernet(supernet, architecture).to(dtype),
+        RelaxedSupernet(supernet, architecture, regularisers).to(dtype),
         SPACE,
+        weights_objective=weights_objective or Standard(),
+        architecture_objective=architecture_objective or Standard(),
         hypergradient=hypergradient or FirstOrder(),
         metric=metric or None,
         metric_weight=MetricWeight(gamma, warmup, epochs, "linear"),
         warmup_epochs=warmup,
         gradient_clip=clip,
-        entropy_weight=entropy_weight,
         make_optimizers=optimizers,
         on_epoch=lambda history, step: None,
         stage="search",

@@ -7,9 +7,13 @@ import torch
 
 from dsrna.errors import CheckpointError
 from dsrna.metrics.certified import Certified
+from dsrna.objectives.fast import FastAdversarial
 from dsrna.strategies.darts import Darts
+from dsrna.strategies.gdas import Gdas
+from dsrna.strategies.regularisers.beta_decay import BetaDecay
 from dsrna.strategies.unrolled import Unrolled
 from dsrna.testing.run_comparison import differences
+from dsrna.types import Threat
 
 EPOCHS, BATCHES, VALIDATION_BATCHES = 3, 3, 2
 EVERY_BATCH = 1e-9  # minutes between checkpoints
@@ -27,6 +31,16 @@ SETTINGS = {
         {"schedule": "step", "strategy": Darts(), "hypergradient": Unrolled("finite_difference"), "metric": False},
     ),
     "search, certified": ("search", {"metric": Certified}),
+    "search, drawn and attacked": (
+        "search",
+        {
+            "strategy": Gdas(),
+            "metric": False,
+            "regularisers": [BetaDecay()],
+            "weights_objective": FastAdversarial(Threat("linf", 0.1)),
+            "architecture_objective": FastAdversarial(Threat("linf", 0.1)),
+        },
+    ),
     "retrain, schedule per step": ("retrain", {"schedule": "step"}),
     "retrain, schedule per epoch": ("retrain", {"schedule": "epoch", "ema_decay": 0.0}),
 }
