@@ -31,16 +31,16 @@ class RobustnessMetric(ABC):
             they are, and dropout and drop-path are off.
 
     Attributes:
-        needs_input_gradient: whether it differentiates the network in the images by autograd.
-        needs_double_backward: whether its own gradient differentiates the network twice by autograd, in the images
-            and then in the parameters, which a compiled network doesn't support.
+        rewards_ignoring_the_input: whether a network whose logits hardly depend on the image may score best. A search
+            on such a metric says so at its start. True unless a metric rules it out, which its conformance suite tests.
+        scale_free: whether the scores stay as they are when all logits are multiplied by a number > 0.
 
     Raises:
         ConfigError: ``batch_norm`` is neither of the two.
     """
 
-    needs_input_gradient: bool
-    needs_double_backward: bool
+    rewards_ignoring_the_input: bool = True
+    scale_free: bool = False
 
     def __init__(self, batch_norm: BatchNormMode = "running") -> None:
         if batch_norm not in get_args(BatchNormMode):

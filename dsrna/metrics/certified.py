@@ -55,6 +55,9 @@ class Certified(RobustnessMetric):
     2. So eps is the same for all images and within a call, and it is in :attr:`numbers`, which travel in the
     checkpoint.
 
+    A network that ignores its input has bounds without width and scores about 0: more than any network that works, as
+    long as its bounds are wider than its margins.
+
     The score is a function of a sound bound, of the network with BatchNorm's running statistics: the bound of a network
     whose statistics are those of its batch would have to bound these as well. eps at ``auto`` is far below what an
     attack has to spend, so it ranks networks, it doesn't certify images.
@@ -83,7 +86,8 @@ class Certified(RobustnessMetric):
     Differs from it in the units and in the engines; the radius is what they tabulate, made differentiable.
     """
 
-    needs_double_backward = False
+    rewards_ignoring_the_input = True
+    scale_free = True
 
     def __init__(
         self,
@@ -126,7 +130,6 @@ class Certified(RobustnessMetric):
         )
         self._given_eps = None if self._schedule is None else self._schedule.at(0.0)
         self.bisection_steps = bisection_steps
-        self.needs_input_gradient = form == "radius"
         self._numbers: dict[str, float] = {}
 
     @property

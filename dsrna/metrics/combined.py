@@ -76,8 +76,8 @@ class Combined(RobustnessMetric):
             norm, engine, form, reduction, eps, eps_start, eps_begin, eps_stop, bisection_steps, batch_norm
         )
         parts = [part for part, weight in self._parts() if weight > 0]
-        self.needs_input_gradient = any(part.needs_input_gradient for part in parts)
-        self.needs_double_backward = any(part.needs_double_backward for part in parts)
+        self.rewards_ignoring_the_input = any(part.rewards_ignoring_the_input for part in parts)
+        self.scale_free = all(part.scale_free for part in parts)
         self._means: dict[str, float] = {}
 
     @property

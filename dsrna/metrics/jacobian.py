@@ -23,8 +23,8 @@ class JacobianNorm(RobustnessMetric):
 
     In the l_p ball of radius eps the logits move, on average and to first order, by at most -eps * R_J(x). That is a
     local proxy and no certificate. The score is at most 0 and in logit units per [0, 1] pixel unit; eps is left to the
-    metric's weight. At D values an image the l_inf score (q = 1) is up to sqrt(D) times the l_2 score: a weight that
-    suits one doesn't suit the other.
+    metric's weight. A network that ignores its input has the best score there is, 0. At D values an image the l_inf
+    score (q = 1) is up to sqrt(D) times the l_2 score: a weight that suits one doesn't suit the other.
 
     Estimators (all of R_J itself, all without bias):
         ``exact``: K rows.
@@ -65,6 +65,8 @@ class JacobianNorm(RobustnessMetric):
     Frobenius norm ||J||_F^2 and not R_J.
     """
 
+    rewards_ignoring_the_input = True
+
     def __init__(
         self,
         norm: Norm = "linf",
@@ -95,8 +97,6 @@ class JacobianNorm(RobustnessMetric):
         self.projections = projections
         self.derivative = derivative
         self.difference_step = difference_step
-        self.needs_input_gradient = estimator != "projection" or derivative == "autograd"
-        self.needs_double_backward = derivative == "autograd"
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
         """See the class. The true classes aren't looked at."""

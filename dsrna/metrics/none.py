@@ -11,8 +11,8 @@ from dsrna.metrics.base import RobustnessMetric
 class NoMetric(RobustnessMetric):
     """Scores every network zero and never runs it: the plain host (DARTS, PC-DARTS)."""
 
-    needs_input_gradient = False
-    needs_double_backward = False
+    rewards_ignoring_the_input = False
+    scale_free = True
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> Tensor:
         """Zeros, without a graph."""

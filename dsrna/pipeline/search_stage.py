@@ -15,6 +15,7 @@ from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
+from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.implementation import use_implementation
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
@@ -71,15 +72,17 @@ def search(job: Job) -> None:
         write_json(job.folder.architecture_json, history.to_json())
         job.dashboard.log_numbers(history.latest_weights(), step)
 
-    metric = build_part(metric_node(settings), "metric")
     weight = metric_weight(settings)
+    metric = build_part(metric_node(settings), "metric") if weight.weight > 0 else None
+    if metric is not None:
+        warn_of_ignoring_the_input(metric)
     module = SearchModule(
         RelaxedSupernet(supernet, architecture, regularisers),
         job.space,
         weights_objective=search_objective(settings, "weights_objective"),
         architecture_objective=search_objective(settings, "architecture_objective"),
         hypergradient=build_part(settings.hypergradient, "hypergradient"),
-        metric=metric if weight.weight > 0 else None,
+        metric=metric,
         metric_weight=weight,
         warmup_epochs=warmup,
         gradient_clip=search.gradient_clip,
@@ -105,6 +108,16 @@ def search(job: Job) -> None:
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)
+
+
+def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:
+    """Says so where a search may raise its metric by choosing cells that don't look at the image."""
+    if metric.rewards_ignoring_the_input:
+        log.warning(
+            "metric %s: a network that ignores its input may score best, and searches have ended in such cells: watch "
+            "the operation weights of none, and lower the weight if they rise. (conf: metric.weight)",
+            type(metric).__name__,
+        )
 
 
 def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:

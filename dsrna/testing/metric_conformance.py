@@ -2,139 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import math
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.errors import NonFiniteError
-from dsrna.testing.tiny_networks import TinyMixedNetwork, robust_and_fragile, tiny_images
+from dsrna.testing.tiny_networks import (
+    TinyMixedNetwork,
+    linear_network,
+    robust_and_fragile,
+    smooth_network,
+    tiny_images,
+)
+from dsrna.testing.untouched import Failing, MadeUpError, left_as_it_was, unsettled
 
 
 class Metric(Protocol):
     """The part of a metric's contract that the suite uses."""
 
-    needs_input_gradient: bool
-    needs_double_backward: bool
     batch_norm: str
+    scale_free: bool
+    rewards_ignoring_the_input: bool
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor: ...
+    @property
+    def numbers(self) -> dict[str, float]: ...
+    def restore(self, numbers: dict[str, float]) -> None: ...
+    def advance(self, progress: float) -> None: ...
 
 
 Network = Callable[[], TinyMixedNetwork]
 
+LinearScore = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(W (K, D), b (K,), images (N, C, H, W), y (N,)) -> (N,) scores of the network f(x) = W x + b, by a formula."""
 
-def check_metric(metric: Metric, network: Network = TinyMixedNetwork) -> None:
+COPIES = 300
+"""How often each image is scored to compare the mean of an estimate with the formula."""
+GRADIENT_TOLERANCE = 0.02
+"""Relative: central differences of half a step of a metric's own take the second order of their step."""
+
+
+def check_metric(metric: Metric, on_linear: LinearScore, network: Network = smooth_network) -> None:
     """Runs a metric on tiny networks and checks what the contract says of it.
 
-    One score an image; the same generator seed gives the same scores and torch's global random numbers aren't touched;
-    with running statistics a score doesn't depend on batch mates; the gradient reaches every alpha; the same values
-    without a graph under ``no_grad`` and ``inference_mode``; modes, flags, running statistics and ``.grad`` as before,
-    after an error too; a non-finite score is refused; a robust network scores higher than a fragile one with the same
-    logits, at every image.
-
-    Whether the gradient is the right one depends on the metric and is not checked here.
+    One score an image, that of a textbook formula on linear networks (an estimate: in the mean); the same generator
+    seed gives the same scores and torch's global random numbers aren't drawn; a score doesn't depend on batch mates,
+    other than through BatchNorm where ``batch_norm`` is ``"batch"``; the gradient reaches every alpha and is that of
+    the scores by finite differences (of their mean, where images share statistics); the same values without a graph
+    under ``no_grad`` and ``inference_mode``; modes, flags, running statistics and ``.grad`` as before, after an error
+    too; a non-finite score is refused; what it carries from call to call is in ``numbers`` and comes back by
+    ``restore``; a robust network scores higher than a fragile one with the same logits, at every image; ``scale_free``
+    says whether the scores stay when all logits are multiplied; unless ``rewards_ignoring_the_input`` warns of it, a
+    network that ignores its input, wholly or nearly, scores lower in the mean over the classes than one that classifies
+    every image with a wide margin.
 
     Args:
         metric: the metric.
-        network: builds the network, the same one every time.
+        on_linear: the textbook's scores of a linear network; called after the metric has scored it.
+        network: builds the network, the same one every time, on which the metric is differentiable as it says.
 
     Raises:
         AssertionError: the metric breaks the contract; the message says how.
     """
+    as_built = copy.deepcopy(metric)
     _check_scores(metric, network)
-    if metric.batch_norm == "running":
-        _check_independence(metric, network)
+    _check_untouched(metric, network)
+    _check_independence(metric, network)
     _check_gradient(metric, network)
     _check_without_graph(metric, network)
-    _check_untouched(metric, network)
     _check_not_finite(metric, network)
+    _check_memory(metric, copy.deepcopy(as_built), network)
+    _check_formula(metric, on_linear)
     _check_order(metric)
+    _check_scale(metric, network)
+    if not metric.rewards_ignoring_the_input:
+        _check_ignoring(as_built)
 
 
 def _check_scores(metric: Metric, network: Network) -> None:
     model, x, y = _setting(network)
-    before = torch.random.get_rng_state()
     scores = metric(model, x, y, _generator())
-    assert torch.equal(torch.random.get_rng_state(), before), "the metric draws from torch's global random numbers"
     assert scores.shape == (len(x),), f"expected one score an image, {(len(x),)}, got {tuple(scores.shape)}"
     assert scores.dtype == x.dtype, f"expected {x.dtype}, got {scores.dtype}"
     assert torch.equal(scores, metric(model, x, y, _generator())), "two calls with one seed differ"
     assert scores.unique().numel() > 1, "every image has the same score"
 
 
+def _check_untouched(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
+    images = x.clone()
+    with unsettled(model), left_as_it_was(model):
+        metric(model, x, y, _generator()).sum()
+    assert torch.equal(x, images), "the images changed"
+    assert not x.requires_grad, "the images were changed to require gradients"
+    assert x.grad is None, "the images were given a .grad"
+    model, x, y = _setting(network)  # another one, as a metric may remember how to run the one that it knows
+    with unsettled(model), left_as_it_was(model):
+        try:
+            metric(nn.Sequential(model, Failing()), x, y, _generator())
+        except MadeUpError:
+            return
+        raise AssertionError("the metric swallows an error of the network, or doesn't run it")
+
+
 def _check_independence(metric: Metric, network: Network) -> None:
     model, x, y = _setting(network)
+    if metric.batch_norm == "batch":
+        model = _without_batch_norm(model)
     scores = metric(model, x, y, _generator())
-    mates = torch.cat([x[:1], 1 - x[1:]])
-    moved = metric(model, mates, y, _generator())
+    moved = metric(model, torch.cat([x[:1], 1 - x[1:]]), y, _generator())
     assert torch.allclose(moved[0], scores[0], rtol=1e-9), "a score depends on its batch mates"
     assert not torch.allclose(moved[1:], scores[1:]), "scores don't depend on their images"
 
 
 def _check_gradient(metric: Metric, network: Network) -> None:
     model, x, y = _setting(network)
-    (gradient,) = torch.autograd.grad(metric(model, x, y, _generator()).mean(), model.alphas)
+    # Other factors than 1 tell a score's gradient from a share of the mean's. Where images share statistics, a metric
+    # may give the gradient of the mean alone, which is what a search takes.
+    factors = x.new_tensor([1.0, 1.0, 1.0, 1.0] if metric.batch_norm == "batch" else [1.0, -2.0, 3.0, 0.5])
+
+    def total() -> Tensor:
+        return (factors * metric(model, x, y, _generator())).sum()
+
+    scores = metric(model, x, y, _generator())
+    assert scores.requires_grad, "the scores have no graph although gradients are enabled"
+    (gradient,) = torch.autograd.grad(scores.sum(), model.alphas)
     assert bool(gradient.isfinite().all()), "the gradient to the alphas isn't finite"
     assert bool((gradient != 0).all()), "the gradient doesn't reach every alpha"
+    weights = [parameter for parameter in model.parameters() if parameter is not model.alphas]
+    draw = torch.Generator().manual_seed(3)
+    for name, parameters in (("alphas", [model.alphas]), ("network weights", weights)):
+        along = [torch.randn(parameter.shape, generator=draw, dtype=x.dtype) for parameter in parameters]
+        gradients = torch.autograd.grad(total(), parameters, allow_unused=True, materialize_grads=True)
+        slope = sum(float((g * direction).sum()) for g, direction in zip(gradients, along, strict=True))
+        expected = _slope_by_differences(total, parameters, along)
+        length = math.sqrt(sum(float(g.square().sum()) for g in gradients))
+        assert abs(slope - expected) <= GRADIENT_TOLERANCE * length, (
+            f"the gradient to the {name} is not that of the scores: a slope of {slope:.6g}, by finite differences "
+            f"{expected:.6g}, {slope / expected:.4g} times"
+        )
+
+
+@torch.no_grad()
+def _slope_by_differences(
+    total: Callable[[], Tensor], parameters: Iterable[nn.Parameter], along: Iterable[Tensor], step: float = 1e-7
+) -> float:
+    values = []
+    pairs = list(zip(parameters, along, strict=True))
+    for move in (step, -2 * step, step):
+        for parameter, direction in pairs:
+            parameter.add_(direction, alpha=move)
+        values.append(float(total()))
+    return (values[0] - values[1]) / (2 * step)
 
 
 def _check_without_graph(metric: Metric, network: Network) -> None:
     model, x, y = _setting(network)
     scores = metric(model, x, y, _generator())
-    assert scores.requires_grad, "the scores have no graph although gradients are enabled"
     for context in (torch.no_grad, torch.inference_mode):
         with context():
             plain = metric(model, x.clone(), y.clone(), _generator())
         assert not plain.requires_grad, f"the scores have a graph under {context.__name__}"
         assert torch.allclose(plain, scores.detach(), rtol=1e-9), f"the scores differ under {context.__name__}"
-
-
-def _check_untouched(metric: Metric, network: Network) -> None:
-    model, x, y = _prepared(network)
-    flags, tensors = _flags(model), _tensors(model)
-    metric(model, x, y, _generator()).sum()
-    _check_same(model, flags, tensors)
-    model, x, y = _prepared(network)  # another one, as a metric may remember how to run the one that it knows
-    model.dropout.register_forward_hook(_fail)
-    try:
-        metric(model, x, y, _generator())
-    except ZeroDivisionError:
-        _check_same(model, flags, tensors)
-    else:
-        raise AssertionError("the metric swallows an error of the network, or doesn't run it")
-    assert not x.requires_grad, "the images were changed to require gradients"
-    assert x.grad is None, "the images were given a .grad"
-
-
-def _prepared(network: Network) -> tuple[TinyMixedNetwork, Tensor, Tensor]:
-    """With flags and a gradient that a careless metric would change."""
-    model, x, y = _setting(network)
-    model.stem.eval()  # a mixed state, which `train()` afterwards would not bring back
-    model.classifier.bias.requires_grad_(False)
-    model.classifier.weight.grad = torch.ones_like(model.classifier.weight)
-    return model, x, y
-
-
-def _check_same(model: nn.Module, flags: list[object], tensors: dict[str, Tensor | None]) -> None:
-    assert _flags(model) == flags, "training, tracking or requires_grad flags are not restored"
-    for name, value in _tensors(model).items():
-        expected = tensors[name]
-        same = value is expected if value is None or expected is None else torch.equal(value, expected)
-        assert same, f"{name} changed"
-
-
-def _flags(model: nn.Module) -> list[object]:
-    modes = [(module.training, getattr(module, "track_running_stats", None)) for module in model.modules()]
-    return [modes, [parameter.requires_grad for parameter in model.parameters()]]
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor | None]:
-    """Copies of everything that must stay to the last bit."""
-    gradients = {f"{name}.grad": parameter.grad for name, parameter in model.named_parameters()}
-    everything = {**model.state_dict(), **gradients}
-    return {name: None if tensor is None else tensor.clone() for name, tensor in everything.items()}
 
 
 def _check_not_finite(metric: Metric, network: Network) -> None:
@@ -148,21 +182,96 @@ def _check_not_finite(metric: Metric, network: Network) -> None:
     raise AssertionError("a network of NaN weights gets scores instead of a NonFiniteError")
 
 
+def _check_memory(metric: Metric, restored: Metric, network: Network) -> None:
+    """What an interrupted search gives back makes another metric go on as this one does."""
+    model, x, y = _setting(network)
+    metric(model, x, y, _generator())
+    numbers = metric.numbers
+    wrong = {name: number for name, number in numbers.items() if not (type(number) is float and math.isfinite(number))}
+    assert not wrong, f"expected finite floats as `numbers`, got {wrong}"
+    restored.restore(dict(numbers))
+    for each in (metric, restored):
+        each.advance(0.5)
+    scores = metric(model, 1 - x, y, _generator())
+    assert torch.equal(scores, metric(model, 1 - x, y, _generator())), "scores change from call to call"
+    assert torch.equal(scores, restored(model, 1 - x, y, _generator())), (
+        "a metric that got `numbers` back by `restore` doesn't go on as the one that gave them"
+    )
+
+
+def _check_formula(metric: Metric, on_linear: LinearScore) -> None:
+    draw = torch.Generator().manual_seed(1)
+    weight = torch.randn(3, 72, generator=draw, dtype=torch.float64)
+    bias = torch.randn(3, generator=draw, dtype=torch.float64)
+    x, y = 0.25 + 0.5 * tiny_images(), torch.tensor([0, 1, 2, 0])
+    with torch.no_grad():
+        scores = metric(
+            linear_network(weight, bias), x.repeat_interleave(COPIES, 0), y.repeat_interleave(COPIES), _generator()
+        ).view(len(x), COPIES)
+    expected = on_linear(weight, bias, x, y)
+    allowed = 5 * scores.std(dim=1) / math.sqrt(COPIES) + 1e-3 * expected.abs()
+    assert bool(((scores.mean(dim=1) - expected).abs() <= allowed).all()), (
+        f"on a linear network the formula gives {expected.tolist()}, the metric {scores.mean(dim=1).tolist()}"
+    )
+
+
 def _check_order(metric: Metric) -> None:
     x = tiny_images()
-    y = torch.tensor([0, 1, 2, 0])
     robust, fragile = robust_and_fragile(x)
+    y = robust(x).argmax(1)
     assert torch.allclose(robust(x), fragile(x), atol=1e-6)
     scores, lower = (metric(model, x, y, _generator()) for model in (robust, fragile))
     assert bool((scores > lower).all()), "a fragile network scores higher than a robust one with the same logits"
 
 
-def _fail(*_: object) -> None:
-    raise ZeroDivisionError("a made-up error of the network")
+def _check_scale(metric: Metric, network: Network) -> None:
+    model, x, y = _setting(network)
+    with torch.no_grad():
+        before = metric(model, x, y, _generator())
+        stays = True
+        for factor in (7.0, 0.01):
+            for parameter in (model.classifier.weight, model.classifier.bias):
+                parameter *= factor
+            stays = stays and torch.allclose(metric(model, x, y, _generator()), before, rtol=1e-6)
+    assert stays or not metric.scale_free, "it says `scale_free`, but its scores change when all logits are multiplied"
+    assert metric.scale_free or not stays, "its scores stay when all logits are multiplied: set `scale_free`"
+
+
+@torch.no_grad()
+def _check_ignoring(metric: Metric) -> None:
+    draw = torch.Generator().manual_seed(4)
+    patterns = torch.rand(3, 72, generator=draw, dtype=torch.float64).round() - 0.5
+    y = torch.tensor([0, 1, 2, 0, 1, 2])
+    x = (0.5 + 0.8 * patterns[y] + 0.02 * torch.randn(6, 72, generator=draw, dtype=torch.float64)).view(6, 2, 6, 6)
+    weight = 0.3 * patterns
+    right = linear_network(weight, -0.5 * weight.sum(1))
+    assert bool((right(x).argmax(1) == y).all())
+    score = metric(right, x, y, _generator()).mean().item()
+    highest = max(
+        metric(linear_network(share * weight, torch.tensor(bias)), x, y, _generator()).mean().item()
+        # At 0 some quotients are 0 / 0, which a metric may treat as a case of its own.
+        for share, bias in ((0.0, [0.0, 0.0, 0.0]), (0.0, [5.0, 0.0, 0.0]), (1e-3, [5.0, 0.0, 0.0]))
+    )
+    assert highest < score, (
+        f"a network that ignores its input scores {highest:.4g} in the mean over the classes, one that classifies all "
+        f"of them with wide margins {score:.4g}: mend the metric, or let it say `rewards_ignoring_the_input`"
+    )
+
+
+def _without_batch_norm(model: TinyMixedNetwork) -> TinyMixedNetwork:
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, _BatchNorm):
+                setattr(parent, name, nn.Identity())
+    return model
 
 
 def _setting(network: Network) -> tuple[TinyMixedNetwork, Tensor, Tensor]:
-    return network(), tiny_images(), torch.tensor([0, 1, 2, 0])
+    model, x = network(), tiny_images()
+    with torch.no_grad():
+        y = model.eval()(x).argmax(1)
+    y[-1] = (y[-1] + 1) % 3  # one image is misclassified
+    return model.train(), x, y
 
 
 def _generator() -> torch.Generator:

@@ -88,48 +88,43 @@ def dual(rows, norm):
     return rows.abs().sum(-1) if norm == "linf" else rows.norm(dim=-1)
 
 
+def linear_score(weight, bias, x, y, norm, eps, engine, form, reduction):
+    """The metric's definition for f(x) = W x + b, on balls that the box [0, 1] doesn't cut, image by image."""
+    scores = []
+    for image, label in zip(x.flatten(1), y.tolist(), strict=True):
+        logits = weight @ image + bias
+        others = [j for j in range(len(bias)) if j != label]
+        margins, slopes = logits[label] - logits[others], weight[label] - weight[others]
+        if form == "radius" and margins.min() > 0:
+            scores.append(math.asinh((margins / dual(slopes, norm)).min().item() / eps))
+            continue
+        if (engine, reduction) == ("crown_ibp", "mean"):  # the mean margin as one function
+            margins, slopes = margins.mean(dim=0, keepdim=True), slopes.mean(dim=0, keepdim=True)
+        bounds = margins - eps * dual(slopes, norm)
+        bound = bounds.min() if reduction == "min" else bounds.mean()
+        scores.append(math.asinh(bound.item() / logits.std(correction=0).item()))
+    return torch.tensor(scores, dtype=torch.float64)
+
+
 @every_norm
 @every_setting
 def test_conformance(setting, norm):
-    check_metric(Certified(norm, **setting), network)
-
-
-@pytest.mark.parametrize("reduction", ["min", "mean"])
-@every_norm
-def test_margin_of_a_linear_network_is_the_closed_form(norm, reduction):
-    weight, model = linear()
-    x, eps = inner_images(), 0.02
-    for engine in ("ibp", "crown_ibp"):
-        expected = []
-        for image, label in zip(x, Y.tolist(), strict=True):
-            logits = model(image[None])[0].detach()
-            others = [j for j in range(3) if j != label]
-            margins, slopes = logits[label] - logits[others], weight[label] - weight[others]
-            if (engine, reduction) == ("crown_ibp", "mean"):  # the mean margin as one function
-                margins, slopes = margins.mean(dim=0, keepdim=True), slopes.mean(dim=0, keepdim=True)
-            bounds = margins - eps * dual(slopes, norm)
-            reduced = bounds.min() if reduction == "min" else bounds.mean()
-            expected.append(math.asinh(reduced.item() / logits.std(correction=0).item()))
-        found = Certified(norm, engine, "margin", reduction, eps)(model, x, Y)
-        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9)
+    metric = Certified(norm, **setting)
+    check_metric(metric, lambda *problem: linear_score(*problem, norm, metric.numbers["eps"], **setting), network)
 
 
 @every_norm
-def test_radius_of_a_linear_network_is_the_closed_form(norm):
+@every_setting
+def test_the_score_of_a_linear_network_is_the_closed_form(setting, norm):
     weight, model = linear()
     x = inner_images(40)
     logits = model(x).detach()
     y = logits.argmax(1)
-    y[::4] = logits[::4].argmin(1)  # misclassified: the margin form
-    eps, expected = 1e-3, []
-    for f, label in zip(logits, y.tolist(), strict=True):
-        rows = [(f[label] - f[j], dual(weight[label] - weight[j], norm)) for j in range(3) if j != label]
-        if f.argmax() == label:
-            expected.append(math.asinh(min(gap / length for gap, length in rows) / eps))
-        else:
-            expected.append(math.asinh(min(gap - eps * length for gap, length in rows) / f.std(correction=0).item()))
-    found = Certified(norm, "ibp", "radius", eps=eps)(model, x, y)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-4, atol=1e-9)
+    y[::4] = logits[::4].argmin(1)  # misclassified, where a radius becomes the margin form
+    eps = 1e-3 if setting["form"] == "radius" else 0.02
+    found = Certified(norm, **setting, eps=eps)(model, x, y)
+    expected = linear_score(weight, model[1].bias.detach(), x, y, norm, eps, **setting)
+    torch.testing.assert_close(found, expected, rtol=1e-4 if setting["form"] == "radius" else 1e-6, atol=1e-9)
 
 
 def margin_by_hand(model, x, y, eps):

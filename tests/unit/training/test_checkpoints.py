@@ -269,8 +269,6 @@ def test_a_non_finite_loss_stops_with_its_step_and_a_snapshot(search_stage, retr
 
 def test_a_non_finite_score_says_where_too(search_stage, tmp_path):
     class Broken(RobustnessMetric):
-        needs_input_gradient = needs_double_backward = False
-
         def score(self, model, x, y, generator):
             return model(x).sum(1) * float("inf")
 

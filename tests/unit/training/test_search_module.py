@@ -238,7 +238,6 @@ def test_the_metric_draws_anew_in_every_step_and_the_same_in_every_run(search_st
 
 def test_what_a_metric_notes_is_logged_and_it_advances_before_every_step_that_uses_it(search_stage, tmp_path):
     class Advancing(RobustnessMetric):
-        needs_input_gradient = needs_double_backward = False
         numbers: ClassVar = {}
 
         def advance(self, progress):
