@@ -15,10 +15,13 @@ from dsrna.evaluation.evaluator import evaluate
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.metrics.jacobian import JacobianNorm
 from dsrna.nn.implementation import use_implementation
+from dsrna.objectives.fast import FastAdversarial
+from dsrna.objectives.standard import Standard
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.first_order import FirstOrder
 from dsrna.strategies.pcdarts import PCDarts
+from dsrna.strategies.regularisers.entropy import Entropy
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.training.fit import TrainerOptions, fit
 from dsrna.training.metric_weight import MetricWeight
@@ -52,11 +55,11 @@ def images(count, seed):
     return ArrayImages(pixels, torch.arange(count) % CLASSES, CLASSES)
 
 
-def supernet():
+def supernet(*regularisers):
     strategy = PCDarts(partial_channels=2)
     torch.manual_seed(0)
     network = SPACE.supernet(SHAPE, CLASSES, cells=3, channels=4, partial_channels=2)
-    return RelaxedSupernet(network, strategy.initial(SPACE, torch.Generator().manual_seed(1)))
+    return RelaxedSupernet(network, strategy.initial(SPACE, torch.Generator().manual_seed(1)), regularisers)
 
 
 def on_both(model, function):
@@ -108,14 +111,15 @@ def search(path, accelerator):
         for seed, purpose in ((1, "w"), (2, "a"))
     ]
     module = SearchModule(
-        supernet(),
+        supernet(Entropy(0.1)),
         SPACE,
+        weights_objective=FastAdversarial(Threat("linf", 0.1)),
+        architecture_objective=Standard(),
         hypergradient=FirstOrder(),
         metric=JacobianNorm("l2", "projection"),
         metric_weight=MetricWeight(0.1, 0, 2),
         warmup_epochs=0,
         gradient_clip=5.0,
-        entropy_weight=0.1,
         make_optimizers=lambda weights, alphas: (
             torch.optim.SGD(weights, lr=0.02, momentum=0.9),
             torch.optim.Adam(alphas, lr=1e-3),
