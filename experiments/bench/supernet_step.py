@@ -3,8 +3,10 @@
 Run: ``make bench`` (or ``make bench ARGS="--channels 8 --cells 5 --batch 32"``); with ``--grow FILE.png`` instead: how
 the cost grows with channels, cells and batch, as a table and a picture. All variants are timed in one process in turn,
 several rounds, the second of two steps each; a ratio is the median over rounds of (baseline / variant in the same
-round). Memory is the largest resident set of a process of its own that takes two such steps, or what torch allocated on
-the GPU (``--device cuda``).
+round). Memory is the largest resident set of a process of its own that takes two such steps, or the most that torch had
+allocated on the GPU during a step (``--device cuda``; a step for which it doesn't suffice is named and left out).
+``torch.compile`` is the batched form with every cell compiled by torch; that takes minutes, so it has to be named:
+``--ways batched torch.compile``.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ from dsrna.strategies.unrolled import Unrolled
 
 RATE = 0.025
 STEPS = ("weight", "architecture", "unrolled", "jacobian projection", "jacobian class")
-WAYS = ("published", "textbook", "batched", "compiled")
+WAYS = ("published", "textbook", "batched", "compiled", "torch.compile")
+OURS = ("textbook", "batched", "compiled")
 GROWTH = {"channels": (4, 8, 16, 24, 32), "cells": (3, 5, 8, 11), "batch": (4, 8, 16, 32)}
 
 
@@ -74,6 +77,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--bf16", action="store_true", help="weight steps of our ways under autocast")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["published", *OURS])
+    parser.add_argument("--json", type=Path, help="a file for the seconds of every round and the memory")
     parser.add_argument("--grow", type=Path, help="a PNG; a JSON of the same name holds the numbers")
     parser.add_argument("--memory-of", nargs=2, help="prints the peak resident set in MiB of two such steps")
     chosen = parser.parse_args()
@@ -89,8 +94,11 @@ def main() -> None:
     elif chosen.grow:
         grow(chosen)
     else:
-        show(measure(size, chosen), size, chosen)
-        if chosen.device == "cpu":
+        measured = measure(size, chosen)
+        show(measured, size, chosen)
+        if chosen.json:
+            chosen.json.write_text(json.dumps(document(measured, size, chosen), indent=1) + "\n")
+        if chosen.device == "cpu" and "textbook" in chosen.ways:
             Console(width=130).print(floor(Bench(size, chosen, ("textbook",))))
 
 
@@ -110,10 +118,13 @@ class Bench:
         strategy = Darts() if chosen.partial_channels == 1 else PCDarts(chosen.partial_channels)
         supernet = space.supernet((3, 32, 32), 10, size.cells, size.channels, chosen.partial_channels)
         ours = RelaxedSupernet(supernet, strategy.initial(space, generator(0, "alphas")))
-        for way in WAYS[1:]:
-            if way in ways:
+        for way in ways:
+            if way != "published":
                 self.networks[way] = copy.deepcopy(ours).to(self.device)
-                use_implementation(self.networks[way], way, self.device)
+                use_implementation(self.networks[way], "batched" if way == "torch.compile" else way, self.device)
+            if way == "torch.compile":
+                for cell in self.networks[way].supernet.cells:
+                    cell.compile()  # equal cells share what is compiled; the whole network takes many times as long
 
     def step(self, way: str, kind: str) -> Callable[[], None]:
         network = self.networks[way]
@@ -170,23 +181,33 @@ class Bench:
 
 
 def measure(size: Size, chosen: argparse.Namespace) -> dict[tuple[str, str], tuple[list[float], float]]:
+    """(way, step) -> seconds of each round, peak MiB."""
     ways = [
         way
-        for way in WAYS
+        for way in chosen.ways
         if not (way == "published" and chosen.partial_channels > 1)
         and not (way == "compiled" and chosen.device != "cpu")
     ]
     pairs = [(way, step) for step in chosen.steps for way in ways if not (way == "published" and "jacobian" in step)]
+    on_gpu = chosen.device == "cuda"
     with Progress("bench", len(pairs) * (chosen.rounds + 2)) as progress:
         memory = {}
-        for pair in pairs:  # first, since a process counts the resident set of the one that starts it
+        for pair in () if on_gpu else pairs:  # first, since a process counts the resident set of the one that starts it
             memory[pair] = memory_of(*pair)
             progress.advance(1, {"MiB": memory[pair]})
         bench = Bench(size, chosen, ways)
         steps = {pair: bench.step(*pair) for pair in pairs}
+        for pair, step in list(steps.items()) if on_gpu else ():
+            try:
+                memory[pair] = allocated_by(step)
+                progress.advance(1, {"MiB": memory[pair]})
+            except torch.OutOfMemoryError:
+                print(f"left out, the GPU's memory doesn't suffice: {pair[0]}, {pair[1]}")
+                del steps[pair]
+                torch.cuda.empty_cache()
         gc.collect()
         gc.freeze()  # otherwise each way's steps search the other ways' networks for garbage
-        seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
+        seconds: dict[tuple[str, str], list[float]] = {pair: [] for pair in steps}
         for _ in range(chosen.rounds + 1):
             for pair, step in steps.items():
                 step()  # caches and memory are then as in a search, where the step before was one of the same network
@@ -195,7 +216,19 @@ def measure(size: Size, chosen: argparse.Namespace) -> dict[tuple[str, str], tup
     return {pair: (values[1:], memory[pair]) for pair, values in seconds.items()}  # the first round warms up
 
 
+def allocated_by(step: Callable[[], None]) -> float:
+    """Peak MiB on the GPU during a step, after one that warms up; the other networks' weights are among them."""
+    step()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
 def seconds_of(step: Callable[[], None], device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
     began = time.perf_counter()
     step()
     if device == "cuda":
@@ -215,21 +248,37 @@ def ratios(baseline: list[float], variant: list[float]) -> list[float]:
     return [slow / fast for slow, fast in zip(baseline, variant, strict=True)]
 
 
+def document(
+    measured: dict[tuple[str, str], tuple[list[float], float]], size: Size, chosen: argparse.Namespace
+) -> dict[str, Any]:
+    steps = [
+        {"way": way, "step": step, "seconds": seconds, "peak_mib": round(memory)}
+        for (way, step), (seconds, memory) in measured.items()
+    ]
+    where_measured = {"torch": torch.__version__, "where": where(chosen), "partial_channels": chosen.partial_channels}
+    return {**size._asdict(), **where_measured, "steps": steps}
+
+
 def show(measured: dict[tuple[str, str], tuple[list[float], float]], size: Size, chosen: argparse.Namespace) -> None:
     kind = "DARTS" if chosen.partial_channels == 1 else f"PC-DARTS (K = {chosen.partial_channels})"
     table = Table(
         title=f"search step, {kind} supernet C{size.channels}, {size.cells} cells, batch {size.batch}, 32x32; torch "
         f"{torch.__version__}, {where(chosen)}"
     )
-    for column in ("step", "way", "seconds", "times faster than textbook", "min - max", "than published", "peak MiB"):
+    baseline = "textbook" if "textbook" in chosen.ways else chosen.ways[0]
+    against = f"times faster than {baseline}"
+    for column in ("step", "way", "seconds", against, "min - max", "than published", "peak MiB"):
         table.add_column(column)
     for (way, step), (seconds, memory) in measured.items():
         row = [step, way, f"{statistics.median(seconds):.3f}"]
-        against = ratios(measured["textbook", step][0], seconds)
-        row += [f"{statistics.median(against):.2f}", f"{min(against):.2f} - {max(against):.2f}"]
+        if (baseline, step) in measured:
+            times = ratios(measured[baseline, step][0], seconds)
+            row += [f"{statistics.median(times):.2f}", f"{min(times):.2f} - {max(times):.2f}"]
+        else:
+            row += ["", ""]
         published = measured.get(("published", step))
         row.append(f"{statistics.median(ratios(published[0], seconds)):.2f}" if published else "")
-        table.add_row(*row, f"{memory:.0f}", end_section=way == WAYS[-1])
+        table.add_row(*row, f"{memory:.0f}", end_section=way == chosen.ways[-1])
     console = Console(width=130)
     console.print(table)
     plain = measured.get(("compiled", "architecture"))
@@ -268,9 +317,9 @@ def grow(chosen: argparse.Namespace) -> None:
     sizes = [(axis, middle._replace(**{axis: value})) for axis, values in GROWTH.items() for value in values]
     with Progress("growth", len(sizes) * 2) as progress:
         for axis, size in sizes:
-            bench = Bench(size, chosen, WAYS[1:])
+            bench = Bench(size, chosen, OURS)
             for kind in ("weight", "architecture"):
-                steps = {way: bench.step(way, kind) for way in WAYS[1:]}
+                steps = {way: bench.step(way, kind) for way in OURS}
                 seconds: dict[str, list[float]] = {way: [] for way in steps}
                 for _ in range(chosen.rounds + 1):
                     for way, step in steps.items():
@@ -283,7 +332,7 @@ def grow(chosen: argparse.Namespace) -> None:
     for column in ("axis", "value", "step", "textbook, s", "batched, s", "compiled, s", "times faster"):
         table.add_column(column)
     for row in numbers:
-        numbers_of = [row[way] for way in WAYS[1:]]
+        numbers_of = [row[way] for way in OURS]
         times = f"{numbers_of[0] / numbers_of[-1]:.2f}"
         table.add_row(row["axis"], str(row["value"]), row["step"], *(f"{each:.3f}" for each in numbers_of), times)
     Console(width=130).print(table)
@@ -301,7 +350,7 @@ def draw(numbers: list[dict[str, Any]], middle: Size, path: Path) -> None:
         panel.set(xlabel=axis, title=fixed, yscale="log")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("seconds a step")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=len(WAYS) - 1)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="lower center", ncols=len(OURS))
     figure.tight_layout(rect=(0, 0.14, 1, 1))
     figure.savefig(path, dpi=90)
 
