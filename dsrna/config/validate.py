@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from dsrna.config.compose import settings_from
 from dsrna.config.data_source import check_source
-from dsrna.config.parts import build_part, nearest, number, target_of, with_fractions
+from dsrna.config.parts import build_part, located, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import misfits, out_of_range
 from dsrna.config.settings import STAGES, Settings
 from dsrna.config.sweep_objective import sweep_objective
@@ -140,7 +140,7 @@ def validate(settings: Settings) -> None:
     attempt(lambda: _check_logger(settings))
     attempt(lambda: build_part(settings.space, "space"))
     attempt(lambda: build_part(settings.strategy, "strategy"))
-    attempt(lambda: build_regularisers(settings))
+    attempt(lambda: _check_regularisers(settings))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
     attempt(lambda: check_source(settings.data, settings.space))
@@ -215,6 +215,19 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]
+
+
+def _check_regularisers(settings: Settings) -> None:
+    regularisers = dict(zip(settings.regulariser, build_regularisers(settings), strict=True))
+    if not regularisers:
+        return
+    from dsrna.functional.seeding import generator
+
+    space = build_part(settings.space, "space")
+    architecture = build_part(settings.strategy, "strategy").initial(space, generator(settings.seed, "check"))
+    for name, regulariser in regularisers.items():
+        with located(f"regulariser.{name}", settings.regulariser[name]):
+            regulariser.check(space, architecture)
 
 
 def _check_logger(settings: Settings) -> None:

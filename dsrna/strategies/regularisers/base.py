@@ -19,6 +19,17 @@ class Regulariser:
     ``step.generator``, so that a search that is resumed goes on as if it had not stopped.
     """
 
+    def check(self, space: SearchSpace, architecture: Architecture) -> None:
+        """Called with the settings, before data loads.
+
+        Args:
+            space: the search space.
+            architecture: one of the search's strategy.
+
+        Raises:
+            ConfigError: the regulariser makes no sense there; says why.
+        """
+
     def prepare(
         self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
     ) -> None:
@@ -29,9 +40,6 @@ class Regulariser:
             supernet: the supernet.
             architecture: the architecture.
             shape: (C, H, W) of the images.
-
-        Raises:
-            ConfigError: the regulariser makes no sense there; says why.
         """
 
     def begin_step(self, step: SearchStep, weights: OperationWeights) -> None:

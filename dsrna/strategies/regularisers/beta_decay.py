@@ -7,7 +7,6 @@ from torch import Tensor
 
 from dsrna.errors import ConfigError
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.alphas import alphas_of
 from dsrna.strategies.architecture import Architecture
 from dsrna.strategies.regularisers.base import Regulariser
@@ -38,9 +37,7 @@ class BetaDecay(Regulariser):
         self.weight = weight
         self._progress = 0.0
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def check(self, space: SearchSpace, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
         alphas_of(architecture, "beta_decay")
 

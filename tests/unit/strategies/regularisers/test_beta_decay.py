@@ -40,7 +40,7 @@ def test_it_needs_alphas():
             return {}
 
     with pytest.raises(ConfigError, match="beta_decay acts on an alpha for each operation of each edge, and Other"):
-        BetaDecay().prepare(SPACE, None, Other(), (3, 8, 8))
+        BetaDecay().check(SPACE, Other())
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
