@@ -19,6 +19,18 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=fastest_format(x.device.type))
 
 
+def laid_out_as(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """``gradient`` in the order in memory that ``parameter`` has, which a fused optimiser takes for granted.
+
+    ``backward()`` sees to it, ``torch.autograd.grad`` doesn't: a convolution's weight gradient comes channels-last
+    where its images are. torch's fused optimisers then pair the wrong entries on the CPU without a word (2.11 to
+    2.15), and raise on CUDA.
+    """
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
 def fastest_format(kind: str) -> torch.memory_format:
     """The memory format in which networks run on a kind of device, ``"cpu"``, ``"cuda"``, …
 

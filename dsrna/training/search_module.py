@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrna.data.loader import Batch
+from dsrna.functional.memory_format import laid_out_as
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
@@ -107,7 +108,7 @@ class SearchModule(StageModule):
                 inner=InnerStep.of(self.weights_optimizer(), self.weights),
             )
         for alpha, slope in zip(self.alphas, gradient.gradients, strict=True):
-            alpha.grad = self.finite(slope, "The architecture gradient")
+            alpha.grad = laid_out_as(self.finite(slope, "The architecture gradient"), alpha)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if self.metric is not None and self.metric.numbers and self.metric_weight.at(self.current_epoch) > 0:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
+from dsrna.functional.memory_format import laid_out_as
 from dsrna.training.averages import Averages
 from dsrna.training.rng import rng_state, set_rng_state
 
@@ -106,7 +107,7 @@ class StageModule(pl.LightningModule):
         norm = nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         self.finite(norm, "The norm of the weights' gradient")
         for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+            weight.grad = None if gradient is None else laid_out_as(gradient, weight)
         if clip > 0:
             nn.utils.clip_grads_with_norm_(weights, clip, norm)
         optimizer.step()

@@ -35,9 +35,9 @@ SHAPE, CLASSES, BATCH = (1, 8, 8), 3, 4
 THREAT = Threat("linf", 0.1)
 
 
-def images(count, seed):
+def images(count, seed, shape=SHAPE):
     draw = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (count, *SHAPE), generator=draw, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (count, *shape), generator=draw, dtype=torch.uint8)
     return ArrayImages(pixels, torch.arange(count) % CLASSES, CLASSES)
 
 
@@ -104,6 +104,8 @@ def build_search(
     lr=0.05,
     momentum=0.9,
     weights_decay=3e-4,
+    fused=False,
+    shape=SHAPE,
     dtype=torch.float32,
     regularisers=(),
     weights_objective=None,
@@ -112,15 +114,18 @@ def build_search(
     """A search on noise; ``path`` may hold an unfinished one."""
     strategy = strategy or PCDarts(partial_channels=2)
     torch.manual_seed(seed)
-    supernet = SPACE.supernet(SHAPE, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
+    supernet = SPACE.supernet(shape, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
     architecture = strategy.initial(SPACE, torch.Generator().manual_seed(seed + 1))
     regularisers = [*regularisers, *([Entropy(entropy_weight)] if entropy_weight else [])]
     # The second half has one batch more, so that the two go out of step.
-    weights_half, alphas_half = images(train_batches * BATCH + 1, 1), images((train_batches + 1) * BATCH + 1, 2)
+    weights_half, alphas_half = (
+        images(train_batches * BATCH + 1, 1, shape),
+        images((train_batches + 1) * BATCH + 1, 2, shape),
+    )
     train = PairedLoader(batches(weights_half, "w", seed), batches(alphas_half, "a", seed))
 
     def optimizers(weights, alphas):
-        of_weights = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weights_decay)
+        of_weights = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weights_decay, fused=fused)
         of_alphas = torch.optim.Adam(alphas, lr=6e-3, betas=(0.5, 0.999), weight_decay=1e-3)
         return of_weights, of_alphas, schedule_of(schedule, of_weights, epochs * train_batches)
 
@@ -144,7 +149,7 @@ def build_search(
         epochs=epochs,
         schedule_interval="step" if schedule == "step" else "epoch",
     )
-    return Stage(module, train, batches(images(7, 3), "v", seed, train=False), folder)
+    return Stage(module, train, batches(images(7, 3, shape), "v", seed, train=False), folder)
 
 
 def build_retrain(

@@ -125,6 +125,30 @@ def test_it_is_the_textbook_loop(search_stage, tmp_path, strategy, gamma, hyperg
     assert [record["step"] for record in records] == [3, 6, 9], "global_step counts weight steps, once"
 
 
+def test_a_fused_optimiser_takes_the_same_steps(search_stage, tmp_path):
+    """Weight gradients of convolutions come channels-last, and a fused optimiser would pair them with other weights."""
+    plain, fused = (
+        search_stage(tmp_path / str(kind), fused=kind, shape=(3, 8, 8), dtype=torch.float64) for kind in (False, True)
+    )
+    layouts = []
+    step = fused.module.weight_step
+
+    def watched(loss, weights, clip):
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True)
+        layouts.extend(
+            w.stride() == g.stride() for w, g in zip(weights, gradients, strict=True) if g is not None and g.dim() == 4
+        )
+        step(loss, weights, clip)
+
+    fused.module.weight_step = watched
+    for stage in (plain, fused):
+        stage.run(precision="64-true")
+    assert not all(layouts), "the case that this is about"
+    expected = plain.module.state_dict()
+    for name, value in fused.module.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-9, msg=lambda m, name=name: f"{name}: {m}")
+
+
 @pytest.fixture
 def frozen_in_turn(search_stage, tmp_path):
     """Runs a stage and gives the snapshots before and after every weight step and every architecture step."""
