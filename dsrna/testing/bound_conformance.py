@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from dsrna.functional.margins import all_margins
 from dsrna.functional.norms import steepest_step
 from dsrna.functional.projections import project, uniform_start
 from dsrna.testing.tiny_networks import linear_network
+from dsrna.testing.untouched import Failing, MadeUpError, left_as_it_was, unsettled
 from dsrna.types import Norm
 
 BoundCall = Callable[[nn.Module, Tensor, float | Tensor, Tensor | None], tuple[Tensor, Tensor]]
@@ -73,7 +76,7 @@ def check_bounds(
 
     Tight at eps 0; containing the network's output at 1,000 points of each ball and wherever gradient attacks on each
     single logit and margin lead; not narrower for a larger eps; independent of batch mates and of the mode that the
-    network is in; radii per image as one by one; the network untouched.
+    network is in; radii per image as one by one; the network untouched, after an error too.
 
     Args:
         bound: the engine.
@@ -113,6 +116,42 @@ def check_bounds_or_refusal(
         return False
     check_bounds(bound, norm, model, x, eps, monotone=monotone)
     return True
+
+
+def check_gradient(bound: BoundCall, model: nn.Module, x: Tensor, eps: float) -> None:
+    """Checks an engine for training: the gradient to the network's weights is that of the bounds.
+
+    By finite differences along a direction in all weights, of the sum of all ends with factors that differ.
+
+    Args:
+        bound: the engine.
+        model: network in float64.
+        x: images of its dtype in [0, 1].
+        eps: radius.
+
+    Raises:
+        AssertionError: it isn't, or there is none.
+    """
+    model.eval()
+    parameters = list(model.parameters())
+    draw = torch.Generator().manual_seed(2)
+    ends = torch.stack([*bound(model, x, eps, None)])
+    assert ends.requires_grad, "the bounds have no gradient"
+    factors = torch.randn(ends.shape, generator=draw, dtype=x.dtype)
+    along = [torch.randn(parameter.shape, generator=draw, dtype=x.dtype) for parameter in parameters]
+    gradients = torch.autograd.grad((factors * ends).sum(), parameters, allow_unused=True, materialize_grads=True)
+    slope = sum(float((gradient * direction).sum()) for gradient, direction in zip(gradients, along, strict=True))
+    length = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+    step, totals = 1e-7, []
+    with torch.no_grad():
+        for move in (step, -2 * step, step):
+            for parameter, direction in zip(parameters, along, strict=True):
+                parameter.add_(direction, alpha=move)
+            totals.append(float((factors * torch.stack([*bound(model, x, eps, None)])).sum()))
+    expected = (totals[0] - totals[1]) / (2 * step)
+    assert abs(slope - expected) <= 1e-3 * length, (
+        f"the gradient is not that of the bounds: a slope of {slope:.6g}, by finite differences {expected:.6g}"
+    )
 
 
 def _check_values(
@@ -188,29 +227,14 @@ def _attack(norm: Norm, model: nn.Module, x: Tensor, eps: float, scores: _Scores
 
 
 def _check_untouched(bound: BoundCall, model: nn.Module, x: Tensor, eps: float, scores: _Scores) -> None:
-    model.train()
-    next(model.modules()).training = False  # a mixed state, which `train()` afterwards would not bring back
-    parameters = list(model.parameters())
-    parameters[0].requires_grad_(False)
-    parameters[-1].grad = torch.ones_like(parameters[-1])
-    modes = [module.training for module in model.modules()]
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    draws = torch.get_rng_state()
-    in_training = bound(model, x, eps, scores.y)
-    assert torch.equal(torch.get_rng_state(), draws), "the global random generator moved"
-    assert [module.training for module in model.modules()] == modes, "training flags are not restored"
-    assert [parameter.requires_grad for parameter in parameters] == [False, *[True] * (len(parameters) - 1)], (
-        "requires_grad changed"
-    )
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items()), (
-        "weights or running statistics changed"
-    )
-    assert bool((parameters[-1].grad == 1).all()), "an existing .grad changed"
-    assert all(parameter.grad is None for parameter in parameters[:-1]), "a .grad was left behind"
-    parameters[0].requires_grad_(True)
-    parameters[-1].grad = None
-    model.eval()
-    for end, again in zip(in_training, bound(model, x, eps, scores.y), strict=True):
+    images = x.clone()
+    with unsettled(model):
+        with left_as_it_was(model):
+            in_training = bound(model, x, eps, scores.y)
+        with left_as_it_was(model), contextlib.suppress(MadeUpError, UnsupportedError):
+            bound(nn.Sequential(model, Failing()), x, eps, scores.y)
+    assert torch.equal(x, images), "the images changed"
+    for end, again in zip(in_training, bound(model.eval(), x, eps, scores.y), strict=True):
         assert bool(((end - again).abs() <= _rounding(end)).all()), "the bounds depend on the network's mode"
 
 

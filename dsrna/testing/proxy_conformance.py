@@ -89,7 +89,7 @@ def _check_other_weights(proxy: Proxy, model: nn.Module, x: Tensor, y: Tensor, e
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in other.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype)
+            parameter.add_(torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype), alpha=0.1)
     assert proxy(other, x, y, _generator()) != expected, "another network of the same size has the same score"
     assert proxy(model, x, y, _generator()) == expected, "the score depends on what was scored before"
 

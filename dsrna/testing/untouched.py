@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class MadeUpError(Exception):
@@ -61,8 +60,7 @@ def unsettled(model: nn.Module) -> Iterator[None]:
     flags = [parameter.requires_grad for parameter in parameters]
     model.train()
     # A mixed state, which neither `train()` nor `eval()` afterwards would bring back.
-    for module in (modules[0], next((each for each in modules if isinstance(each, _BatchNorm)), modules[-1])):
-        module.training = False
+    modules[0].training = next(each for each in modules if not list(each.children())).training = False
     parameters[0].requires_grad_(False)
     parameters[-1].grad = torch.ones_like(parameters[-1])
     try:

@@ -18,7 +18,7 @@ from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
-from dsrna.testing.bound_conformance import check_bounds, check_linear_network
+from dsrna.testing.bound_conformance import check_bounds, check_gradient, check_linear_network
 
 NORMS = {"linf": 0.03, "l2": 0.1}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -103,6 +103,14 @@ PIECES = {
 def test_piece(engine, name):
     torch.manual_seed(2)
     check(engine, around(PIECES[name]()), (2, 5, 6))
+
+
+@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize("kind", ["ibp", "crown_ibp"])
+def test_engines_for_training_have_the_gradient_of_their_bounds(kind, name):
+    torch.manual_seed(3)
+    x = torch.rand(2, 2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    check_gradient(bound_engine(kind), around(PIECES[name]()).double(), x, NORMS["linf"])
 
 
 def random_genotype(space, draw):
