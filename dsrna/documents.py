@@ -181,6 +181,7 @@ class ArchitectureEpoch(TypedDict):
     entropy: dict[str, float]
     genotype: Genotype
     operation_counts: dict[str, dict[str, int]]
+    events: NotRequired[list[str]]
 
 
 class Architecture(TypedDict):

@@ -104,8 +104,9 @@ def settings_from(config: DictConfig) -> Settings:
 
 def run_values(config: DictConfig, schema: type[Settings]) -> dict[str, Any]:
     """The fields of :class:`Settings`, or of a dataclass that adds to it; errors as of :func:`settings_from`."""
-    with open_dict(config):  # regulariser=[] leaves no such key
-        config.setdefault("regulariser", {})
+    with open_dict(config):  # an empty list leaves no such key
+        for group in ("regulariser", "search_schedule"):
+            config.setdefault(group, {})
     plain = typed_values(config, schema, NODES)
     for kind in ("weights_objective", "architecture_objective"):
         setattr(plain["search"], kind, with_fractions(getattr(plain["search"], kind)))

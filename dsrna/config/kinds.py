@@ -13,6 +13,7 @@ _KINDS = {
     r"hypergradient": "dsrna.strategies.hypergradient.Hypergradient",
     r"metric": "dsrna.metrics.base.RobustnessMetric",
     r"regulariser\.[^.]+": "dsrna.strategies.regularisers.base.Regulariser",
+    r"search_schedule\.[^.]+": "dsrna.strategies.schedules.base.SearchSchedule",
     r"(certified\.)?objective|search\.\w+_objective": "dsrna.objectives.base.Objective",
     r"evaluate\.attacks\.[^.]+|evaluate\.grid\.[^.]+\.attack": "dsrna.evaluation.base.EvaluationAttack",
     r"evaluate\.verify": "dsrna.verification.settings.Verification",

@@ -149,6 +149,7 @@ class Settings(RunSettings):
     space: Any
     strategy: Any
     regulariser: Any  # name -> part
+    search_schedule: Any  # name -> part
     metric: Any
     hypergradient: Any
     threat: ThreatSettings

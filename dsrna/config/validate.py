@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 
 from dsrna.config.compose import settings_from
 from dsrna.config.data_source import check_source
-from dsrna.config.parts import build_part, located, nearest, number, target_of, with_fractions
+from dsrna.config.parts import build_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import misfits, out_of_range
+from dsrna.config.search_parts import check_search_parts
 from dsrna.config.settings import STAGES, Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.errors import ConfigError, DsrnaError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:  # importing them takes a second, which only those wait for wh
     from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
     from dsrna.objectives.base import Objective
-    from dsrna.strategies.regularisers.base import Regulariser
     from dsrna.verification.settings import Verification
 
 _MANY = 10_000
@@ -97,16 +97,6 @@ def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
     return built
 
 
-def build_regularisers(settings: Settings) -> list[Regulariser]:
-    """The regularisers of the search, in the config's order."""
-    if not isinstance(settings.regulariser, dict):
-        raise ConfigError(
-            f"Expected a list of regularisers, as in regulariser=[beta_decay], got {settings.regulariser!r}. "
-            "(conf: regulariser)"
-        )
-    return [build_part(node, f"regulariser.{name}") for name, node in settings.regulariser.items()]
-
-
 def search_objective(settings: Settings, kind: str) -> Objective:
     """``search.weights_objective`` or ``search.architecture_objective``, with the run's threat model."""
     built: Objective = build_part(getattr(settings.search, kind), f"search.{kind}", threat=threat_of(settings))
@@ -140,7 +130,7 @@ def validate(settings: Settings) -> None:
     attempt(lambda: _check_logger(settings))
     attempt(lambda: build_part(settings.space, "space"))
     attempt(lambda: build_part(settings.strategy, "strategy"))
-    attempt(lambda: _check_regularisers(settings))
+    attempt(lambda: check_search_parts(settings))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
     attempt(lambda: check_source(settings.data, settings.space))
@@ -215,19 +205,6 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     for name, node in settings.evaluate.attacks.items():
         if node is not None:
             attempt(lambda n=name, v=node: build_part(v, f"evaluate.attacks.{n}"))  # type: ignore[misc]
-
-
-def _check_regularisers(settings: Settings) -> None:
-    regularisers = dict(zip(settings.regulariser, build_regularisers(settings), strict=True))
-    if not regularisers:
-        return
-    from dsrna.functional.seeding import generator
-
-    space = build_part(settings.space, "space")
-    architecture = build_part(settings.strategy, "strategy").initial(space, generator(settings.seed, "check"))
-    for name, regulariser in regularisers.items():
-        with located(f"regulariser.{name}", settings.regulariser[name]):
-            regulariser.check(space, architecture)
 
 
 def _check_logger(settings: Settings) -> None:

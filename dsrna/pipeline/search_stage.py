@@ -9,8 +9,9 @@ from torch import nn
 
 from dsrna.config.metric_weight import metric_weight, search_epochs
 from dsrna.config.parts import build_part
+from dsrna.config.search_parts import build_regularisers, build_search_schedules
 from dsrna.config.settings import Settings
-from dsrna.config.validate import build_regularisers, metric_node, search_objective
+from dsrna.config.validate import metric_node, search_objective
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
@@ -87,6 +88,7 @@ def search(job: Job) -> None:
         warmup_epochs=warmup,
         gradient_clip=search.gradient_clip,
         make_optimizers=optimizers,
+        schedules=build_search_schedules(settings),
         on_epoch=write,
         stage="search",
         seed=settings.seed,

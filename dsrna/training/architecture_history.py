@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -31,8 +32,8 @@ class ArchitectureHistory:
         self._space = space
         self.epochs: list[dict[str, Any]] = []
 
-    def add(self, epoch: int, weights: OperationWeights) -> dict[str, float]:
-        """Adds an epoch; warns of skip-connection collapse.
+    def add(self, epoch: int, weights: OperationWeights, events: Sequence[str] = ()) -> dict[str, float]:
+        """Adds an epoch, with what search schedules did in it; warns of skip-connection collapse.
 
         Returns:
             The numbers to log: entropy (nats, mean over edges) and number of skip connections per cell type.
@@ -53,6 +54,7 @@ class ArchitectureHistory:
                 "entropy": entropy,
                 "genotype": to_json(genotype),
                 "operation_counts": counts,
+                **({"events": list(events)} if events else {}),
             }
         )
         if (warning := skip_connection_warning(genotype)) is not None:

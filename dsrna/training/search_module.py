@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from dsrna.objectives.base import Objective, Result
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.hypergradient import Hypergradient, InnerStep
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from dsrna.strategies.schedules.base import SearchSchedule
 from dsrna.strategies.search_step import SearchStep, StepKind
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.metric_weight import MetricWeight
+from dsrna.training.scheduled_search import ScheduledSearch
 from dsrna.training.stage_module import StageModule, accuracy
 from dsrna.types import OperationWeights
 
@@ -48,6 +50,7 @@ class SearchModule(StageModule):
         warmup_epochs: epochs without architecture steps.
         gradient_clip: largest norm of the weights' gradient; 0 switches clipping off.
         make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
+        schedules: what may change the search while it runs.
         on_epoch: called with the history and the number of weight steps at the end of each epoch, to write it down.
         base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
     """
@@ -66,6 +69,7 @@ class SearchModule(StageModule):
         gradient_clip: float,
         make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
         on_epoch: Callable[[ArchitectureHistory, int], None],
+        schedules: Sequence[SearchSchedule] = (),
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -74,21 +78,43 @@ class SearchModule(StageModule):
         self.metric_weight, self.warmup_epochs = metric_weight, warmup_epochs
         self.gradient_clip = gradient_clip
         self.history = ArchitectureHistory(space)
+        self.schedules, self.scheduled = tuple(schedules), ScheduledSearch(self, space)
         self._make_optimizers, self._on_epoch = make_optimizers, on_epoch
         # By name: the order in which an optimiser's state is restored must not depend on how the modules were made.
-        self.weights = [p for _, p in sorted(model.supernet.named_parameters())]
         self.alphas = [p for _, p in sorted(model.architecture.named_parameters())]
 
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """The network weights that are trained, by name: a schedule may freeze some."""
+        return [p for _, p in sorted(self.model.supernet.named_parameters()) if p.requires_grad]
+
     def configure_optimizers(self) -> Any:
-        weights_optimizer, alphas_optimizer, schedule = self._make_optimizers(self.weights, self.alphas)
+        every = [p for _, p in sorted(self.model.supernet.named_parameters())]
+        weights_optimizer, alphas_optimizer, schedule = self._make_optimizers(every, self.alphas)
         return [weights_optimizer, alphas_optimizer], [] if schedule is None else [schedule]
 
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.trainer.should_stop = self.scheduled.stopped  # it may go on from the checkpoint of its end
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        for schedule in self.schedules:
+            schedule.begin_epoch(self.scheduled)
+
+    @property
+    def searching(self) -> bool:
+        """Whether this epoch has architecture steps."""
+        return self.current_epoch >= self.warmup_epochs
+
     def training_step(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:
-        train, validation = batch
+        train, validation = self.scheduled.batch = batch
         for objective in self.objectives.values():
             objective.advance(self.progress)
-        if self.current_epoch >= self.warmup_epochs:
+        if self.searching:
             self._architecture_step(train, validation, batch_idx)
+            for schedule in self.schedules:
+                schedule.before_weight_step(self.scheduled)
         self._begin_step("weights", train, batch_idx)
         with without_gradients(self.alphas), self.located():
             result = self._result("weights", train, batch_idx)
@@ -169,14 +195,27 @@ class SearchModule(StageModule):
         self.averages.add("val/acc", accuracy(logits, y), len(y))
 
     def on_train_epoch_end(self) -> None:
-        numbers = self.history.add(self.current_epoch, self.model.architecture.expected())
+        logged: dict[str, float] = {}
+        for schedule in self.schedules:
+            logged |= schedule.end_epoch(self.scheduled, self.searching)
+        events = self.scheduled.events
+        numbers = logged | self.history.add(self.current_epoch, self.model.architecture.expected(), events)
+        self.scheduled.events = []
         self._on_epoch(self.history, self.global_step)
         self.finish_epoch(numbers)
 
     def extra_state(self) -> dict[str, Any]:
-        return {"history": self.history.epochs, "metric": self.metric.numbers if self.metric is not None else {}}
+        return {
+            "history": self.history.epochs,
+            "metric": self.metric.numbers if self.metric is not None else {},
+            "schedules": [schedule.state() for schedule in self.schedules],
+            "scheduled": self.scheduled.state(),
+        }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.history.epochs = state["history"]
+        self.scheduled.load_state(state["scheduled"])
+        for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state(of_schedule, self.model.supernet)
         if self.metric is not None:
             self.metric.restore(state["metric"])

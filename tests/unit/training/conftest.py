@@ -108,6 +108,7 @@ def build_search(
     shape=SHAPE,
     dtype=torch.float32,
     regularisers=(),
+    schedules=(),
     weights_objective=None,
     architecture_objective=None,
 ):
@@ -143,6 +144,7 @@ def build_search(
         gradient_clip=clip,
         make_optimizers=optimizers,
         on_epoch=lambda history, step: None,
+        schedules=schedules,
         stage="search",
         seed=seed,
         fingerprint=fingerprint,

@@ -11,6 +11,7 @@ from dsrna.objectives.fast import FastAdversarial
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.gdas import Gdas
 from dsrna.strategies.regularisers.beta_decay import BetaDecay
+from dsrna.strategies.schedules.early_stopping_hessian import EarlyStoppingHessian
 from dsrna.strategies.unrolled import Unrolled
 from dsrna.testing.run_comparison import differences
 from dsrna.types import Threat
@@ -41,6 +42,14 @@ SETTINGS = {
             "architecture_objective": FastAdversarial(Threat("linf", 0.1)),
         },
     ),
+    "search, watched by schedules": (
+        "search",
+        {
+            "strategy": Darts(),
+            "metric": False,
+            "schedules": lambda: [EarlyStoppingHessian(0.01, lookback=1, window=1, start=0, iterations=3)],
+        },
+    ),
     "retrain, schedule per step": ("retrain", {"schedule": "step"}),
     "retrain, schedule per epoch": ("retrain", {"schedule": "epoch", "ema_decay": 0.0}),
 }
@@ -54,8 +63,10 @@ def build(search_stage, retrain_stage):
 
     def build(setting, path, **changes):
         kind, arguments = SETTINGS[setting]
-        if isinstance(arguments.get("metric"), type):  # one that changes in the search: every process has its own
-            arguments = arguments | {"metric": arguments["metric"]()}
+        made = {  # what changes in the search: every process has its own
+            name: arguments[name]() for name in ("metric", "schedules") if callable(arguments.get(name))
+        }
+        arguments = arguments | made
         stage = {"search": search_stage, "retrain": retrain_stage}[kind](path, **(arguments | changes))
         if kind == "retrain":
             stage.module._on_best = lambda state, numbers: torch.save(

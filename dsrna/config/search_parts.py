@@ -1,0 +1,52 @@
+"""The parts of a search that come in lists: regularisers, search schedules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dsrna.config.parts import build_part, located
+from dsrna.config.settings import Settings
+from dsrna.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dsrna.strategies.regularisers.base import Regulariser
+    from dsrna.strategies.schedules.base import SearchSchedule
+
+
+def build_regularisers(settings: Settings) -> list[Regulariser]:
+    """The regularisers of the search, in the config's order."""
+    return list(_built("regulariser", settings.regulariser, "beta_decay").values())
+
+
+def build_search_schedules(settings: Settings) -> list[SearchSchedule]:
+    """The search schedules, in the config's order."""
+    return list(_built("search_schedule", settings.search_schedule, "early_stopping_skips").values())
+
+
+def check_search_parts(settings: Settings) -> None:
+    """Asks regularisers and search schedules whether they make sense here; builds no network.
+
+    Raises:
+        ConfigError: one doesn't.
+    """
+    regularisers = _built("regulariser", settings.regulariser, "beta_decay")
+    schedules = _built("search_schedule", settings.search_schedule, "early_stopping_skips")
+    if not regularisers and not schedules:
+        return
+    from dsrna.functional.seeding import generator
+
+    space = build_part(settings.space, "space")
+    architecture = build_part(settings.strategy, "strategy").initial(space, generator(settings.seed, "check"))
+    epochs = max(settings.search.epochs - settings.search.warmup_epochs, 0)
+    for name, regulariser in regularisers.items():
+        with located(f"regulariser.{name}", settings.regulariser[name]):
+            regulariser.check(space, architecture)
+    for name, schedule in schedules.items():
+        with located(f"search_schedule.{name}", settings.search_schedule[name]):
+            schedule.check(space, architecture, epochs)
+
+
+def _built(group: str, nodes: Any, example: str) -> dict[str, Any]:
+    if not isinstance(nodes, dict):
+        raise ConfigError(f"Expected a list, as in {group}=[{example}], got {nodes!r}. (conf: {group})")
+    return {name: build_part(node, f"{group}.{name}") for name, node in nodes.items()}
