@@ -35,6 +35,7 @@ _RANGES: Ranges = {
     ("cells",): RANGES["search.cells", "retrain.cells"],
     ("channels",): RANGES["search.channels", "retrain.channels"],
     ("progress",): RANGES["trainer.progress",],
+    ("data.pixels",): RANGES["data.pixels",],
     ("data.train_limit",): ("at least 1, or null for no limit", lambda value: value is None or value >= 1),
 }
 

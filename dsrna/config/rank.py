@@ -33,6 +33,7 @@ _RANGES: Ranges = {
         lambda value: value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1),
     ),
     ("progress",): RANGES["trainer.progress",],
+    ("data.pixels",): RANGES["data.pixels",],
     ("data.train_limit",): ("at least 1, or null for no limit", lambda value: value is None or value >= 1),
 }
 

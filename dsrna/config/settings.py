@@ -30,6 +30,7 @@ class DataSettings:
     train_limit: int | None
     test_limit: int | None
     augmentation: AugmentationSettings
+    pixels: int | None = None  # files of a user's data set need not name it
 
 
 @dataclass

@@ -64,7 +64,7 @@ class _Subset(ImageDataset):
         return self._whole.batch(self._indices[indices])
 
     def digest(self) -> str:
-        return _digest([self._whole.digest().encode(), _bytes(self._indices)])
+        return digest_of([self._whole.digest().encode(), _bytes(self._indices)])
 
 
 class ArrayImages(ImageDataset):
@@ -96,7 +96,7 @@ class ArrayImages(ImageDataset):
     def digest(self) -> str:
         if self._digest is None:
             about = f"{tuple(self._images.shape)} {self.classes}"
-            self._digest = _digest([about.encode(), _bytes(self._images), _bytes(self.labels)])
+            self._digest = digest_of([about.encode(), _bytes(self._images), _bytes(self.labels)])
         return self._digest
 
 
@@ -136,7 +136,7 @@ class FolderImages(ImageDataset):
                     sizes = list(pool.map(os.path.getsize, self._files))
                     whole = sum(sizes) <= _READ_WHOLE
                     contents = pool.map(_file_digest, self._files) if whole else ()
-                    self._digest = _digest([about.encode(), _bytes(self.labels), repr(sizes).encode(), *contents])
+                    self._digest = digest_of([about.encode(), _bytes(self.labels), repr(sizes).encode(), *contents])
                 except OSError as error:
                     raise DataError(f"Expected a readable image, got: {error}. Replace or delete the file.") from error
         return self._digest
@@ -161,7 +161,7 @@ class FolderImages(ImageDataset):
             ) from error
 
 
-def _digest(parts: Iterable[bytes | memoryview]) -> str:
+def digest_of(parts: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

@@ -12,6 +12,7 @@ from dsrna.config.parts import build_part, target_of
 from dsrna.config.settings import DataSettings, Settings
 from dsrna.config.validate import threat_of
 from dsrna.data.augmentation import Augmentation
+from dsrna.data.averaged import averaged
 from dsrna.data.source import Source
 from dsrna.data.splits import Splits, split
 from dsrna.errors import DataError
@@ -99,15 +100,15 @@ def splits_of(data: DataSettings, seed: int, test_limit: int | None) -> Splits:
 
     Raises:
         DataError: it is missing, unreadable, or too small to be split.
+        ConfigError: its images can't be averaged to ``data.pixels``.
     """
     given = {"root": data.root, "download": data.download}
     taken = inspect.signature(target_of(data.source, "data.source")).parameters
     injected = {name: value for name, value in given.items() if name in taken and value is not None}
     source: Source = build_part(data.source, "data.source", **injected)
-    splits = split(source, data.validation_fraction, seed, data.train_limit, test_limit)
-    if splits.test.shape != splits.train.shape or splits.test.classes != splits.train.classes:
-        raise DataError(f"Test images are {splits.test.shape}, training images {splits.train.shape}. (conf: data)")
-    return splits
+    if source.test.shape != source.train.shape or source.test.classes != source.train.classes:
+        raise DataError(f"Test images are {source.test.shape}, training images {source.train.shape}. (conf: data)")
+    return split(averaged(source, data.pixels), data.validation_fraction, seed, data.train_limit, test_limit)
 
 
 def smallest(value: int | None, limit: int | None) -> int | None:

@@ -38,6 +38,7 @@ EDGES = {
     "resume": (["auto", "never"], ["yes", True]),
     "search.epochs": ([1], [0, -3]),
     "data.train_limit": ([None, 1], [0]),
+    "data.pixels": ([None, 1], [0]),
     "trainer.limits.epochs": ([None, 1], [0]),
     "data.validation_fraction": ([0.01, 0.99], [0.0, 1.0, float("nan")]),
     "retrain.ema_decay": ([0.0, 0.999], [1.0, -0.1]),
