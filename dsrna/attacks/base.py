@@ -12,6 +12,7 @@ from dsrna.attacks.frozen import frozen
 from dsrna.attacks.watched import Watched
 from dsrna.errors import ConfigError, DataError, NonFiniteError
 from dsrna.functional.projections import project
+from dsrna.nn.modes import BatchNormMode, check_batch_norm
 from dsrna.types import Norm, Threat
 
 
@@ -23,12 +24,23 @@ class Attack(ABC):
     result into the ball and into [0, 1], so that no attack can leave its threat model, change a mode, leave a gradient,
     or pass over NaN.
 
+    Args:
+        norm: ``"linf"`` or ``"l2"``.
+        eps: radius in [0, 1] pixel units.
+        batch_norm: what the network's BatchNorm normalises by: ``"running"`` statistics, so that an image's example
+            doesn't depend on its batch mates, or those of the ``"batch"`` of examples, as a loss in training mode
+            does. Either way the running statistics stay as they are.
+
     Attributes:
         threat: the ball in which the images move.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
 
-    def __init__(self, norm: Norm, eps: float) -> None:
-        self.threat = Threat(norm, eps)
+    def __init__(self, norm: Norm, eps: float, batch_norm: BatchNormMode = "running") -> None:
+        check_batch_norm(batch_norm)
+        self.threat, self.batch_norm = Threat(norm, eps), batch_norm
 
     @final
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -54,7 +66,7 @@ class Attack(ABC):
         check_batch(x, y)
         if len(x) == 0:
             return x.detach().clone()
-        with frozen(model):
+        with frozen(model, self.batch_norm):
             # Cloning makes ordinary tensors of a caller's inference tensors, which autograd refuses.
             x, y = x.detach().clone(), y.clone()
             dtype, x = x.dtype, precise(x)

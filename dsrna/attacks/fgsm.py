@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dsrna.attacks.pgd import PGD
+from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
 
@@ -19,12 +20,15 @@ class FGSM(PGD):
         norm: ``"linf"`` or ``"l2"``.
         eps: radius in [0, 1] pixel units.
         random_start: start uniformly in the ball and step 1.25 * eps.
+        batch_norm: see :class:`dsrna.attacks.base.Attack`.
 
     References:
         Goodfellow et al., Explaining and Harnessing Adversarial Examples, ICLR 2015. Wong et al., Fast is Better than
         Free: Revisiting Adversarial Training, ICLR 2020, algorithm 3.
     """
 
-    def __init__(self, norm: Norm, eps: float, random_start: bool = False) -> None:
+    def __init__(
+        self, norm: Norm, eps: float, random_start: bool = False, batch_norm: BatchNormMode = "running"
+    ) -> None:
         step_size = (1.25 if random_start else 1.0) * eps if eps else None  # a ball without width has no valid step
-        super().__init__(norm, eps, step_size, steps=1, random_start=random_start)
+        super().__init__(norm, eps, step_size, steps=1, random_start=random_start, batch_norm=batch_norm)

@@ -14,6 +14,7 @@ from dsrna.errors import ConfigError
 from dsrna.functional.margins import margin
 from dsrna.functional.norms import steepest_step
 from dsrna.functional.projections import project, uniform_start
+from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
 AttackLoss = Literal["cross_entropy", "margin", "kl"]
@@ -48,6 +49,7 @@ class PGD(Attack):
         restarts: number of searches, >= 1; more than one needs a random start.
         random_start: start uniformly in the ball instead of at the image.
         loss: ``"cross_entropy"``, ``"margin"`` or ``"kl"``.
+        batch_norm: see :class:`dsrna.attacks.base.Attack`.
 
     Raises:
         ConfigError: a value is out of range.
@@ -66,8 +68,9 @@ class PGD(Attack):
         restarts: int = 1,
         random_start: bool = True,
         loss: AttackLoss = "cross_entropy",
+        batch_norm: BatchNormMode = "running",
     ) -> None:
-        super().__init__(norm, eps)
+        super().__init__(norm, eps, batch_norm)
         _check_settings(eps, step_size, steps, restarts, random_start, loss)
         self.step_size = default_step_size(eps, steps) if step_size is None else step_size
         self.steps = steps

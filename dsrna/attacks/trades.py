@@ -8,6 +8,7 @@ from torch import Tensor
 from dsrna.attacks.base import required
 from dsrna.attacks.pgd import PGD
 from dsrna.functional.projections import project
+from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
 START_DEVIATION = 0.001
@@ -26,6 +27,7 @@ class TradesAttack(PGD):
         eps: radius in [0, 1] pixel units.
         step_size: length of a step, as in :class:`dsrna.attacks.PGD`.
         steps: number of steps, >= 1.
+        batch_norm: see :class:`dsrna.attacks.base.Attack`.
 
     Differs from the released code: the start is moved into the ball and into [0, 1] at once; for l_2 the released
     code takes steps of 2 * eps / steps, here the step size is ``step_size`` in both norms.
@@ -34,8 +36,15 @@ class TradesAttack(PGD):
         Zhang et al., Theoretically Principled Trade-off between Robustness and Accuracy, ICML 2019, algorithm 1.
     """
 
-    def __init__(self, norm: Norm, eps: float, step_size: float | None = None, steps: int = 10) -> None:
-        super().__init__(norm, eps, step_size, steps, loss="kl")
+    def __init__(
+        self,
+        norm: Norm,
+        eps: float,
+        step_size: float | None = None,
+        steps: int = 10,
+        batch_norm: BatchNormMode = "running",
+    ) -> None:
+        super().__init__(norm, eps, step_size, steps, loss="kl", batch_norm=batch_norm)
 
     def start(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         generator = required(generator)

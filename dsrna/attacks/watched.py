@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.errors import DataError, NonFiniteError, UnsupportedError
+from dsrna.nn.modes import submodules
 from dsrna.nn.nonfinite import origin_of_nonfinite
 
 
@@ -17,7 +19,9 @@ class Watched(nn.Module):
 
     To an attack a NaN is no obstacle: the sign of NaN is 0, so that an l_inf attack stands still and the network looks
     robust, and NaN logits look like a misclassification. So the first image at which a logit or a gradient isn't finite
-    is kept, and :meth:`check` refuses it. Where that is the case the layer is looked for by running this image again.
+    is kept, and :meth:`check` refuses it. Where that is the case the layer is looked for by running this image again,
+    among the clean ones where BatchNorm normalises by the batch. There a fault spreads over the batch before it is
+    seen, so that the image that is named need not be the one where it began.
 
     Cost: two reductions over images and logits a pass. On a GPU their results stay there until :meth:`check`; on a CPU
     they are looked at before the next pass.
@@ -100,7 +104,8 @@ class Watched(nn.Module):
             return
         image, row, rows, number, slopes = self._record
         index = int(row) if int(rows) == len(self._x) else _nearest(self._x, image)
-        origin = origin_of_nonfinite(self.model, image.to(self.dtype), slopes)
+        mates = (image, slopes) if not _normalises_by_batch(self.model) else self._among_mates(index, image, slopes)
+        origin = origin_of_nonfinite(self.model, mates[0].to(self.dtype), mates[1])
         if origin is not None:
             cause = f"It first did in {origin}"
         elif not bool(slopes.isfinite().all()):
@@ -114,6 +119,11 @@ class Watched(nn.Module):
             "divisions by 0), or train again at a lower learning rate.",
             image=index,
         )
+
+    def _among_mates(self, index: int, image: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+        images, of_batch = self._x.detach().clone(), slopes.new_zeros(len(self._x), slopes.shape[1])
+        images[index], of_batch[index] = image[0], slopes[0]
+        return images, of_batch
 
     def _note(self, values: Tensor, images: Tensor, slopes: Tensor) -> None:
         if len(images) == 0:
@@ -138,6 +148,10 @@ def _check_answer(logits: Tensor, images: Tensor, y: Tensor) -> None:
             f"Expected classes from 0 to {logits.shape[1] - 1}, as the network has {logits.shape[1]} logits, got "
             f"classes from {int(low)} to {int(high)}."
         )
+
+
+def _normalises_by_batch(model: nn.Module) -> bool:
+    return any(isinstance(module, _BatchNorm) and module.training for module in submodules(model))
 
 
 def _nearest(x: Tensor, image: Tensor) -> int:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from dsrna.config.compose import settings_from
 from dsrna.config.data_source import check_source
+from dsrna.config.objectives import retrain_objective, search_objective
 from dsrna.config.parts import build_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import misfits, out_of_range
 from dsrna.config.search_parts import check_search_parts
@@ -20,7 +21,6 @@ from dsrna.types import Threat
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
     from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
-    from dsrna.objectives.base import Objective
     from dsrna.verification.settings import Verification
 
 _MANY = 10_000
@@ -94,12 +94,6 @@ def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
     if node is None:
         return None
     built: CorruptionSweep = build_part(node, "evaluate.corruptions")
-    return built
-
-
-def search_objective(settings: Settings, kind: str) -> Objective:
-    """``search.weights_objective`` or ``search.architecture_objective``, with the run's threat model."""
-    built: Objective = build_part(getattr(settings.search, kind), f"search.{kind}", threat=threat_of(settings))
     return built
 
 
@@ -193,11 +187,11 @@ def check_updates(where: str, optimizer: Any, schedule: Any) -> None:
 
 def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], object]], None]) -> None:
     threat = threat_of(settings)
-    attempt(lambda: build_part(settings.objective, "objective", threat=threat))
-    for kind in ("weights_objective", "architecture_objective"):
-        attempt(lambda k=kind: search_objective(settings, k))  # type: ignore[misc]
+    attempt(lambda: retrain_objective(settings.objective, "objective", threat))
+    attempt(lambda: search_objective(settings.search.weights_objective, "search.weights_objective", threat))
+    attempt(lambda: search_objective(settings.search.architecture_objective, "search.architecture_objective", threat))
     if settings.retrain.certified:  # it may need a package
-        attempt(lambda: build_part(settings.certified.objective, "certified.objective", threat=threat))
+        attempt(lambda: retrain_objective(settings.certified.objective, "certified.objective", threat))
     attempt(lambda: eps_curve(settings))
     attempt(lambda: verification(settings))
     attempt(lambda: corruption_sweep(settings))

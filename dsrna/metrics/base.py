@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, final, get_args
+from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from dsrna.errors import ConfigError, NonFiniteError
-from dsrna.nn.modes import batchnorm_statistics_frozen, evaluation_mode, parameters_of
+from dsrna.errors import NonFiniteError
+from dsrna.nn.modes import BatchNormMode, check_batch_norm, normalising, parameters_of
 from dsrna.nn.nonfinite import origin_of_nonfinite
-
-BatchNormMode = Literal["running", "batch"]
 
 
 class RobustnessMetric(ABC):
@@ -43,8 +40,7 @@ class RobustnessMetric(ABC):
     scale_free: bool = False
 
     def __init__(self, batch_norm: BatchNormMode = "running") -> None:
-        if batch_norm not in get_args(BatchNormMode):
-            raise ConfigError(f"Expected `batch_norm` to be 'running' or 'batch', got {batch_norm!r}.")
+        check_batch_norm(batch_norm)
         self.batch_norm = batch_norm
 
     @final
@@ -120,11 +116,7 @@ class RobustnessMetric(ABC):
     @contextmanager
     def _scoring(self, model: nn.Module) -> Iterator[None]:
         flags = [(parameter, parameter.requires_grad) for parameter in parameters_of(model)]
-        with evaluation_mode(model), batchnorm_statistics_frozen(model):
-            if self.batch_norm == "batch":
-                for module in model.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.train()
+        with normalising(model, self.batch_norm):
             try:
                 yield
             finally:

@@ -16,7 +16,8 @@ from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.functional.margins import margin
 from dsrna.functional.precision import full_precision
 from dsrna.functional.root import bisect_in_log
-from dsrna.metrics.base import BatchNormMode, RobustnessMetric
+from dsrna.metrics.base import RobustnessMetric
+from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
 EngineName = Literal["ibp", "crown_ibp"]

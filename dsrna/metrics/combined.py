@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
-from dsrna.metrics.base import BatchNormMode, RobustnessMetric
+from dsrna.metrics.base import RobustnessMetric
 from dsrna.metrics.certified import Certified, EngineName, Form, Reduction
 from dsrna.metrics.jacobian import Derivative, Estimator, JacobianNorm
+from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from dsrna.errors import ConfigError
 from dsrna.functional.jacobian import central_difference, directional_derivative, jacobian_row
 from dsrna.functional.norms import dual_direction, dual_exponent, image_norm
-from dsrna.metrics.base import BatchNormMode, RobustnessMetric
+from dsrna.metrics.base import RobustnessMetric
+from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
 Estimator = Literal["exact", "classes", "projection"]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from dsrna.errors import ConfigError
+
+BatchNormMode = Literal["running", "batch"]
+"""Whether BatchNorm normalises by its running statistics or by those of the batch that it sees."""
 
 
 @contextmanager
@@ -56,6 +62,37 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """
     with _set(submodules(model), "training"):
         yield
+
+
+@contextmanager
+def normalising(model: nn.Module, batch_norm: BatchNormMode) -> Iterator[None]:
+    """Inside, the model is in evaluation mode but for its BatchNorm, which normalises as is said; after, as before.
+
+    Either way the running statistics stay as they are, to the last bit.
+
+    Args:
+        model: any module.
+        batch_norm: by which statistics.
+    """
+    with evaluation_mode(model):
+        if batch_norm == "running":
+            yield
+            return
+        with batchnorm_statistics_frozen(model):
+            for module in submodules(model):
+                if isinstance(module, _BatchNorm):
+                    module.train()
+            yield
+
+
+def check_batch_norm(batch_norm: str) -> None:
+    """Refuses what is no mode of BatchNorm.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    if batch_norm not in get_args(BatchNormMode):
+        raise ConfigError(f"Expected `batch_norm` to be 'running' or 'batch', got {batch_norm!r}. (conf: batch_norm)")
 
 
 def submodules(model: nn.Module) -> list[nn.Module]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dsrna.attacks import PGD
 from dsrna.attacks.pgd import AttackLoss
 from dsrna.errors import ConfigError
+from dsrna.nn.modes import BatchNormMode
 from dsrna.objectives.base import LossForward, Objective, Result
 from dsrna.types import Threat
 
@@ -27,8 +28,10 @@ class Adversarial(Objective):
         attack_loss: ``"cross_entropy"`` as in the paper, or ``"margin"``.
         label_smoothing: see :class:`dsrna.objectives.Objective`.
         auxiliary_weight: see :class:`dsrna.objectives.Objective`.
+        batch_norm: statistics by which the network normalises under attack, see :class:`dsrna.attacks.base.Attack`.
 
-    Differs from the released code: the attack sees the network in evaluation mode, there in training mode.
+    Differs from the released code: with ``batch_norm="running"`` the attack sees the network in evaluation mode, there
+    in training mode.
 
     References:
         Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018, eq. 2.1.
@@ -45,6 +48,7 @@ class Adversarial(Objective):
         label_smoothing: float = 0.0,
         auxiliary_weight: float = 0.4,
         relative_step_size: float | None = None,
+        batch_norm: BatchNormMode = "running",
     ) -> None:
         super().__init__(label_smoothing, auxiliary_weight)
         if relative_step_size is not None and not 0 < relative_step_size <= 2:
@@ -54,7 +58,7 @@ class Adversarial(Objective):
             )
         if step_size is None and relative_step_size is not None and threat.eps > 0:
             step_size = relative_step_size * threat.eps
-        self.attack = PGD(threat.norm, threat.eps, step_size, steps, restarts, random_start, attack_loss)
+        self.attack = PGD(threat.norm, threat.eps, step_size, steps, restarts, random_start, attack_loss, batch_norm)
 
     @property
     def title(self) -> str:

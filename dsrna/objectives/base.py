@@ -40,8 +40,8 @@ class Objective(ABC):
     """A training loss: ``objective(model, x, y, generator) -> Result``.
 
     The loss is computed in the mode in which the network comes (train mode, in training); an attack inside sees it in
-    evaluation mode and leaves every mode as it was. So the running statistics of BatchNorm follow the images of the
-    loss, never those of the attack's steps.
+    evaluation mode, where BatchNorm may be set to normalise by the batch, and leaves every mode as it was. So the
+    running statistics of BatchNorm follow the images of the loss, never those of the attack's steps.
 
     Args:
         label_smoothing: share of the target spread evenly over the classes, in [0, 1). The attack's own loss is

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.attacks import FGSM
+from dsrna.nn.modes import BatchNormMode
 from dsrna.objectives.base import LossForward, Objective, Result
 from dsrna.types import Threat
 
@@ -22,17 +23,24 @@ class FastAdversarial(Objective):
         threat: the ball of the attack.
         label_smoothing: see :class:`dsrna.objectives.Objective`.
         auxiliary_weight: see :class:`dsrna.objectives.Objective`.
+        batch_norm: statistics by which the network normalises under attack, see :class:`dsrna.attacks.base.Attack`.
 
-    Differs from the released code: the attack sees the network in evaluation mode, there in training mode; the paper
-    treats l_inf alone, here l_2 takes the normalised gradient.
+    Differs from the released code: with ``batch_norm="running"`` the attack sees the network in evaluation mode, there
+    in training mode; the paper treats l_inf alone, here l_2 takes the normalised gradient.
 
     References:
         Wong et al., Fast is Better than Free: Revisiting Adversarial Training, ICLR 2020, algorithm 3.
     """
 
-    def __init__(self, threat: Threat, label_smoothing: float = 0.0, auxiliary_weight: float = 0.4) -> None:
+    def __init__(
+        self,
+        threat: Threat,
+        label_smoothing: float = 0.0,
+        auxiliary_weight: float = 0.4,
+        batch_norm: BatchNormMode = "running",
+    ) -> None:
         super().__init__(label_smoothing, auxiliary_weight)
-        self.attack = FGSM(threat.norm, threat.eps, random_start=True)
+        self.attack = FGSM(threat.norm, threat.eps, random_start=True, batch_norm=batch_norm)
 
     @property
     def title(self) -> str:

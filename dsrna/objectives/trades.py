@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from dsrna.attacks import TradesAttack
 from dsrna.errors import ConfigError
+from dsrna.nn.modes import BatchNormMode
 from dsrna.objectives.base import LossForward, Objective, Result
 from dsrna.types import Threat
 
@@ -29,6 +30,7 @@ class Trades(Objective):
         step_size: None means 2.5 * eps / steps.
         label_smoothing: see :class:`dsrna.objectives.Objective`.
         auxiliary_weight: see :class:`dsrna.objectives.Objective`.
+        batch_norm: statistics by which the network normalises under attack, see :class:`dsrna.attacks.base.Attack`.
 
     Raises:
         ConfigError: a value is out of range.
@@ -49,12 +51,13 @@ class Trades(Objective):
         step_size: float | None = None,
         label_smoothing: float = 0.0,
         auxiliary_weight: float = 0.4,
+        batch_norm: BatchNormMode = "running",
     ) -> None:
         super().__init__(label_smoothing, auxiliary_weight)
         if not beta >= 0:
             raise ConfigError(f"Expected `beta` >= 0, got {beta:g}. (conf: beta)")
         self.beta = beta
-        self.attack = TradesAttack(threat.norm, threat.eps, step_size, steps)
+        self.attack = TradesAttack(threat.norm, threat.eps, step_size, steps, batch_norm)
 
     @property
     def title(self) -> str:

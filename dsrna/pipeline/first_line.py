@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dsrna.config.launch import Request
-from dsrna.config.parts import build_part, number
+from dsrna.config.objectives import retrain_objective
+from dsrna.config.parts import number
 from dsrna.config.settings import QuerySettings, RankSettings, Settings
 from dsrna.config.usual import is_assumed
 from dsrna.config.validate import threat_of
@@ -21,7 +22,7 @@ def first_line(request: Request[Settings]) -> str:
     if "search" in stages:
         trainings.append(f"search for {_sizes(settings.search, limits)}")
     if "retrain" in stages:
-        objective = build_part(settings.objective, "objective", threat=threat_of(settings))
+        objective = retrain_objective(settings.objective, "objective", threat_of(settings))
         trainings.append(f"{objective.title} for {_sizes(settings.retrain, limits)}")
     named = choices.get("recipe") or choices.get("usual", "")
     recipe = "; ".join(trainings) or "as trained"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dsrna.attacks.pgd import PGD
-from dsrna.config.parts import build_part
+from dsrna.config.objectives import retrain_objective
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.data.loader import BatchLoader
 from dsrna.data.splits import Splits
@@ -30,14 +30,14 @@ log = logging.getLogger("dsrna")
 
 def retrain(job: Job) -> None:
     """Trains the genotype on the chosen objective and writes ``retrain/best.ckpt``."""
-    objective = build_part(job.settings.objective, "objective", threat=job.threat)
+    objective = retrain_objective(job.settings.objective, "objective", job.threat)
     _train(job, "retrain", objective, job.settings.retrain, job.settings.retrain.drop_path)
 
 
 def certified(job: Job) -> None:
     """Trains the same network, sizes and batches on certified bounds and writes ``certified/best.ckpt``."""
     settings = job.settings.certified
-    objective = build_part(settings.objective, "certified.objective", threat=job.threat)
+    objective = retrain_objective(settings.objective, "certified.objective", job.threat)
     _train(job, "certified", objective, settings, drop_path=0.0)
 
 

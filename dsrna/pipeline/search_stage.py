@@ -8,16 +8,18 @@ from typing import Any
 from torch import nn
 
 from dsrna.config.metric_weight import metric_weight, search_epochs
+from dsrna.config.objectives import search_objective
 from dsrna.config.parts import build_part
 from dsrna.config.search_parts import build_regularisers, build_search_schedules
 from dsrna.config.settings import Settings
-from dsrna.config.validate import metric_node, search_objective
+from dsrna.config.validate import metric_node
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.implementation import use_implementation
+from dsrna.objectives.base import Objective
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.pipeline.table_verdict import judge
@@ -73,6 +75,9 @@ def search(job: Job) -> None:
         write_json(job.folder.architecture_json, history.to_json())
         job.dashboard.log_numbers(history.latest_weights(), step)
 
+    def objective(kind: str, node: Any) -> Objective:
+        return search_objective(node, f"search.{kind}", job.threat)
+
     weight = metric_weight(settings)
     metric = build_part(metric_node(settings), "metric") if weight.weight > 0 else None
     if metric is not None:
@@ -80,8 +85,8 @@ def search(job: Job) -> None:
     module = SearchModule(
         RelaxedSupernet(supernet, architecture, regularisers),
         job.space,
-        weights_objective=search_objective(settings, "weights_objective"),
-        architecture_objective=search_objective(settings, "architecture_objective"),
+        weights_objective=objective("weights_objective", search.weights_objective),
+        architecture_objective=objective("architecture_objective", search.architecture_objective),
         hypergradient=build_part(settings.hypergradient, "hypergradient"),
         metric=metric,
         metric_weight=weight,

@@ -6,6 +6,7 @@ import yaml
 from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices, conf_folder, description, groups
 from dsrna.config.compose import compose, settings_from
+from dsrna.config.objectives import retrain_objective, search_objective
 from dsrna.config.query import build_methods, guides_of, query_settings
 from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, validate
 
@@ -140,3 +141,15 @@ def test_every_method_of_searching_by_queries_is_valid(choice):
     settings = query_settings(compose("query", [f"method=[{choice}]"]))
     assert list(build_methods(settings)) == [choice]
     assert guides_of(settings) == settings.objectives[:2]
+
+
+def test_what_attacks_see_is_the_batch_in_a_search_and_the_running_statistics_after_it():
+    chosen = [f"objective@search.{kind}_objective=fast" for kind in ("weights", "architecture")]
+    settings = settings_of("search", *chosen, "search.architecture_objective.batch_norm=running", "objective=fast")
+    threat = threat_of(settings)
+    of_search = [
+        search_objective(node, "search.weights_objective", threat).attack.batch_norm
+        for node in (settings.search.weights_objective, settings.search.architecture_objective)
+    ]
+    assert of_search == ["batch", "running"]
+    assert retrain_objective(settings.objective, "objective", threat).attack.batch_norm == "running"

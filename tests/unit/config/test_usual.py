@@ -54,14 +54,14 @@ def test_a_data_set_brings_its_own_at_every_entry(entry, data):
 
 def test_steps_of_training_fit_the_threat_whatever_it_is():
     """2/255 would be refused at 0.5/255, and would not get anywhere in an l_2 ball of 0.5."""
-    from dsrna.config.parts import build_part
+    from dsrna.config.objectives import retrain_objective
 
     for typed in ([], ["threat.eps=0.5/255"], ["threat=l2"]):
         settings = settings_of("search", "data=cifar10", *typed)
-        attack = build_part(settings.objective, "objective", threat=threat_of(settings)).attack
+        attack = retrain_objective(settings.objective, "objective", threat_of(settings)).attack
         assert attack.step_size == threat_of(settings).eps / 4
     given = settings_of("search", "data=cifar10", "objective.step_size=1/255")
-    assert build_part(given.objective, "objective", threat=threat_of(given)).attack.step_size == 1 / 255
+    assert retrain_objective(given.objective, "objective", threat_of(given)).attack.step_size == 1 / 255
 
 
 @pytest.mark.parametrize(

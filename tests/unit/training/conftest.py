@@ -109,14 +109,15 @@ def build_search(
     dtype=torch.float32,
     regularisers=(),
     schedules=(),
+    space=SPACE,
     weights_objective=None,
     architecture_objective=None,
 ):
     """A search on noise; ``path`` may hold an unfinished one."""
     strategy = strategy or PCDarts(partial_channels=2)
     torch.manual_seed(seed)
-    supernet = SPACE.supernet(shape, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
-    architecture = strategy.initial(SPACE, torch.Generator().manual_seed(seed + 1))
+    supernet = space.supernet(shape, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
+    architecture = strategy.initial(space, torch.Generator().manual_seed(seed + 1))
     regularisers = [*regularisers, *([Entropy(entropy_weight)] if entropy_weight else [])]
     # The second half has one batch more, so that the two go out of step.
     weights_half, alphas_half = (
@@ -134,7 +135,7 @@ def build_search(
     metric = JacobianNorm("l2", "projection", derivative="central_difference") if metric is None else metric
     module = SearchModule(
         RelaxedSupernet(supernet, architecture, regularisers).to(dtype),
-        SPACE,
+        space,
         weights_objective=weights_objective or Standard(),
         architecture_objective=architecture_objective or Standard(),
         hypergradient=hypergradient or FirstOrder(),

@@ -1,0 +1,33 @@
+"""Building the training losses of a search and of what follows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dsrna.config.parts import build_part
+from dsrna.types import Threat
+
+if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
+    from dsrna.nn.modes import BatchNormMode
+    from dsrna.objectives.base import Objective
+
+
+def retrain_objective(node: Any, where: str, threat: Threat) -> Objective:
+    """The objective of a derived network, whose running statistics are what is evaluated in the end."""
+    return _objective(node, where, threat, "running")
+
+
+def search_objective(node: Any, where: str, threat: Threat) -> Objective:
+    """That of a search's steps.
+
+    The running statistics of a supernet lag behind weights and operation weights that move, or are drawn anew in each
+    step: by them, another network would be attacked than the one that the loss is of.
+    """
+    return _objective(node, where, threat, "batch")
+
+
+def _objective(node: Any, where: str, threat: Threat, auto: BatchNormMode) -> Objective:
+    if isinstance(node, dict) and node.get("batch_norm") == "auto":
+        node = node | {"batch_norm": auto}
+    built: Objective = build_part(node, where, threat=threat)
+    return built
