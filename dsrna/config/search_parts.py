@@ -1,4 +1,4 @@
-"""The parts of a search that come in lists: regularisers, search schedules."""
+"""The parts of a search that come in lists: regularisers, search schedules; and what must fit its alphas."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from dsrna.config.settings import Settings
 from dsrna.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dsrna.spaces.search_space import SearchSpace
+    from dsrna.strategies.architecture import Architecture
     from dsrna.strategies.regularisers.base import Regulariser
     from dsrna.strategies.schedules.base import SearchSchedule
+    from dsrna.strategies.strategy import Strategy
 
 
 def build_regularisers(settings: Settings) -> list[Regulariser]:
@@ -33,10 +36,7 @@ def check_search_parts(settings: Settings) -> None:
     schedules = _built("search_schedule", settings.search_schedule, "early_stopping_skips")
     if not regularisers and not schedules:
         return
-    from dsrna.functional.seeding import generator
-
-    space = build_part(settings.space, "space")
-    architecture = build_part(settings.strategy, "strategy").initial(space, generator(settings.seed, "check"))
+    space, _, architecture = _start(settings)
     epochs = max(settings.search.epochs - settings.search.warmup_epochs, 0)
     for name, regulariser in regularisers.items():
         with located(f"regulariser.{name}", settings.regulariser[name]):
@@ -44,6 +44,25 @@ def check_search_parts(settings: Settings) -> None:
     for name, schedule in schedules.items():
         with located(f"search_schedule.{name}", settings.search_schedule[name]):
             schedule.check(space, architecture, epochs)
+
+
+def check_alphas_optimizer(settings: Settings) -> None:
+    """Builds the optimiser of the alphas, for alphas such as the strategy's.
+
+    Raises:
+        ConfigError: it can't be built, or doesn't move such alphas.
+    """
+    _, strategy, architecture = _start(settings)
+    alphas = list(architecture.parameters())
+    strategy.check_optimizer(build_part(settings.search.alphas_optimizer, "search.alphas_optimizer", params=alphas))
+
+
+def _start(settings: Settings) -> tuple[SearchSpace, Strategy, Architecture]:
+    """What a search begins with, but for its random numbers."""
+    from dsrna.functional.seeding import generator
+
+    space, strategy = build_part(settings.space, "space"), build_part(settings.strategy, "strategy")
+    return space, strategy, strategy.initial(space, generator(settings.seed, "check"))
 
 
 def _built(group: str, nodes: Any, example: str) -> dict[str, Any]:

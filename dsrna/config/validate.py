@@ -12,7 +12,7 @@ from dsrna.config.data_source import check_source
 from dsrna.config.objectives import retrain_objective, search_objective
 from dsrna.config.parts import build_part, nearest, number, target_of, with_fractions
 from dsrna.config.ranges import misfits, out_of_range
-from dsrna.config.search_parts import check_search_parts
+from dsrna.config.search_parts import check_alphas_optimizer, check_search_parts
 from dsrna.config.settings import STAGES, Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.errors import ConfigError, DsrnaError
@@ -132,9 +132,9 @@ def validate(settings: Settings) -> None:
         ("search.weights_", settings.search.weights_optimizer, settings.search.weights_schedule),
         ("retrain.", settings.retrain.optimizer, settings.retrain.schedule),
         ("certified.", settings.certified.optimizer, settings.certified.schedule),
-        ("search.alphas_", settings.search.alphas_optimizer, None),
     ):
         attempt(lambda w=where, o=optimizer, s=schedule: check_updates(w, o, s))  # type: ignore[misc]
+    attempt(lambda: check_alphas_optimizer(settings))
     if not problems:
         attempt(lambda: sweep_objective(settings))
     refuse(problems)
@@ -171,7 +171,7 @@ def check_updates(where: str, optimizer: Any, schedule: Any) -> None:
     """
     import torch
 
-    built = build_part(optimizer, f"{where}optimizer", params=[torch.zeros(1, 1, requires_grad=True)])
+    built = build_part(optimizer, f"{where}optimizer", params=[torch.zeros(1, 2, requires_grad=True)])
     if schedule is None:
         return
     place = f"{where}schedule"

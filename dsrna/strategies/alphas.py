@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.architecture import Architecture
 from dsrna.strategies.strategy import Strategy
 from dsrna.types import CellWeights, OperationWeights
+
+LOGITS = "the logits of a softmax"
 
 
 class AlphaArchitecture(Architecture):
@@ -31,9 +34,12 @@ class AlphaArchitecture(Architecture):
     Attributes:
         alphas: cell type -> (E, O).
         betas: cell type -> (E,), empty without edge normalisation.
+        alphas_are: what they mean, in words; :data:`LOGITS` where the expected weights of an edge are their softmax.
 
     Source of the edge weights: Xu et al., PC-DARTS (ICLR 2020), eq. 2.
     """
+
+    alphas_are: ClassVar[str] = LOGITS
 
     def __init__(
         self, space: SearchSpace, init_scale: float, edge_normalization: bool, generator: torch.Generator | None
@@ -143,6 +149,25 @@ def alphas_of(architecture: Architecture, asking: str) -> AlphaArchitecture:
             f"leave out one of the two. (conf: strategy)"
         )
     return architecture
+
+
+def logits_of(architecture: Architecture, asking: str) -> AlphaArchitecture:
+    """The architecture, if its alphas are logits of a softmax: a number may be added to all of an edge's.
+
+    Args:
+        architecture: any.
+        asking: name of the part that needs them, for the message.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    own = alphas_of(architecture, asking)
+    if own.alphas_are != LOGITS:
+        raise ConfigError(
+            f"{asking} acts on {LOGITS}, and the alphas of {type(own).__name__} are {own.alphas_are}: leave out one of "
+            "the two. (conf: strategy)"
+        )
+    return own
 
 
 def normalize_edges(betas: Tensor, targets: list[int]) -> Tensor:

@@ -27,3 +27,13 @@ class Strategy(ABC):
             space: gives cell types, edges and primitives.
             generator: a CPU generator, source of all random numbers; None draws from torch's global one.
         """
+
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
+        """Says whether an optimiser can move this strategy's parameters; by default any can.
+
+        Args:
+            optimizer: of the parameters of what :meth:`initial` gives.
+
+        Raises:
+            ConfigError: it can't; says why, and which one can.
+        """

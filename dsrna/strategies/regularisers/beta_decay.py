@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dsrna.errors import ConfigError
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.strategies.alphas import alphas_of
+from dsrna.strategies.alphas import logits_of
 from dsrna.strategies.architecture import Architecture
 from dsrna.strategies.regularisers.base import Regulariser
 from dsrna.strategies.search_step import SearchStep
@@ -39,7 +39,7 @@ class BetaDecay(Regulariser):
 
     def check(self, space: SearchSpace, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
-        alphas_of(architecture, "beta_decay")
+        logits_of(architecture, "beta_decay")
 
     def begin_step(self, step: SearchStep, weights: OperationWeights) -> None:
         """See :class:`Regulariser`."""
@@ -47,6 +47,6 @@ class BetaDecay(Regulariser):
 
     def penalty(self, architecture: Architecture) -> Tensor:
         """See :class:`Regulariser`."""
-        own = alphas_of(architecture, "beta_decay")
+        own = logits_of(architecture, "beta_decay")
         rows = torch.cat([own.logits(cell_type).logsumexp(dim=1) for cell_type in own.alphas])
         return self.weight * self._progress * rows.mean()

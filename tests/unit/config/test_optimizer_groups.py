@@ -9,11 +9,15 @@ from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices, conf_folder
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.validate import validate
+from dsrna.errors import ConfigError
 
 PLACES = {
     "optimizer": ("search.weights_optimizer", "search.alphas_optimizer", "retrain.optimizer", "certified.optimizer"),
     "schedule": ("search.weights_schedule", "retrain.schedule", "certified.schedule"),
 }
+OF_PROBABILITIES = "exponentiated_gradient"
+"""Moves the alphas of strategy=gaea, and nothing else."""
+FREE = {group: [choice for choice in choices(group) if choice != OF_PROBABILITIES] for group in PLACES}
 WHOLE_CONFIGS = ("experiment", "usual", "recipe", "sizes")
 
 
@@ -32,9 +36,9 @@ def at(config, place):
 
 def combinations():
     """Every optimiser and every schedule at every place, several places at once."""
-    for shift in range(max(len(choices(group)) for group in PLACES)):
+    for shift in range(max(map(len, FREE.values()))):
         yield {
-            (group, place): next(islice(cycle(choices(group)), shift + number, None))
+            (group, place): next(islice(cycle(FREE[group]), shift + number, None))
             for group, places in PLACES.items()
             for number, place in enumerate(places)
         }
@@ -42,7 +46,7 @@ def combinations():
 
 def test_every_choice_is_tried_at_every_place():
     tried = {(*where, choice) for chosen in combinations() for where, choice in chosen.items()}
-    assert tried == {(g, place, choice) for g, places in PLACES.items() for place in places for choice in choices(g)}
+    assert tried == {(g, place, choice) for g, places in PLACES.items() for place in places for choice in FREE[g]}
 
 
 @pytest.mark.parametrize("chosen", list(combinations()), ids=lambda chosen: "-".join(chosen.values()))
@@ -51,6 +55,25 @@ def test_what_takes_a_place_has_its_own_keys_alone(chosen):
     settings = settings_from(config)
     validate(settings)
     assert {key: at(config, key[1]) for key in chosen} == {key: own(key[0], choice) for key, choice in chosen.items()}
+
+
+@pytest.mark.parametrize("experiment", [[], ["+experiment=cifar10_jacobian"]], ids=["", "experiment"])
+def test_gaea_brings_its_optimiser_whatever_is_usual(experiment):
+    config = compose("search", [*experiment, "strategy=gaea"])
+    validate(settings_from(config))
+    assert at(config, "search.alphas_optimizer") == own("optimizer", OF_PROBABILITIES)
+
+
+@pytest.mark.parametrize("place", PLACES["optimizer"])
+def test_the_exponentiated_gradient_is_for_probabilities(place):
+    with pytest.raises(ConfigError, match=rf"these parameters hold none.*\(conf: {place}\)"):
+        validate(settings_from(compose("search", [f"optimizer@{place}={OF_PROBABILITIES}"])))
+
+
+def test_gaea_is_for_the_exponentiated_gradient():
+    chosen = ["strategy=gaea", "optimizer@search.alphas_optimizer=adam_alphas"]
+    with pytest.raises(ConfigError, match=r"Adam would make it DARTS.*\(conf: search.alphas_optimizer\)"):
+        validate(settings_from(compose("search", chosen)))
 
 
 @pytest.mark.parametrize("file", sorted(p for group in WHOLE_CONFIGS for p in (conf_folder() / group).glob("*.yaml")))

@@ -13,7 +13,7 @@ def test_largest_of_a_random_matrix(dtype, tolerance, shift):
     draw = torch.Generator().manual_seed(0)
     matrix = torch.randn(30, 30, generator=draw, dtype=torch.double)
     matrix = (matrix + matrix.T) / 2 + shift * torch.eye(30)
-    found = largest_eigenvalue(lambda v: (matrix.to(dtype) @ v), torch.randn(30, generator=draw).to(dtype), 30)
+    found = largest_eigenvalue(lambda v: matrix.to(dtype) @ v, torch.randn(30, generator=draw).to(dtype), 30)
     assert found == pytest.approx(float(torch.linalg.eigvalsh(matrix).max()), rel=tolerance, abs=tolerance)
 
 

@@ -7,12 +7,16 @@ from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.alphas import AlphaArchitecture, AlphaStrategy
 from dsrna.strategies.darts import Darts, DartsArchitecture
+from dsrna.strategies.gaea import Gaea
 from dsrna.strategies.gdas import Gdas, GdasArchitecture
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.testing.strategy_conformance import check_strategy
 from dsrna.types import CellWeights
 
-STRATEGIES = [Darts(), Darts(edge_normalization=True), PCDarts(), Gdas(), Gdas(edge_normalization=True)]
+STRATEGIES = [
+    Darts(), Darts(edge_normalization=True), PCDarts(), Gdas(), Gdas(edge_normalization=True), Gaea(),
+    Gaea(edge_normalization=True),
+]  # fmt: skip
 SPACES = [DartsSpace(nodes=2), Nasbench201Space()]
 
 

@@ -80,9 +80,7 @@ def test_the_eigenvalue_is_that_of_the_whole_hessian(search_stage, tmp_path):
             names = sorted(search.architecture.alphas)
 
             def loss(*values):
-                weights = {
-                    name: CellWeights(value.softmax(1), None) for name, value in zip(names, values, strict=True)
-                }
+                weights = {name: CellWeights(value.softmax(1), None) for name, value in zip(names, values, strict=True)}
                 return F.cross_entropy(search.supernet(x, weights), y)
 
             blocks = torch.autograd.functional.hessian(loss, tuple(alphas))

@@ -9,6 +9,7 @@ from dsrna.errors import ConfigError
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.architecture import Architecture
 from dsrna.strategies.darts import Darts
+from dsrna.strategies.gaea import Gaea
 from dsrna.strategies.regularisers.beta_decay import BetaDecay
 from dsrna.strategies.search_step import SearchStep
 
@@ -41,6 +42,12 @@ def test_it_needs_alphas():
 
     with pytest.raises(ConfigError, match="beta_decay acts on an alpha for each operation of each edge, and Other"):
         BetaDecay().check(SPACE, Other())
+
+
+def test_it_needs_logits():
+    message = "acts on the logits of a softmax, and the alphas of GaeaArchitecture are the logarithms of probabilities"
+    with pytest.raises(ConfigError, match=message):
+        BetaDecay().check(SPACE, Gaea().initial(SPACE))
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
