@@ -103,7 +103,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         parsed = _parsed(_ends(overrides) if chooses_sweeper(overrides) else overrides)
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
-        raise ConfigError(unreadable(str(error))) from error
+        raise ConfigError(unreadable(error)) from error
     jobs = [list(job) for batch in batches for job in batch]
     return [[entry for entry in job if not entry.startswith("hydra.") or is_searchpath(entry)] for job in jobs]
 
@@ -127,7 +127,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise ConfigError(unreadable(f"Error parsing override '{error.override}' {error}")) from error
+        raise ConfigError(unreadable(error)) from error
 
 
 def _without_glob(override: str, parsed: Override, overrides: Sequence[str]) -> str:

@@ -56,8 +56,8 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
             config = hydra.compose(entry, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explained(entry, str(error), overrides)) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explained(entry, error, overrides)) from error
     finally:
         GlobalHydra.instance().clear()
     with open_dict(config):

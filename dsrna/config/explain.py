@@ -9,6 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
@@ -16,8 +18,13 @@ from dsrna.config.catalog import choices, conf_folder, groups
 from dsrna.config.parts import nearest, target_of
 
 
-def explained(entry: str, message: str, overrides: Sequence[str] = ()) -> str:
+def explained(
+    entry: str, error: HydraException | OmegaConfBaseException | ValueError, overrides: Sequence[str] = ()
+) -> str:
     """One sentence for Hydra's message, with the nearest name."""
+    message = str(error)
+    if message.startswith("Config group override"):
+        return _no_name(overrides)
     if match := re.search(r"Could not (?:find|load) '([\w/.-]+)'", message):
         group, _, name = match[1].rpartition("/")
         if group.startswith("hydra/"):
@@ -29,18 +36,33 @@ def explained(entry: str, message: str, overrides: Sequence[str] = ()) -> str:
         return f"`{match[1]}` is there already: write {match[1]}=VALUE without the +."
     if match := re.search(r"Could not (?:override|delete from config)[^']*'([^'=]+)", message):
         return _unknown_key(entry, match[1].lstrip("+~"), overrides)
-    return unreadable(message)
+    return unreadable(error)
 
 
-def unreadable(message: str) -> str:
+def unreadable(error: Exception) -> str:
     """One sentence for what Hydra's parser says about an override."""
-    text = " ".join(message.split())
-    if match := re.search(r"Error parsing override '(.*?)' (.*?)(?: expecting \{.*)?(?: See http.*)?$", text):
-        return (
-            f"Can't read the override `{match[1]}` ({match[2]}): write KEY=VALUE, and quote a value with special "
-            "characters, as in 'KEY=\"a=b\"'."
-        )
-    return text
+    text = " ".join(str(error).split())
+    if not isinstance(error, OverrideParseException):
+        return text
+    prefix = f"Error parsing override '{' '.join(error.override.split())}' "
+    reason = re.sub(r"( expecting \{.*)?( See http.*)?$", "", text).removeprefix(prefix)
+    return (
+        f"Can't read the override `{error.override}` ({reason}): write KEY=VALUE, and quote a value with special "
+        "characters, as in 'KEY=\"a=b\"'."
+    )
+
+
+def _no_name(overrides: Sequence[str]) -> str:
+    """One sentence for an override that gives a group something else than the name of a choice."""
+    known = [*groups(overrides), "hydra", ""]
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group, value = override.key_or_group, override.value()
+        if not isinstance(value, str | list) and group.partition("/")[0] in known:
+            there = (
+                f"Choose from: {', '.join(choices(group, overrides))}. (conf: {group})" if group in known[:-2] else ""
+            )
+            return f"Expected GROUP=NAME with the name of a choice, got `{override.input_line}`. {there}".rstrip()
+    return "Expected GROUP=NAME with the name of a choice for every group."
 
 
 def _unknown_key(entry: str, key: str, overrides: Sequence[str]) -> str:

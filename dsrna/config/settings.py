@@ -145,7 +145,7 @@ class Settings(RunSettings):
 
     stages: list[str]
     start_from: str | None
-    sweep_objective: str | None
+    sweep_objective: Any  # a name that is known to config/sweep_objective.py, auto, or null
     data: DataSettings
     space: Any
     strategy: Any

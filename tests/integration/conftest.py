@@ -16,6 +16,7 @@ import torch
 
 from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
+from dsrna.config.command_line import quoted
 from dsrna.pipeline.entry import main_of
 from dsrna.run_folder import RunFolder
 from dsrna.testing.made_up_tables import write_adversarial, write_standard
@@ -226,7 +227,7 @@ def stopped(command_line, signalled, monkeypatch):
 
     def run(kind, arguments, out, owner, name, call):
         signalled(owner, name, call)
-        outcome = command_line(kind, *arguments, f"out={out}")
+        outcome = command_line(kind, *arguments, f"out={quoted(str(out))}")
         monkeypatch.undo()
         assert outcome.status == 143, outcome.text
         assert "Traceback" not in outcome.text

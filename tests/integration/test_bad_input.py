@@ -247,10 +247,16 @@ ROWS = {
     ),
     "another number of classes": ("evaluate", "from={two}", "2 classes|conf: data"),
     "report as a first stage": ("retrain", "from=DARTS_V2 stages=[report]", "python -m dsrna report|conf: stages"),
+    "choice that is a number": ("search", "metric=3", "got `metric=3`|Choose from: certified|conf: metric"),
+    "choice that is null": ("search", "metric=null", "got `metric=null`|Choose from: certified|conf: metric"),
+    "override without a key": ("search", "=3", "Expected GROUP=NAME|got `=3`"),
+    "choice of Hydra's that is a number": ("search", "hydra/launcher=3", "got `hydra/launcher=3`"),
     # where it is written
     "folder below a file": ("search", "out={best}/runs", "conf: out|out=FOLDER"),
     "folder that is a file": ("search", "out={best}", "conf: out|out=FOLDER"),
     "folder of another run": ("search", "hydra.run.dir={other_run} resume=auto", "other settings|conf: out"),
+    "folder with an unquoted =": ("search", "out=a=b", "Can't read the override `out=a=b`|quote a value|KEY=\"a=b\""),
+    "folder with unquoted brackets": ("search", "out=a[b]", "Can't read the override `out=a[b]`|quote a value"),
     "folder whose name is computed": ("search", "hydra.run.dir='${{out}}/x'", "name of a folder|conf: hydra.run.dir"),
 }  # fmt: skip
 

@@ -11,6 +11,8 @@ from itertools import cycle
 
 import pytest
 
+from dsrna.__main__ import main
+from dsrna.run_folder import RunFolder
 from dsrna.testing.run_comparison import differences
 from dsrna.training.checkpoints import load_checkpoint
 
@@ -46,6 +48,19 @@ def test_a_run_interrupted_in_every_stage_goes_on_by_the_command_that_it_names(
     last = command(tmp_path, *overrides)
     assert last.end() == 0
     assert differences(uninterrupted, last.folder) == []
+
+
+@pytest.mark.parametrize("name", ["$HOME", """-x=y $z [b]c 'd' "e" {f: 1}"""])
+def test_a_folder_of_any_name(stopped, small, tmp_path, name):
+    """It is searched, stopped, continued by the command that is named, and its report drawn again."""
+    given = [o for o in small if not o.startswith(("stages", "trainer.limits.epochs"))]
+    given += ["trainer.limits.epochs=1", "stages=[search]"]
+    folder = stopped("search", given, tmp_path / name, RunFolder, "append_metrics", 1)
+    assert folder.path.parent == tmp_path / name
+    assert folder.genotype_json.is_file()
+    assert main(["report", str(folder.path)]) == 0
+    assert folder.report_html.is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.fixture
