@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from dsrna.errors import UnsupportedError
 from dsrna.functional.margins import all_margins
 from dsrna.functional.norms import steepest_step
 from dsrna.functional.projections import project, uniform_start
+from dsrna.testing.slopes import check_slope
 from dsrna.testing.tiny_networks import linear_network
 from dsrna.testing.untouched import Failing, MadeUpError, left_as_it_was, unsettled
 from dsrna.types import Norm
@@ -138,19 +138,13 @@ def check_gradient(bound: BoundCall, model: nn.Module, x: Tensor, eps: float) ->
     ends = torch.stack([*bound(model, x, eps, None)])
     assert ends.requires_grad, "the bounds have no gradient"
     factors = torch.randn(ends.shape, generator=draw, dtype=x.dtype)
-    along = [torch.randn(parameter.shape, generator=draw, dtype=x.dtype) for parameter in parameters]
     gradients = torch.autograd.grad((factors * ends).sum(), parameters, allow_unused=True, materialize_grads=True)
-    slope = sum(float((gradient * direction).sum()) for gradient, direction in zip(gradients, along, strict=True))
-    length = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
-    step, totals = 1e-7, []
-    with torch.no_grad():
-        for move in (step, -2 * step, step):
-            for parameter, direction in zip(parameters, along, strict=True):
-                parameter.add_(direction, alpha=move)
-            totals.append(float((factors * torch.stack([*bound(model, x, eps, None)])).sum()))
-    expected = (totals[0] - totals[1]) / (2 * step)
-    assert abs(slope - expected) <= 1e-3 * length, (
-        f"the gradient is not that of the bounds: a slope of {slope:.6g}, by finite differences {expected:.6g}"
+    check_slope(
+        gradients,
+        parameters,
+        lambda: (factors * torch.stack([*bound(model, x, eps, None)])).sum(),
+        what="the gradient to the weights",
+        tolerance=1e-3,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.errors import NonFiniteError
+from dsrna.testing.slopes import check_slope
 from dsrna.testing.tiny_networks import (
     TinyMixedNetwork,
     linear_network,
@@ -135,30 +136,9 @@ def _check_gradient(metric: Metric, network: Network) -> None:
     assert bool(gradient.isfinite().all()), "the gradient to the alphas isn't finite"
     assert bool((gradient != 0).all()), "the gradient doesn't reach every alpha"
     weights = [parameter for parameter in model.parameters() if parameter is not model.alphas]
-    draw = torch.Generator().manual_seed(3)
     for name, parameters in (("alphas", [model.alphas]), ("network weights", weights)):
-        along = [torch.randn(parameter.shape, generator=draw, dtype=x.dtype) for parameter in parameters]
         gradients = torch.autograd.grad(total(), parameters, allow_unused=True, materialize_grads=True)
-        slope = sum(float((g * direction).sum()) for g, direction in zip(gradients, along, strict=True))
-        expected = _slope_by_differences(total, parameters, along)
-        length = math.sqrt(sum(float(g.square().sum()) for g in gradients))
-        assert abs(slope - expected) <= GRADIENT_TOLERANCE * length, (
-            f"the gradient to the {name} is not that of the scores: a slope of {slope:.6g}, by finite differences "
-            f"{expected:.6g}, {slope / expected:.4g} times"
-        )
-
-
-@torch.no_grad()
-def _slope_by_differences(
-    total: Callable[[], Tensor], parameters: Iterable[nn.Parameter], along: Iterable[Tensor], step: float = 1e-7
-) -> float:
-    values = []
-    pairs = list(zip(parameters, along, strict=True))
-    for move in (step, -2 * step, step):
-        for parameter, direction in pairs:
-            parameter.add_(direction, alpha=move)
-        values.append(float(total()))
-    return (values[0] - values[1]) / (2 * step)
+        check_slope(gradients, parameters, total, what=f"the gradient to the {name}", tolerance=GRADIENT_TOLERANCE)
 
 
 def _check_without_graph(metric: Metric, network: Network) -> None:

@@ -176,8 +176,8 @@ def test_a_ball_that_leaves_the_box_is_looser_than_it_has_to_be():
     ("change", "message"),
     [
         (lambda b, x, r: (b[0].detach(), b[1].detach()), "no gradient"),
-        (lambda b, x, r: (2 * b[0] - b[0].detach(), b[1]), "the gradient is not that of the bounds"),
-        (lambda b, x, r: (b[0], b[0].detach() + b[1] - b[0]), "the gradient is not that of the bounds"),
+        (lambda b, x, r: (2 * b[0] - b[0].detach(), b[1]), "the gradient to the weights is not"),
+        (lambda b, x, r: (b[0], b[0].detach() + b[1] - b[0]), "the gradient to the weights is not"),
     ],
     ids=["detached", "doubled", "of the width"],
 )

@@ -1,0 +1,26 @@
+"""Every objective of the config keeps the contract."""
+
+import pytest
+import yaml
+
+from dsrna.config.catalog import choices, conf_folder
+from dsrna.config.parts import build_part
+from dsrna.testing.objective_conformance import check_objective
+
+
+def settings_of(name):
+    """What a file of conf/objective says, with what it takes from others of them."""
+    settings = yaml.safe_load((conf_folder() / "objective" / f"{name}.yaml").read_text())
+    for base in settings.pop("defaults", []):
+        settings = settings_of(base) | settings
+    return settings
+
+
+@pytest.mark.parametrize("name", choices("objective"))
+def test_conformance(name):
+    settings = settings_of(name) | {"label_smoothing": 0.1}
+    if "steps" in settings:
+        settings["steps"] = 3
+    check_objective(
+        lambda threat: build_part(settings, name, threat=threat), goal="divergence" if name == "trades" else "margin"
+    )
