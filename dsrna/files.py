@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -111,10 +112,19 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        room = "Make room there and go on with resume=auto, or choose" if is_full(error) else "Choose"
         raise ConfigError(
             f"Expected a folder that can be written to, got {folder}: {error.strerror}. "
-            "Choose another one with out=FOLDER. (conf: out)"
+            f"{room} another one with out=FOLDER. (conf: out)"
         ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room for a file: the disk is full, or the user's quota or limit is used up."""
+    return error.errno in _FULL
+
+
+_FULL = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG")} - {None}
 
 
 def _part(path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from dsrna.config.launch import Request, module_of
 from dsrna.config.settings import TrainerSettings
 from dsrna.errors import CheckpointError, DsrnaError
+from dsrna.files import is_full, writing_to
 from dsrna.interruption import Interrupted, stop_if_asked
 from dsrna.pipeline.logs import logging_to
 from dsrna.run_folder import RunFolder, StageState
@@ -69,7 +70,11 @@ def create(request: Request[Any], stages: Iterable[str], device: str, data: str 
 
 @contextmanager
 def at_work(folder: RunFolder, request: Request[Any]) -> Iterator[None]:
-    """Inside, messages go to the folder's log; where a signal ends the work, the last one says how to go on."""
+    """Inside, messages go to the folder's log; where a signal ends the work, the last one says how to go on.
+
+    Raises:
+        ConfigError: there is no room for a file of the run's.
+    """
     with logging_to(folder.run_log):
         log.info("run folder: %s", folder.path)
         try:
@@ -77,6 +82,11 @@ def at_work(folder: RunFolder, request: Request[Any]) -> Iterator[None]:
         except Interrupted:
             log.warning("What was done is in %s. To go on:\n  %s", folder.path, request.resume_command)
             raise
+        except OSError as error:
+            if not is_full(error):
+                raise
+            with writing_to(folder.path):
+                raise
 
 
 def do_stage(folder: RunFolder, name: str, work: Callable[[], object]) -> None:

@@ -30,9 +30,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     signed = content | {DIGEST: {"version": VERSION, "sha256": digest_of(content)}}
     try:
         write_atomically(path, lambda file: torch.save(signed, file))
-    except (OSError, RuntimeError) as error:  # torch's writer reports some failures of the file as a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's writer stumbles over the end of a file that couldn't be written
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise CheckpointError(
-            f"Can't write the checkpoint {path}: {_first_line(error)}. What was there before is whole. "
+            f"Can't write the checkpoint {path}: {_first_line(cause)}. What was there before is whole. "
             "Make room or mend the folder's permissions, then go on with resume=auto."
         ) from error
 
@@ -113,6 +114,6 @@ def _reason(error: Exception) -> str:
     return _first_line(error)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (text.splitlines() or [type(error).__name__])[0][:120]

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -124,6 +125,22 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "text.ckpt").write_text("hello")
     with pytest.raises(CheckpointError, match=r"Can't read the checkpoint .*text\.ckpt"):
         load_checkpoint(tmp_path / "text.ckpt")
+
+
+def test_where_torchs_writer_stumbles_the_reason_is_told(tmp_path):
+    """The disk is full, or as here a limit reached, before the file has its first byte's worth of tensors."""
+    resource = pytest.importorskip("resource")
+    save_checkpoint(tmp_path / "last.ckpt", {"x": torch.zeros(3)})
+    before, (soft, hard) = (tmp_path / "last.ckpt").read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        with pytest.raises(CheckpointError, match=r"Can't write .*last\.ckpt: File too large\. What was there"):
+            save_checkpoint(tmp_path / "last.ckpt", {"x": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("last.ckpt", before)]
 
 
 def full_disk(*_):
