@@ -49,5 +49,5 @@ class Architecture(nn.Module, ABC):
         return self()
 
     def entropy(self) -> Tensor:
-        """Scalar: entropy of the expected operation weights in nats, mean over edges, then over cell types."""
+        """Scalar: entropy of the expected operation weights' shares in nats, mean over edges, then over cell types."""
         return torch.stack([operation_entropy(cell.operations) for cell in self.expected().values()]).mean()

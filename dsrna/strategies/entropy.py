@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def operation_entropy(operations: Tensor) -> Tensor:
-    """Entropy -sum_o w_o ln w_o of the operation weights of an edge, averaged over the edges of a cell.
+    """Entropy -sum_o p_o ln p_o of the operations' shares p = w / sum_o w of an edge, averaged over a cell's edges.
 
     Differentiable, also where a weight is zero.
 
     Args:
-        operations: (E, O) operation weights; rows sum to 1.
+        operations: (E, O) operation weights w >= 0.
 
     Returns:
         Scalar in nats, from 0 (every edge one-hot) to ln O (every edge uniform).
@@ -21,4 +21,5 @@ def operation_entropy(operations: Tensor) -> Tensor:
     tensor(0.3466)
     """
     smallest = torch.finfo(operations.dtype).tiny
-    return -(operations * operations.clamp(min=smallest).log()).sum(dim=1).mean()
+    shares = operations / operations.sum(dim=1, keepdim=True).clamp(min=smallest)
+    return -(shares * shares.clamp(min=smallest).log()).sum(dim=1).mean()

@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from dsrna.errors import ConfigError
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.strategies.alphas import AlphaArchitecture, AlphaStrategy
-from dsrna.strategies.gumbel import gumbel_noise
+from dsrna.strategies.snas import Snas, SnasArchitecture
 
 
-class GdasArchitecture(AlphaArchitecture):
+class GdasArchitecture(SnasArchitecture):
     """One operation an edge, drawn with the probabilities softmax(alphas); the gradient is that of the soft sample.
 
-    With g standard Gumbel noise of the step and s = softmax((log p + g) / tau), forward gives one_hot(argmax s), and
-    its derivative in the alphas is that of s (straight-through). Expected: p.
+    With s the soft sample of :class:`dsrna.strategies.snas.SnasArchitecture`, forward gives one_hot(argmax s), and its
+    derivative in the alphas is that of s (straight-through). Expected: p.
     """
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        init_scale: float,
-        edge_normalization: bool,
-        generator: torch.Generator | None,
-        temperature: tuple[float, float],
-    ) -> None:
-        super().__init__(space, init_scale, edge_normalization, generator)
-        self._range, self._temperature = temperature, temperature[0]
-        self._noise: dict[str, Tensor] = {}
-
-    def begin_step(self, progress: float, generator: torch.Generator) -> None:
-        """See :class:`dsrna.strategies.architecture.Architecture`."""
-        first, last = self._range
-        self._temperature = first + (last - first) * progress
-        self._noise = {cell_type: gumbel_noise(alphas, generator) for cell_type, alphas in self.alphas.items()}
 
     def relaxed(self, cell_type: str) -> Tensor:
         """See :class:`dsrna.strategies.alphas.AlphaArchitecture`."""
-        if not self._noise:
-            return self.relaxed_expected(cell_type)
-        chances = self.logits(cell_type).log_softmax(dim=1)
-        soft = ((chances + self._noise[cell_type]) / self._temperature).softmax(dim=1)
+        soft = super().relaxed(cell_type)
+        if not self.has_drawn:
+            return soft
         hard = torch.zeros_like(soft).scatter(1, soft.argmax(dim=1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
 
 
-class Gdas(AlphaStrategy):
+class Gdas(Snas):
     """Samples one operation an edge and step by Gumbel-max, with straight-through gradients.
 
     Args:
@@ -72,11 +49,7 @@ class Gdas(AlphaStrategy):
         partial_channels: int = 1,
         edge_normalization: bool = False,
     ) -> None:
-        super().__init__(init_scale, partial_channels, edge_normalization)
-        for name, value in (("temperature_start", temperature_start), ("temperature_end", temperature_end)):
-            if not 0 < value < math.inf:
-                raise ConfigError(f"Expected a finite `{name}` > 0, got {value}. (conf: strategy.{name})")
-        self.temperature = (temperature_start, temperature_end)
+        super().__init__(temperature_start, temperature_end, init_scale, partial_channels, edge_normalization)
 
     def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> GdasArchitecture:
         """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""

@@ -128,8 +128,7 @@ def _check_the_draw(architecture: Any, strategy: Any, space: Space, progress: fl
     for mean, cell in zip(total, expected, strict=True):
         if mean.dim() < 2:
             continue
-        best, next_best = cell.topk(2, dim=1).values.unbind(1)
-        clear = best > next_best + 0.3
+        clear = _decided(cell)
         _require(bool(clear.any()), "no edge is decided where the alphas are far apart")
         agree = mean.argmax(dim=1) == cell.argmax(dim=1)
         _require(bool(agree[clear].all()), "the mean of many draws prefers other operations than expected()")
@@ -186,9 +185,18 @@ def _distance(weights: CellWeights, target: CellWeights) -> Tensor:
 
 def _spread(architecture: nn.Module, draw: torch.Generator) -> None:
     """Alphas far enough apart that edges are decided; where they are more than that, the strategy's own business."""
-    with torch.no_grad():
-        for parameter in architecture.parameters():
-            parameter.add_(2 * torch.randn(parameter.shape, generator=draw).to(parameter))
+    for _ in range(20):
+        with torch.no_grad():
+            for parameter in architecture.parameters():
+                parameter.add_(2 * torch.randn(parameter.shape, generator=draw).to(parameter))
+            if all(bool(_decided(cell.operations).any()) for cell in architecture.expected().values()):  # type: ignore[operator]
+                return
+
+
+def _decided(operations: Tensor) -> Tensor:
+    """(E,) bool: the edges one of whose operations has clearly more weight than the others."""
+    best, next_best = operations.topk(2, dim=1).values.unbind(1)
+    return best > next_best + 0.3
 
 
 def _plain(weights: OperationWeights) -> list[Tensor]:
