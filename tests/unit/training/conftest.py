@@ -1,6 +1,7 @@
 """Small searches and retrainings, built alike every time, with the true modules, loaders and Trainer."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def build_search(
     space=SPACE,
     weights_objective=None,
     architecture_objective=None,
+    alphas_optimizer=None,
 ):
     """A search on noise; ``path`` may hold an unfinished one."""
     strategy = strategy or PCDarts(partial_channels=2)
@@ -128,7 +130,8 @@ def build_search(
 
     def optimizers(weights, alphas):
         of_weights = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weights_decay, fused=fused)
-        of_alphas = torch.optim.Adam(alphas, lr=6e-3, betas=(0.5, 0.999), weight_decay=1e-3)
+        adam = partial(torch.optim.Adam, lr=6e-3, betas=(0.5, 0.999), weight_decay=1e-3)
+        of_alphas = (alphas_optimizer or adam)(alphas)
         return of_weights, of_alphas, schedule_of(schedule, of_weights, epochs * train_batches)
 
     folder = folder_at(path)

@@ -9,8 +9,12 @@ from dsrna.errors import CheckpointError
 from dsrna.metrics.certified import Certified
 from dsrna.objectives.fast import FastAdversarial
 from dsrna.strategies.darts import Darts
+from dsrna.strategies.drnas import Drnas
+from dsrna.strategies.exponentiated_gradient import ExponentiatedGradient
+from dsrna.strategies.gaea import Gaea
 from dsrna.strategies.gdas import Gdas
 from dsrna.strategies.regularisers.beta_decay import BetaDecay
+from dsrna.strategies.regularisers.sdarts import Sdarts
 from dsrna.strategies.schedules.early_stopping_hessian import EarlyStoppingHessian
 from dsrna.strategies.unrolled import Unrolled
 from dsrna.testing.run_comparison import differences
@@ -40,6 +44,22 @@ SETTINGS = {
             "regularisers": [BetaDecay()],
             "weights_objective": FastAdversarial(Threat("linf", 0.1)),
             "architecture_objective": FastAdversarial(Threat("linf", 0.1)),
+        },
+    ),
+    "search, drawn and perturbed": (
+        "search",
+        {
+            "strategy": Drnas(edge_normalization=True),
+            "metric": False,
+            "regularisers": [Sdarts("adversarial", steps=1)],
+        },
+    ),
+    "search, exponentiated gradient": (
+        "search",
+        {
+            "strategy": Gaea(edge_normalization=True),
+            "metric": False,
+            "alphas_optimizer": lambda alphas: ExponentiatedGradient(alphas, lr=1.0),
         },
     ),
     "search, watched by schedules": (
