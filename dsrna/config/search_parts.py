@@ -36,14 +36,19 @@ def check_search_parts(settings: Settings) -> None:
     schedules = _built("search_schedule", settings.search_schedule, "early_stopping_skips")
     if not regularisers and not schedules:
         return
+    kinds = [type(schedule) for schedule in schedules.values()]
+    if len(set(kinds)) < len(kinds):
+        raise ConfigError(
+            f"Expected one schedule of a kind, got {', '.join(schedules)}: leave all of a kind but one out. "
+            "(conf: search_schedule)"
+        )
     space, _, architecture = _start(settings)
-    epochs = max(settings.search.epochs - settings.search.warmup_epochs, 0)
     for name, regulariser in regularisers.items():
         with located(f"regulariser.{name}", settings.regulariser[name]):
             regulariser.check(space, architecture)
     for name, schedule in schedules.items():
         with located(f"search_schedule.{name}", settings.search_schedule[name]):
-            schedule.check(space, architecture, epochs)
+            schedule.check(space, architecture, settings.search.warmup_epochs, settings.search.epochs)
 
 
 def check_alphas_optimizer(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from torch import nn
 
 from dsrna.config.metric_weight import metric_weight, search_epochs
@@ -63,6 +64,17 @@ def search(job: Job) -> None:
     for regulariser in regularisers:
         regulariser.prepare(job.space, supernet, architecture, splits.train.shape)
 
+    def make_supernet(number: int, **sizes: int) -> Supernet:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed(settings.seed, "supernet", number))
+            made = build_supernet(settings, splits, job.space, strategy, **sizes)
+        use_implementation(made, search.implementation, device_of(settings.trainer.accelerator).type)
+        return made
+
+    schedules = build_search_schedules(settings)
+    for schedule in schedules:
+        schedule.prepare(make_supernet)
+
     def optimizers(weights: list[nn.Parameter], alphas: list[nn.Parameter]) -> tuple[Any, Any, Any]:
         of_weights = build_optimizer(search.weights_optimizer, "search.weights_optimizer", weights)
         of_alphas = build_optimizer(search.alphas_optimizer, "search.alphas_optimizer", alphas)
@@ -93,7 +105,8 @@ def search(job: Job) -> None:
         warmup_epochs=warmup,
         gradient_clip=search.gradient_clip,
         make_optimizers=optimizers,
-        schedules=build_search_schedules(settings),
+        schedules=schedules,
+        make_supernet=make_supernet,
         on_epoch=write,
         stage="search",
         seed=settings.seed,
@@ -127,15 +140,17 @@ def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:
         )
 
 
-def build_supernet(settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy) -> Supernet:
-    """A fresh supernet of the settings' sizes for these images."""
+def build_supernet(
+    settings: Settings, splits: Splits, space: SearchSpace, strategy: Strategy, **sizes: int
+) -> Supernet:
+    """A fresh supernet for these images, of the settings' sizes but for those that are given."""
     search, limits = settings.search, settings.trainer.limits
     return space.supernet(
         shape=splits.train.shape,
         classes=splits.train.classes,
-        cells=at_most(search.cells, limits.cells),
+        cells=at_most(sizes.get("cells", search.cells), limits.cells),
         channels=at_most(search.channels, limits.channels),
-        partial_channels=strategy.partial_channels,
+        partial_channels=sizes.get("partial_channels", strategy.partial_channels),
         mean=splits.mean,
         std=splits.std,
     )

@@ -12,6 +12,11 @@ from dsrna.types import OperationWeights
 class Supernet(nn.Module, ABC):
     """The network of a search: every operation on every edge, mixed by weights that come from outside."""
 
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images."""
+
     @abstractmethod
     def forward(self, x: Tensor, weights: OperationWeights) -> Tensor:
         """Returns logits (N, K) for x (N, C, H, W) in [0, 1].

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dsrna.data.loader import Batch
 from dsrna.nn.modes import batchnorm_statistics_frozen
@@ -14,7 +16,7 @@ from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.architecture import Architecture
-from dsrna.strategies.schedules.base import RunningSearch
+from dsrna.strategies.schedules.base import MakeSupernet, RunningSearch
 from dsrna.types import OperationWeights
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class ScheduledSearch(RunningSearch):
     Args:
         module: the search.
         space: the search space.
+        make_supernet: None where no schedule replaces the supernet.
 
     Attributes:
         events: what schedules did in this epoch, in words.
@@ -36,8 +39,9 @@ class ScheduledSearch(RunningSearch):
         batch: the images of the present batch, of both halves.
     """
 
-    def __init__(self, module: SearchModule, space: SearchSpace) -> None:
-        self._module, self.space = module, space
+    def __init__(self, module: SearchModule, space: SearchSpace, make_supernet: MakeSupernet | None) -> None:
+        self._module, self.space, self._make_supernet = module, space, make_supernet
+        self._replacement: dict[str, int] = {}  # what make_supernet was called with last
         self.events: list[str] = []
         self.stopped = False
         self.batch: tuple[Batch, Batch] | None = None
@@ -58,6 +62,10 @@ class ScheduledSearch(RunningSearch):
     def architecture(self) -> Architecture:
         return self._module.model.architecture
 
+    @property
+    def ending(self) -> bool:
+        return self.stopped or self.epoch == self.epochs - 1
+
     def genotype(self) -> Genotype:
         return self._module.history.genotype(self.architecture.expected())
 
@@ -76,16 +84,47 @@ class ScheduledSearch(RunningSearch):
         self.stopped = True
         self._module.trainer.should_stop = True
 
+    def set_alphas(self, parameters: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.architecture.named_parameters():
+                parameter.copy_(parameters[name])
+        self._module.optimizers(use_pl_optimizer=False)[1].state.clear()  # type: ignore[index]
+
+    def replace_supernet(self, number: int, **sizes: int) -> None:
+        self._replacement = {"number": number, **sizes}
+        self._replace()
+        optimizer = self._module.weights_optimizer()
+        (group,) = optimizer.param_groups
+        group["params"] = by_name(self.supernet)
+        optimizer.state.clear()
+        for schedule in self._module.schedules:
+            schedule.supernet_replaced(self.supernet)
+        self.note(f"The search goes on in a supernet of {', '.join(f'{name} {size}' for name, size in sizes.items())}.")
+
+    def _replace(self) -> None:
+        assert self._make_supernet is not None
+        model, like = self._module.model, next(self.supernet.parameters())
+        model.supernet = self._make_supernet(**self._replacement).to(like)
+        for regulariser in model.regularisers:
+            regulariser.prepare(self.space, model.supernet, model.architecture, model.supernet.shape)
+
     def state(self) -> dict[str, Any]:
         """For checkpoints."""
-        return {"events": self.events, "stopped": self.stopped}
+        return {"events": self.events, "stopped": self.stopped, "replacement": self._replacement}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state` gave."""
-        self.events, self.stopped = state["events"], state["stopped"]
+        """Takes back what :meth:`state` gave; a supernet's weights come after that."""
+        self.events, self.stopped, self._replacement = state["events"], state["stopped"], state["replacement"]
+        if self._replacement:
+            self._replace()
 
     def _loss(self, weights: OperationWeights, half: int) -> Tensor:
         assert self.batch is not None
         x, y = self.batch[half]
         with batchnorm_statistics_frozen(self.supernet):
             return F.cross_entropy(self.supernet(x, weights), y)
+
+
+def by_name(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters by their names: an optimiser's state must not depend on the order in which modules were made."""
+    return [parameter for _, parameter in sorted(module.named_parameters())]

@@ -18,11 +18,11 @@ from dsrna.objectives.base import Objective, Result
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.hypergradient import Hypergradient, InnerStep
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
-from dsrna.strategies.schedules.base import SearchSchedule
+from dsrna.strategies.schedules.base import MakeSupernet, SearchSchedule
 from dsrna.strategies.search_step import SearchStep, StepKind
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.metric_weight import MetricWeight
-from dsrna.training.scheduled_search import ScheduledSearch
+from dsrna.training.scheduled_search import ScheduledSearch, by_name
 from dsrna.training.stage_module import StageModule, accuracy
 from dsrna.types import OperationWeights
 
@@ -51,6 +51,7 @@ class SearchModule(StageModule):
         gradient_clip: largest norm of the weights' gradient; 0 switches clipping off.
         make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
         schedules: what may change the search while it runs.
+        make_supernet: builds the supernets that a schedule may go on with.
         on_epoch: called with the history and the number of weight steps at the end of each epoch, to write it down.
         base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
     """
@@ -70,6 +71,7 @@ class SearchModule(StageModule):
         make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
         on_epoch: Callable[[ArchitectureHistory, int], None],
         schedules: Sequence[SearchSchedule] = (),
+        make_supernet: MakeSupernet | None = None,
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -78,18 +80,17 @@ class SearchModule(StageModule):
         self.metric_weight, self.warmup_epochs = metric_weight, warmup_epochs
         self.gradient_clip = gradient_clip
         self.history = ArchitectureHistory(space)
-        self.schedules, self.scheduled = tuple(schedules), ScheduledSearch(self, space)
+        self.schedules, self.scheduled = tuple(schedules), ScheduledSearch(self, space, make_supernet)
         self._make_optimizers, self._on_epoch = make_optimizers, on_epoch
-        # By name: the order in which an optimiser's state is restored must not depend on how the modules were made.
-        self.alphas = [p for _, p in sorted(model.architecture.named_parameters())]
+        self.alphas = by_name(model.architecture)
 
     @property
     def weights(self) -> list[nn.Parameter]:
         """The network weights that are trained, by name: a schedule may freeze some."""
-        return [p for _, p in sorted(self.model.supernet.named_parameters()) if p.requires_grad]
+        return [p for p in by_name(self.model.supernet) if p.requires_grad]
 
     def configure_optimizers(self) -> Any:
-        every = [p for _, p in sorted(self.model.supernet.named_parameters())]
+        every = by_name(self.model.supernet)
         weights_optimizer, alphas_optimizer, schedule = self._make_optimizers(every, self.alphas)
         return [weights_optimizer, alphas_optimizer], [] if schedule is None else [schedule]
 
@@ -105,7 +106,8 @@ class SearchModule(StageModule):
     @property
     def searching(self) -> bool:
         """Whether this epoch has architecture steps."""
-        return self.current_epoch >= self.warmup_epochs
+        pauses = any(schedule.pauses(self.current_epoch, self.epochs) for schedule in self.schedules)
+        return self.current_epoch >= self.warmup_epochs and not pauses
 
     def training_step(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:
         train, validation = self.scheduled.batch = batch

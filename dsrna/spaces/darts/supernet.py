@@ -46,6 +46,11 @@ class DartsSupernet(Supernet):
         self.classifier = nn.Linear(shapes[-1].channels * nodes, skeleton.classes)
         self._weight_shapes = dict.fromkeys(CELL_TYPES, (len(edges), len(primitives)))
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See :class:`dsrna.spaces.supernet.Supernet`."""
+        return self.skeleton.shape
+
     def forward(self, x: Tensor, weights: OperationWeights) -> Tensor:
         """See :meth:`dsrna.spaces.supernet.Supernet.forward`."""
         check_operation_weights(weights, self._weight_shapes)

@@ -35,6 +35,11 @@ class Nasbench201Supernet(Supernet):
         self.blocks = skeleton.build_blocks(lambda channels: SupernetCell(channels, PRIMITIVES, partial_channels))
         self.head = skeleton.build_head()
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See :class:`dsrna.spaces.supernet.Supernet`."""
+        return self.skeleton.shape
+
     def forward(self, x: Tensor, weights: OperationWeights) -> Tensor:
         """See :meth:`dsrna.spaces.supernet.Supernet.forward`."""
         check_operation_weights(weights, {CELL_TYPE: (len(EDGES), len(PRIMITIVES))})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +13,10 @@ from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.architecture import Architecture
 from dsrna.types import OperationWeights
+
+MakeSupernet = Callable[..., Supernet]
+"""(number >= 1, cells=, partial_channels=) -> a fresh supernet of the search; sizes that are left out are the search's.
+Its weights depend on the seed and the number alone."""
 
 
 class RunningSearch(ABC):
@@ -46,6 +50,11 @@ class RunningSearch(ABC):
     def architecture(self) -> Architecture:
         """The architecture; a schedule may drop its operations and set its alphas."""
 
+    @property
+    @abstractmethod
+    def ending(self) -> bool:
+        """Whether this epoch is the last one."""
+
     @abstractmethod
     def genotype(self) -> Genotype:
         """What is derived from the architecture now."""
@@ -71,6 +80,14 @@ class RunningSearch(ABC):
         """Ends the search after this epoch; called at the end of it. What is derived is derived from the alphas as
         they are then."""
 
+    @abstractmethod
+    def set_alphas(self, parameters: Mapping[str, Tensor]) -> None:
+        """Gives the architecture other parameters (by name), and their optimiser no memory of the ones before."""
+
+    @abstractmethod
+    def replace_supernet(self, number: int, **sizes: int) -> None:
+        """Goes on with a fresh supernet; called at the beginning of an epoch. See :data:`MakeSupernet`."""
+
 
 class SearchSchedule:
     """Something that changes a search while it runs, whatever the relaxation. Several compose, in the config's order.
@@ -79,17 +96,29 @@ class SearchSchedule:
     holds, so that a search that is resumed goes on as if it had not stopped.
     """
 
-    def check(self, space: SearchSpace, architecture: Architecture, epochs: int) -> None:
+    def check(self, space: SearchSpace, architecture: Architecture, warmup: int, epochs: int) -> None:
         """Called with the settings, before data loads.
 
         Args:
             space: the search space.
             architecture: one of the search's strategy.
-            epochs: the search's epochs with architecture steps.
+            warmup: the search's first epochs, which are without architecture steps.
+            epochs: all of its epochs.
 
         Raises:
             ConfigError: the schedule makes no sense there; says why.
         """
+
+    def prepare(self, make_supernet: MakeSupernet) -> None:
+        """Called once, before the search: builds what :meth:`RunningSearch.replace_supernet` will ask for.
+
+        Raises:
+            ConfigError: it can't be built.
+        """
+
+    def pauses(self, epoch: int, epochs: int) -> bool:
+        """Whether an epoch is to go without architecture steps, as in the warm-up; of these numbers alone."""
+        return False
 
     def begin_epoch(self, search: RunningSearch) -> None:
         """Called before the first batch of every epoch; not again when a search goes on in the midst of one."""
@@ -108,6 +137,9 @@ class SearchSchedule:
             Numbers to log with the epoch.
         """
         return {}
+
+    def supernet_replaced(self, supernet: Supernet) -> None:
+        """Called when another schedule has replaced the supernet."""
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain types, for checkpoints."""

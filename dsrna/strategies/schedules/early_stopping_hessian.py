@@ -58,14 +58,14 @@ class EarlyStoppingHessian(SearchSchedule):
         self._eigenvalues: list[float] = []
         self._states: list[dict[str, Tensor]] = []  # of the last epochs, as many as one may go back
 
-    def check(self, space: SearchSpace, architecture: Architecture, epochs: int) -> None:
+    def check(self, space: SearchSpace, architecture: Architecture, warmup: int, epochs: int) -> None:
         """See :class:`SearchSchedule`."""
         needed = self.start + self._reach + 1
-        if epochs < needed:
+        if epochs - warmup < needed:
             raise ConfigError(
                 f"It takes {needed} epochs with architecture steps before this can stop a search (start {self.start}, "
-                f"lookback {self.lookback}, window {self.window}), and there are {epochs}: search longer, or lower "
-                "those. (conf: start)"
+                f"lookback {self.lookback}, window {self.window}), and there are {epochs - warmup}: search longer, or "
+                "lower those. (conf: start)"
             )
 
     @property

@@ -32,7 +32,7 @@ class EarlyStoppingSkips(SearchSchedule):
             raise ConfigError(f"Expected `limit` >= 1, got {limit}. (conf: limit)")
         self.limit, self.cell_types = limit, cell_types
 
-    def check(self, space: SearchSpace, architecture: Architecture, epochs: int) -> None:
+    def check(self, space: SearchSpace, architecture: Architecture, warmup: int, epochs: int) -> None:
         """See :class:`SearchSchedule`."""
         if SKIP not in space.primitives:
             raise ConfigError(f"There is no {SKIP} among the primitives, whose number could stop the search.")

@@ -134,6 +134,11 @@ def build_search(
         of_alphas = (alphas_optimizer or adam)(alphas)
         return of_weights, of_alphas, schedule_of(schedule, of_weights, epochs * train_batches)
 
+    def make_supernet(number, cells=3, partial_channels=strategy.partial_channels):
+        with torch.random.fork_rng():
+            torch.manual_seed(100 * seed + number)
+            return SPACE.supernet(SHAPE, CLASSES, cells=cells, channels=2, partial_channels=partial_channels)
+
     folder = folder_at(path)
     metric = JacobianNorm("l2", "projection", derivative="central_difference") if metric is None else metric
     module = SearchModule(
@@ -149,6 +154,7 @@ def build_search(
         make_optimizers=optimizers,
         on_epoch=lambda history, step: None,
         schedules=schedules,
+        make_supernet=make_supernet,
         stage="search",
         seed=seed,
         fingerprint=fingerprint,

@@ -142,20 +142,20 @@ def test_it_ends_when_the_mean_has_grown_and_goes_back(
 @pytest.mark.parametrize(
     ("schedule", "epochs", "message"),
     [
-        (EarlyStoppingHessian(), 16, "It takes 17 epochs with architecture steps before"),
+        (EarlyStoppingHessian(), 18, "It takes 17 epochs with architecture steps before"),
         (EarlyStoppingSkips(cell_types=["norml"]), 9, "unknown cell type 'norml'; choose from normal, reduce"),
     ],
 )
 def test_what_makes_no_sense_is_refused(schedule, epochs, message):
     space = DartsSpace()
     with pytest.raises(ConfigError, match=message):
-        schedule.check(space, Darts().initial(space), epochs)
+        schedule.check(space, Darts().initial(space), 2, epochs)
 
 
 def test_a_space_without_skips_has_none_to_count():
     space = DartsSpace(primitives=("none", "sep_conv_3x3"))
     with pytest.raises(ConfigError, match="no skip_connect"):
-        EarlyStoppingSkips().check(space, Darts().initial(space), 9)
+        EarlyStoppingSkips().check(space, Darts().initial(space), 2, 9)
 
 
 @pytest.mark.parametrize("wrong", [{"ratio": 1.0}, {"window": 4}, {"lookback": 0}, {"start": -1}, {"iterations": 0}])

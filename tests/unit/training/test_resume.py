@@ -16,6 +16,8 @@ from dsrna.strategies.gdas import Gdas
 from dsrna.strategies.regularisers.beta_decay import BetaDecay
 from dsrna.strategies.regularisers.sdarts import Sdarts
 from dsrna.strategies.schedules.early_stopping_hessian import EarlyStoppingHessian
+from dsrna.strategies.schedules.freezing import Freezing
+from dsrna.strategies.schedules.progressive import Progressive
 from dsrna.strategies.unrolled import Unrolled
 from dsrna.testing.run_comparison import differences
 from dsrna.types import Threat
@@ -68,6 +70,19 @@ SETTINGS = {
             "strategy": Darts(),
             "metric": False,
             "schedules": lambda: [EarlyStoppingHessian(0.01, lookback=1, window=1, start=0, iterations=3)],
+        },
+    ),
+    "search, operations frozen": (
+        "search",
+        {"metric": False, "warmup": 0, "lr": 0.1, "schedules": lambda: [Freezing(-0.25, 2)]},
+    ),
+    "search, in two stages": (
+        "search",
+        {
+            "metric": False,
+            "schedules": lambda: [
+                Progressive([0.67], [2], cells=[4], partial_channels=[1], restart_alphas=True, skips=0)
+            ],
         },
     ),
     "retrain, schedule per step": ("retrain", {"schedule": "step"}),
