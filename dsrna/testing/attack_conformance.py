@@ -39,7 +39,11 @@ def tiny_classifier(classes: int = 3, seed: int = 0) -> nn.Sequential:
 
 
 def check_attack(
-    build: Callable[[Norm, float], AttackCall], eps: float = 0.1, goal: Literal["margin", "divergence"] = "margin"
+    build: Callable[[Norm, float], AttackCall],
+    eps: float = 0.1,
+    goal: Literal["margin", "divergence"] = "margin",
+    *,
+    shares_statistics: bool = False,
 ) -> None:
     """Runs an attack on tiny networks and checks what the contract says of it.
 
@@ -54,6 +58,8 @@ def check_attack(
         eps: radius used for both norms.
         goal: what it is after: to make margins fall, or, as TRADES's inner loss, probabilities move from where they
             were, KL(p(x) || p(x')).
+        shares_statistics: whether it sees BatchNorm by the batch's statistics, through which alone an example may
+            depend on its batch mates then.
 
     Raises:
         AssertionError: the attack breaks the contract; the message says how.
@@ -65,6 +71,7 @@ def check_attack(
             _check_untouched(attack)
             _check_place(attack, norm, eps)
             _check_repeats(attack)
+            _check_batch_mates(attack, shares_statistics=shares_statistics)
             _check_strength(attack, norm, eps, goal)
             _check_not_finite(attack)
             model, x, y = _setting()
@@ -91,13 +98,20 @@ def _check_repeats(attack: AttackCall) -> None:
     model, x, y = _setting()
     found = attack(model, x, y, _generator())
     assert torch.equal(found, attack(model, x, y, _generator())), "two runs with one seed differ"
-    mates = torch.cat([x[:1], 1 - x[1:]])
-    alone = attack(model, mates, y, _generator())[0]
-    assert torch.allclose(alone, found[0], atol=1e-5), "an example depends on its batch mates"
     with torch.no_grad():
         assert torch.equal(found, attack(model, x, y, _generator())), "differs under no_grad"
     with torch.inference_mode():
         assert torch.equal(found, attack(model, x.clone(), y, _generator())), "differs in inference_mode"
+
+
+def _check_batch_mates(attack: AttackCall, *, shares_statistics: bool) -> None:
+    model, x, y = _setting()
+    if shares_statistics:
+        model[1] = nn.Identity()
+    found = attack(model, x, y, _generator())
+    mates = torch.cat([x[:1], 1 - x[1:]])
+    alone = attack(model, mates, y, _generator())[0]
+    assert torch.allclose(alone, found[0], atol=1e-5), "an example depends on its batch mates"
 
 
 @torch.no_grad()

@@ -12,10 +12,12 @@ ATTACKS = {
     "pgd-margin": lambda norm, eps: PGD(norm, eps, steps=5, loss="margin"),
     "fgsm": lambda norm, eps: FGSM(norm, eps),
     "fgsm-random-start": lambda norm, eps: FGSM(norm, eps, random_start=True),
+    "pgd-batch-statistics": lambda norm, eps: PGD(norm, eps, steps=5, batch_norm="batch"),
     "trades": lambda norm, eps: TradesAttack(norm, eps, steps=5),
 }
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attack_keeps_the_contract(name):
-    check_attack(ATTACKS[name], goal="divergence" if name == "trades" else "margin")
+    goal = "divergence" if name == "trades" else "margin"
+    check_attack(ATTACKS[name], goal=goal, shares_statistics=name == "pgd-batch-statistics")

@@ -16,9 +16,19 @@ def settings_of(name):
     return settings
 
 
-@pytest.mark.parametrize("name", choices("objective"))
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+@pytest.mark.parametrize("name", [name for name in choices("objective") if "batch_norm" in settings_of(name)])
+def test_conformance_of_what_attacks(name, statistics):
+    check(name, batch_norm=statistics)
+
+
+@pytest.mark.parametrize("name", [name for name in choices("objective") if "batch_norm" not in settings_of(name)])
 def test_conformance(name):
-    settings = settings_of(name) | {"label_smoothing": 0.1}
+    check(name)
+
+
+def check(name, **changes):
+    settings = settings_of(name) | {"label_smoothing": 0.1} | changes
     if "steps" in settings:
         settings["steps"] = 3
     check_objective(

@@ -162,6 +162,7 @@ MISTAKES = {
     "global random numbers": (global_randomness, "global random numbers were drawn"),
     "another start every time": (another_start_every_time, "two runs with one seed differ"),
     "mixes images": (mixes_images, "batch mates"),
+    "shares statistics": (lambda norm, eps: PGD(norm, eps, steps=5, batch_norm="batch"), "batch mates"),
     "asleep without gradients": (asleep_without_gradients, "differs under no_grad"),
     "random noise": (random_noise, "random points of the ball do better"),
     "walks downhill": (walks_downhill, "accuracy rises|random points of the ball do better"),
@@ -182,3 +183,8 @@ def test_the_suite_refuses(name):
     build, message = MISTAKES[name]
     with pytest.raises(AssertionError, match=message):
         check_attack(build)
+
+
+def test_images_that_share_more_than_statistics():
+    with pytest.raises(AssertionError, match="batch mates"):
+        check_attack(mixes_images, shares_statistics=True)
