@@ -12,6 +12,7 @@ _KINDS = {
     r"strategy": "dsrna.strategies.strategy.Strategy",
     r"hypergradient": "dsrna.strategies.hypergradient.Hypergradient",
     r"metric": "dsrna.metrics.base.RobustnessMetric",
+    r"metric_join": "dsrna.strategies.metric_join.MetricJoin",
     r"regulariser\.[^.]+": "dsrna.strategies.regularisers.base.Regulariser",
     r"search_schedule\.[^.]+": "dsrna.strategies.schedules.base.SearchSchedule",
     r"(certified\.)?objective|search\.\w+_objective": "dsrna.objectives.base.Objective",

@@ -152,6 +152,7 @@ class Settings(RunSettings):
     regulariser: Any  # name -> part
     search_schedule: Any  # name -> part
     metric: Any
+    metric_join: Any
     hypergradient: Any
     threat: ThreatSettings
     objective: Any

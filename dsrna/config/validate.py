@@ -127,6 +127,7 @@ def validate(settings: Settings) -> None:
     attempt(lambda: check_search_parts(settings))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
+    attempt(lambda: build_part(settings.metric_join, "metric_join"))
     attempt(lambda: check_source(settings.data, settings.space))
     for where, optimizer, schedule in (
         ("search.weights_", settings.search.weights_optimizer, settings.search.weights_schedule),

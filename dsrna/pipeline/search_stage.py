@@ -102,6 +102,7 @@ def search(job: Job) -> None:
         hypergradient=build_part(settings.hypergradient, "hypergradient"),
         metric=metric,
         metric_weight=weight,
+        metric_join=build_part(settings.metric_join, "metric_join"),
         warmup_epochs=warmup,
         gradient_clip=search.gradient_clip,
         make_optimizers=optimizers,

@@ -15,7 +15,22 @@ from dsrna.errors import UnsupportedError
 Loss = Callable[[], Tensor]
 """Computes a scalar loss from scratch, at the current weights and alphas."""
 
-Objective = Callable[[], Tensor | Iterable[Tensor]]
+
+@dataclass(frozen=True)
+class Weighed:
+    """A term whose weight, and that of all terms before it, is found from their gradients in the alphas.
+
+    Attributes:
+        term: scalar.
+        weigh: (gradients of the terms before, gradients of this one), one tensor for each of the alphas -> the weight
+            of the terms before, the weight of this one.
+    """
+
+    term: Tensor
+    weigh: Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[float, float]]
+
+
+Objective = Callable[[], Tensor | Iterable[Tensor | Weighed]]
 """The same for the architecture step; a sum may be given as its scalar terms, one after another. Each term is
 differentiated before the next is computed, so that only one graph is in memory at a time."""
 
@@ -108,13 +123,20 @@ class Hypergradient(ABC):
         """The hypergradient. Weights, momentum buffers and ``.grad`` are left as they were, after an error too."""
 
 
-def objective_gradients(objective: Tensor | Iterable[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """The objective's value (detached) and its gradients, term by term."""
+def objective_gradients(
+    objective: Tensor | Iterable[Tensor | Weighed], alphas: Sequence[Tensor], weights: Sequence[Tensor] = ()
+) -> tuple[Tensor, list[Tensor]]:
+    """The objective's value (detached) and its gradients in alphas and weights, term by term."""
+    inputs = [*alphas, *weights]
     total, gradients = torch.zeros(()), [torch.zeros_like(tensor) for tensor in inputs]
-    for term in (objective,) if isinstance(objective, Tensor) else objective:
-        total = term.detach() + total.to(term.device)
-        for gradient, of_term in zip(gradients, loss_gradients(term, inputs), strict=True):
-            gradient += of_term
+    for each in (objective,) if isinstance(objective, Tensor) else objective:
+        term = each.term if isinstance(each, Weighed) else each
+        of_term, before, own = loss_gradients(term, inputs), 1.0, 1.0
+        if isinstance(each, Weighed):
+            before, own = each.weigh(gradients[: len(alphas)], of_term[: len(alphas)])
+        total = own * term.detach() + before * total.to(term.device)
+        for gradient, addend in zip(gradients, of_term, strict=True):
+            gradient.mul_(before).add_(addend, alpha=own)
     return total, gradients
 
 

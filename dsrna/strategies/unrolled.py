@@ -68,7 +68,7 @@ class Unrolled(Hypergradient):
             slopes = loss_gradients(training_loss(), weights)
         ahead = inner.moved(weights, slopes)
         with _placed(weights, ahead):
-            loss, gradients = objective_gradients(validation_loss(), [*alphas, *weights])
+            loss, gradients = objective_gradients(validation_loss(), alphas, weights)
         direct, direction = gradients[: len(alphas)], gradients[len(alphas) :]
         mixed = _exact if self.derivative == "exact" else _finite_difference
         through_weights = mixed(training_loss, alphas, weights, direction)

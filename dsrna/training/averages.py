@@ -28,6 +28,10 @@ class Averages:
         """The mean so far. Raises KeyError where nothing was added."""
         return self._sums[name] / self._counts[name]
 
+    def count(self, name: str) -> int:
+        """How many values were added so far."""
+        return self._counts.get(name, 0)
+
     def means(self) -> dict[str, float]:
         """All means so far."""
         return {name: self.mean(name) for name in self._sums}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,15 +17,19 @@ from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
 from dsrna.objectives.base import Objective, Result
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.strategies.hypergradient import Hypergradient, InnerStep
+from dsrna.strategies.hypergradient import Hypergradient, InnerStep, Weighed
+from dsrna.strategies.metric_join import MetricJoin
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.strategies.schedules.base import MakeSupernet, SearchSchedule
 from dsrna.strategies.search_step import SearchStep, StepKind
 from dsrna.training.architecture_history import ArchitectureHistory
+from dsrna.training.collapse import CollapseWatch, logits_spread
 from dsrna.training.metric_weight import MetricWeight
 from dsrna.training.scheduled_search import ScheduledSearch, by_name
 from dsrna.training.stage_module import StageModule, accuracy
 from dsrna.types import OperationWeights
+
+log = logging.getLogger("dsrna")
 
 
 class SearchModule(StageModule):
@@ -47,6 +52,7 @@ class SearchModule(StageModule):
         hypergradient: how the derivative in the alphas is taken.
         metric: the robustness metric, or None for plain DARTS.
         metric_weight: gamma and its schedule.
+        metric_join: how the metric joins the loss, by their gradients.
         warmup_epochs: epochs without architecture steps.
         gradient_clip: largest norm of the weights' gradient; 0 switches clipping off.
         make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
@@ -66,6 +72,7 @@ class SearchModule(StageModule):
         hypergradient: Hypergradient,
         metric: RobustnessMetric | None,
         metric_weight: MetricWeight,
+        metric_join: MetricJoin,
         warmup_epochs: int,
         gradient_clip: float,
         make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
@@ -78,8 +85,9 @@ class SearchModule(StageModule):
         self.model, self.hypergradient, self.metric = model, hypergradient, metric
         self.objectives: dict[str, Objective] = {"weights": weights_objective, "architecture": architecture_objective}
         self.metric_weight, self.warmup_epochs = metric_weight, warmup_epochs
-        self.gradient_clip = gradient_clip
-        self.history = ArchitectureHistory(space)
+        self.metric_join, self.gradient_clip = metric_join, gradient_clip
+        self.history, self.collapse = ArchitectureHistory(space), CollapseWatch(space)
+        self._classes = 0
         self.schedules, self.scheduled = tuple(schedules), ScheduledSearch(self, space, make_supernet)
         self._make_optimizers, self._on_epoch = make_optimizers, on_epoch
         self.alphas = by_name(model.architecture)
@@ -142,8 +150,8 @@ class SearchModule(StageModule):
         if self.metric is not None and self.metric.numbers and self.metric_weight.at(self.current_epoch) > 0:
             self.log_step(self.metric.numbers)
 
-    def _objective(self, batch: Batch, batch_idx: int) -> Iterator[Tensor]:
-        """The terms of L_val - gamma * mean R + penalties, one by one to save memory."""
+    def _objective(self, batch: Batch, batch_idx: int) -> Iterator[Tensor | Weighed]:
+        """The terms of L_val - gamma * mean R + penalties, one by one to save memory; gamma as the metric joins."""
         x, y = batch
         with self.located():
             result = self._result("architecture", batch, batch_idx)
@@ -157,7 +165,10 @@ class SearchModule(StageModule):
             self.averages.add("val/score", score.detach(), len(y))
             for name, number in self.metric.numbers.items():
                 self.averages.add(f"val/{name}", number, len(y))
-            yield -gamma * score
+            yield Weighed(-score, lambda of_loss, of_metric: self.metric_join.weights(of_loss, of_metric, gamma))
+            self.metric_join.observe(result.loss.item())
+            for name, number in self.metric_join.numbers.items():
+                self.averages.add(f"join/{name}", number, len(y))
         for regulariser in self.model.regularisers:
             if (penalty := regulariser.penalty(self.model.architecture)) is not None:
                 yield penalty
@@ -195,21 +206,39 @@ class SearchModule(StageModule):
         loss = self.finite(F.cross_entropy(logits, y), "The validation loss")
         self.averages.add("val/loss", loss, len(y))
         self.averages.add("val/acc", accuracy(logits, y), len(y))
+        self._classes = logits.shape[1]
+        if len(y) > 1:
+            self.averages.add("val/logits_spread", logits_spread(logits), len(y))
 
     def on_train_epoch_end(self) -> None:
         logged: dict[str, float] = {}
         for schedule in self.schedules:
             logged |= schedule.end_epoch(self.scheduled, self.searching)
+        logged |= self._watch_for_collapse()
         events = self.scheduled.events
         numbers = logged | self.history.add(self.current_epoch, self.model.architecture.expected(), events)
         self.scheduled.events = []
         self._on_epoch(self.history, self.global_step)
         self.finish_epoch(numbers)
 
+    def _watch_for_collapse(self) -> dict[str, float]:
+        """Warns once where the search begins to collapse; what is to be logged of it."""
+        if not self.searching or self.averages.count("val/logits_spread") == 0:
+            return {}
+        spread, reached = self.averages.mean("val/logits_spread"), self.averages.mean("val/acc")
+        images = self.averages.count("val/acc")
+        collapsing, warning = self.collapse.look(self.scheduled.genotype(), spread, reached, images, self._classes)
+        if warning:
+            self.scheduled.events.append(warning)
+            log.warning("search epoch %d: %s", self.current_epoch + 1, warning)
+        return {"collapsing": 1.0} if collapsing else {}
+
     def extra_state(self) -> dict[str, Any]:
         return {
             "history": self.history.epochs,
             "metric": self.metric.numbers if self.metric is not None else {},
+            "metric_join": self.metric_join.state(),
+            "collapse": self.collapse.state(),
             "schedules": [schedule.state() for schedule in self.schedules],
             "scheduled": self.scheduled.state(),
         }
@@ -217,6 +246,8 @@ class SearchModule(StageModule):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.history.epochs = state["history"]
         self.scheduled.load_state(state["scheduled"])
+        self.metric_join.load_state(state["metric_join"])
+        self.collapse.load_state(state["collapse"])
         for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state(of_schedule, self.model.supernet)
         if self.metric is not None:

@@ -20,6 +20,7 @@ from dsrna.objectives.standard import Standard
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.first_order import FirstOrder
+from dsrna.strategies.metric_join import Fixed
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.regularisers.entropy import Entropy
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
@@ -118,6 +119,7 @@ def search(path, accelerator):
         hypergradient=FirstOrder(),
         metric=JacobianNorm("l2", "projection"),
         metric_weight=MetricWeight(0.1, 0, 2),
+        metric_join=Fixed(),
         warmup_epochs=0,
         gradient_clip=5.0,
         make_optimizers=lambda weights, alphas: (

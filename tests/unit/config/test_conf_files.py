@@ -12,6 +12,7 @@ from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, vali
 
 GIVEN = {  # what only the user knows
     ("data", "arrays"): ["data.source.path=own.npz"],
+    ("metric_join", "multiplier"): ["metric_join.reference=1.0"],
     ("search_schedule", "early_stopping_hessian"): ["search.epochs=50"],
     ("search_schedule", "progressive_pdarts"): ["search.epochs=75"],
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],

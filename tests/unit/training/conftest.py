@@ -19,6 +19,7 @@ from dsrna.run_folder import RunFolder
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.strategies.first_order import FirstOrder
+from dsrna.strategies.metric_join import Fixed
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.regularisers.entropy import Entropy
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
@@ -99,6 +100,7 @@ def build_search(
     strategy=None,
     metric=None,
     gamma=0.5,
+    metric_join=None,
     hypergradient=None,
     clip=5.0,
     entropy_weight=0.1,
@@ -149,6 +151,7 @@ def build_search(
         hypergradient=hypergradient or FirstOrder(),
         metric=metric or None,
         metric_weight=MetricWeight(gamma, warmup, epochs, "linear"),
+        metric_join=metric_join or Fixed(),
         warmup_epochs=warmup,
         gradient_clip=clip,
         make_optimizers=optimizers,

@@ -13,6 +13,7 @@ from dsrna.strategies.drnas import Drnas
 from dsrna.strategies.exponentiated_gradient import ExponentiatedGradient
 from dsrna.strategies.gaea import Gaea
 from dsrna.strategies.gdas import Gdas
+from dsrna.strategies.metric_join import Multiplier
 from dsrna.strategies.regularisers.beta_decay import BetaDecay
 from dsrna.strategies.regularisers.sdarts import Sdarts
 from dsrna.strategies.schedules.early_stopping_hessian import EarlyStoppingHessian
@@ -64,6 +65,7 @@ SETTINGS = {
             "alphas_optimizer": lambda alphas: ExponentiatedGradient(alphas, lr=1.0),
         },
     ),
+    "search, metric joined by a multiplier": ("search", {"metric_join": lambda: Multiplier(0.5, rate=0.5)}),
     "search, watched by schedules": (
         "search",
         {
@@ -99,7 +101,7 @@ def build(search_stage, retrain_stage):
     def build(setting, path, **changes):
         kind, arguments = SETTINGS[setting]
         made = {  # what changes in the search: every process has its own
-            name: arguments[name]() for name in ("metric", "schedules") if callable(arguments.get(name))
+            name: arguments[name]() for name in ("metric", "metric_join", "schedules") if callable(arguments.get(name))
         }
         arguments = arguments | made
         stage = {"search": search_stage, "retrain": retrain_stage}[kind](path, **(arguments | changes))
