@@ -189,8 +189,45 @@ class Architecture(TypedDict):
 
     space: str
     primitives: list[str]
+    choices: NotRequired[list[str]]
     cells: dict[str, CellEdges]
     epochs: list[ArchitectureEpoch]
+
+
+class PathScore(TypedDict):
+    loss: float
+    accuracy: float
+    objective_accuracy: float
+
+
+class Comparison(TypedDict):
+    count: int
+    rank: int
+    beaten: float
+    interval: tuple[float, float]
+    chance: float
+    verdict: str
+
+
+class RandomCells(TypedDict):
+    """How the derived cell does among random ones, as paths of the supernet."""
+
+    decides: str
+    split: str
+    images: int
+    objective: str
+    derived: PathScore
+    random: list[PathScore]
+    loss: Comparison
+    accuracy: Comparison
+    objective_accuracy: NotRequired[Comparison]
+
+
+class Evidence(TypedDict):
+    """``search/evidence.json``."""
+
+    random_cells: RandomCells | None
+    left_out: str | None
 
 
 class VerdictRow(TypedDict):

@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "search" / "architecture.json"
 
     @property
+    def evidence_json(self) -> Path:
+        """How far the search moved, and how its cell does among random ones."""
+        return self.path / "search" / "evidence.json"
+
+    @property
     def verdict_json(self) -> Path:
         """What the published tables say of the derived architecture."""
         return self.path / "verdict.json"
@@ -213,6 +218,11 @@ class RunFolder:
         """``verdict.json``, checked; None where there is none. Raises CheckpointError as :meth:`open` does."""
         path = self.verdict_json
         return read_document(path, "dsrna.verdict", 1, documents.Verdict) if path.exists() else None
+
+    def read_evidence(self) -> dict[str, Any] | None:
+        """``search/evidence.json``, checked; None where there is none. Raises CheckpointError as :meth:`open` does."""
+        path = self.evidence_json
+        return read_document(path, "dsrna.evidence", 1, documents.Evidence) if path.exists() else None
 
     def set_stage(self, stage: str, state: StageState, seconds: float | None = None) -> None:
         """Notes in ``run.json``, atomically, how far ``stage`` is.

@@ -14,6 +14,8 @@ CHANGES_NO_RESULT = (
     # What it is called, where it goes, what it shows.
     "name", "out", "resume", "logger", "progress", "trainer.progress", "trainer.checkpoint_minutes",
     "sweep_objective",
+    # What the derived cell is compared with, once it is there.
+    "search.random_cells",
     # Where the images are; which ones they are says their own digest, in run.json.
     "data.root", "data.download",
     # How fast it is. Random starts of an evaluation are drawn by batches: another size draws others, as good as these.

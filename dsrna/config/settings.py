@@ -49,6 +49,7 @@ class SearchSettings:
     weights_fraction: float
     gradient_clip: float
     implementation: str
+    random_cells: int
     weights_objective: Any
     architecture_objective: Any
     weights_optimizer: Any

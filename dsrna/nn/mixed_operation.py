@@ -31,6 +31,8 @@ class MixedOperation(nn.Module):
 
     Attributes:
         operations: the operations as modules, in the order of ``primitives``.
+        leaves_out_zeros: whether operations of weight 0 are left out, all but the first: for weights that don't change,
+            which save their cost so. False unless somebody sets it.
 
     Raises:
         ConfigError: C isn't divisible by K.
@@ -49,14 +51,16 @@ class MixedOperation(nn.Module):
         self.stride = stride
         self.partial_channels = partial_channels
         self.active_channels = channels // partial_channels
+        self.leaves_out_zeros = False
         self.operations = nn.ModuleList(supernet_operation(name, self.active_channels, stride) for name in primitives)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Maps x (N, C, H, W) and operation weights (O,) to (N, C, ceil(H / stride), ceil(W / stride))."""
         active = x[:, : self.active_channels]
-        terms = [
-            weight * operation(active) for weight, operation in zip(weights.unbind(), self.operations, strict=True)
-        ]
+        pairs = list(zip(weights.unbind(), self.operations, strict=True))
+        if self.leaves_out_zeros:
+            pairs = [(weight, operation) for weight, operation in pairs if weight != 0] or pairs[:1]
+        terms = [weight * operation(active) for weight, operation in pairs]
         mixed = sum(terms[1:], start=terms[0])
         if self.partial_channels == 1:
             return mixed

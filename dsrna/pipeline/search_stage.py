@@ -21,6 +21,7 @@ from dsrna.functional.seeding import derive_seed, generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.implementation import use_implementation
 from dsrna.objectives.base import Objective
+from dsrna.pipeline.evidence import weigh_evidence
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.pipeline.table_verdict import judge
@@ -38,7 +39,9 @@ log = logging.getLogger("dsrna")
 
 
 def search(job: Job) -> None:
-    """Searches; writes ``search/architecture.json``, ``genotype.json`` and, where tables know it, ``verdict.json``."""
+    """Searches; writes ``genotype.json``, ``search/architecture.json``, ``search/evidence.json`` and, where tables know
+    the genotype, ``verdict.json``.
+    """
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     splits = job.splits
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
@@ -129,6 +132,7 @@ def search(job: Job) -> None:
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)
+    weigh_evidence(job, supernet, genotype, weights_half)
 
 
 def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:

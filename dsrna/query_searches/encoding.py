@@ -30,7 +30,7 @@ def gene_space(space: SearchSpace) -> GeneSpace:
     if isinstance(space, Nasbench201Space):
         return GeneSpace((len(space.primitives),) * len(EDGES))
     if isinstance(space, DartsSpace):
-        operations = len(_kept(space))
+        operations = len(space.choices)
         cell = [count for node in range(space.nodes) for count in (len(_pairs(node)), operations, operations)]
         return GeneSpace(tuple(cell) * len(space.cell_types))
     raise UnsupportedError(f"Expected the space nasbench201 or darts for a search by queries, got {space.name}.")
@@ -58,12 +58,8 @@ def genotype_of(genes: Genes, space: SearchSpace) -> Genotype:
 
 
 def _darts_node(node: int, pair: int, first: int, second: int, space: DartsSpace) -> Node:
-    names, (one, other) = _kept(space), _pairs(node)[pair]
+    names, (one, other) = space.choices, _pairs(node)[pair]
     return ((names[first], one), (names[second], other))
-
-
-def _kept(space: DartsSpace) -> list[str]:
-    return [name for name in space.primitives if name != "none"]
 
 
 def _pairs(node: int) -> list[tuple[int, ...]]:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from dsrna.report.cell_drawing import INPUT_NAMES
+from dsrna.report.cell_drawing import edge_name
+from dsrna.report.movement import derived_operations
 from dsrna.report.style import INK, MUTED, add_legend, new_figure, operation_colours, tidy, whole_epochs
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def draw_edges(architecture: dict[str, Any], cell: str) -> Figure:
     colours = operation_colours(primitives)
     targets = sorted({target for _, target in edges})
     inputs = targets[0]  # nodes are numbered after the cell's inputs
-    derived = _derived_operations(epochs[-1]["genotype"]["cells"][cell]["nodes"], inputs)
+    derived = derived_operations(epochs[-1]["genotype"], cell, edges)
     sources = sorted({source for source, _ in edges})
 
     figure = new_figure(max(1.3 * len(sources), 4.5), 1.1 * len(targets) + 0.6)
@@ -39,7 +40,7 @@ def draw_edges(architecture: dict[str, Any], cell: str) -> Figure:
         weights = [record["weights"][cell]["operations"][number] for record in epochs]
         operation = derived.get((source, target))
         _stack(axes, x, weights, [colours[name] for name in primitives], pale=operation is None)
-        _frame(axes, f"{_name(source, inputs)} → {target}", colours[operation] if operation else None)
+        _frame(axes, edge_name(source, target, inputs), colours[operation] if operation else None)
         edge_weights = epochs[-1]["weights"][cell].get("edges")
         if edge_weights is not None:
             axes.set_title(f"{edge_weights[number]:.2f}", loc="right", fontsize=7.5, color=MUTED, pad=5)
@@ -86,10 +87,6 @@ def draw_architecture(architecture: dict[str, Any]) -> Figure:
     return figure
 
 
-def _derived_operations(nodes: Sequence[Sequence[tuple[str, int]]], inputs: int) -> dict[tuple[int, int], str]:
-    return {(source, target): name for target, node in enumerate(nodes, start=inputs) for name, source in node}
-
-
 def _bounds(epochs: Sequence[int]) -> list[float]:
     """Where each epoch's bar begins and ends: half an epoch before and after it."""
     return [epoch + side for epoch in epochs for side in (-0.5, 0.5)]
@@ -129,10 +126,6 @@ def _legend(
 def _marker(epochs: Sequence[int]) -> str:
     """A single epoch is a dot, since a line of one point can't be seen."""
     return "o" if len(epochs) == 1 else ""
-
-
-def _name(source: int, inputs: int) -> str:
-    return INPUT_NAMES[inputs][source] if source < inputs else str(source)
 
 
 def _cell_title(cell: str) -> str:

@@ -32,6 +32,15 @@ class _Column:
     right: float
 
 
+def edge_name(source: int, target: int, inputs: int) -> str:
+    """An edge as people read it.
+
+    >>> edge_name(2, 3, inputs=2)
+    '2 \u2192 3'
+    """
+    return f"{INPUT_NAMES[inputs][source] if source < inputs else source} \u2192 {target}"
+
+
 def draw_cell(cell: dict[str, Any], title: str) -> Figure:
     """A figure of ``cell``: ``{"nodes": [[["sep_conv_3x3", 0], ["skip_connect", 1]], …], "concat": [2, 3, …]}``.
 

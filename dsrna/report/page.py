@@ -10,9 +10,18 @@ from typing import Any
 from dsrna.files import write_atomically, write_text, writing_to
 from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
 from dsrna.report.corruptions import corruption_rows, corruption_severities
+from dsrna.report.evidence import (
+    compared_sentences,
+    edge_rows,
+    is_alarming,
+    moved_sentences,
+    rank_rows,
+    verdict_sentence,
+)
 from dsrna.report.headline import headline
 from dsrna.report.masking import chance_sentences, checked_networks
-from dsrna.report.pictures import Picture, draw_pictures
+from dsrna.report.movement import movement
+from dsrna.report.pictures import CELL_TITLES, Picture, draw_pictures
 from dsrna.report.published import published_title, telling_rows
 from dsrna.report.results import (
     Row,
@@ -62,6 +71,7 @@ def write_report(folder: Path) -> Path:
 def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[str, Any]:
     evaluation = data.evaluation
     networks = evaluation["networks"] if evaluation else {}
+    moved = movement(data.architecture) if data.architecture else None
     return {
         "name": data.setting("name") or folder.path.resolve().name,
         "run": data.run,
@@ -73,6 +83,12 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "radii": radius_rows(evaluation) if evaluation else [],
         "corruptions": corruption_rows(evaluation) if evaluation else [],
         "severities": corruption_severities(evaluation) if evaluation else [],
+        "alarm": verdict_sentence(data.evidence) if is_alarming(data.evidence) else None,
+        "moved": moved_sentences(moved) if moved else [],
+        "edges": edge_rows(moved, CELL_TITLES) if moved else [],
+        "compared": compared_sentences(data.evidence) if data.evidence else [],
+        "found": verdict_sentence(data.evidence),
+        "ranks": rank_rows(data.evidence),
         "verdict": data.verdict,
         "judged_on": published_title(data.verdict) if data.verdict else None,
         "telling": telling_rows(data.verdict) if data.verdict else [],

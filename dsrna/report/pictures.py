@@ -10,6 +10,7 @@ from dsrna.report.architecture_plots import draw_architecture, draw_edges
 from dsrna.report.cell_drawing import draw_cell
 from dsrna.report.certified_plot import draw_certified
 from dsrna.report.corruption_plot import draw_corruptions
+from dsrna.report.evidence_plot import draw_random_cells
 from dsrna.report.learning_curves import draw_search_curves, draw_training_curves
 from dsrna.report.robustness_plot import draw_robustness
 from dsrna.report.run_data import RunData
@@ -28,7 +29,7 @@ class Picture:
     Attributes:
         name: file name in ``plots/``, without ``.png``.
         section: the part of the page it belongs to: ``results``, ``corruptions``, ``certified``,
-            ``cells``, ``search`` or ``training``.
+            ``cells``, ``evidence``, ``search`` or ``training``.
         caption: what it shows and how to read it.
         width: width in inches.
         content: the PNG file.
@@ -76,6 +77,13 @@ def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]
         for cell, content in data.genotype["cells"].items():
             title = CELL_TITLES.get(cell, cell)
             yield f"cell_{cell}", "cells", f"{title} of the derived genotype.", draw_cell(content, title)
+    if data.evidence:
+        yield (
+            "random_cells",
+            "evidence",
+            "The derived cell (line) among random cells (bars), all as paths of the same supernet, on the same images.",
+            draw_random_cells(data.evidence),
+        )
     yield (
         "search",
         "search",

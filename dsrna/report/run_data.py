@@ -25,6 +25,7 @@ class RunData:
         genotype: ``genotype.json``.
         evaluation: ``evaluation.json``.
         verdict: ``verdict.json``.
+        evidence: ``search/evidence.json``.
     """
 
     run: dict[str, Any]
@@ -35,6 +36,7 @@ class RunData:
     genotype: dict[str, Any] | None
     evaluation: dict[str, Any] | None
     verdict: dict[str, Any] | None = None
+    evidence: dict[str, Any] | None = None
 
     @classmethod
     def read(cls, folder: RunFolder) -> RunData:
@@ -49,6 +51,7 @@ class RunData:
             genotype=read_document(genotype, "dsrna.genotype", 1, documents.Genotype) if genotype.exists() else None,
             evaluation=folder.read_evaluation(),
             verdict=folder.read_verdict(),
+            evidence=folder.read_evidence(),
         )
 
     def did(self, stage: str) -> bool:

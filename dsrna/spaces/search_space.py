@@ -24,6 +24,11 @@ class SearchSpace(ABC):
     cell_types: ClassVar[tuple[str, ...]]
     primitives: tuple[str, ...]
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of the operations that a genotype may have, in the order of primitives."""
+        return self.primitives
+
     @abstractmethod
     def edges(self, cell_type: str) -> tuple[tuple[int, int], ...]:
         """(source, target) of each edge of a cell, in the order of operation weights; input nodes are counted first."""

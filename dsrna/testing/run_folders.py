@@ -85,6 +85,7 @@ def build_run_folder(
     if "search" in parts:
         write_json(folder.genotype_json, example_genotype())
         write_json(folder.architecture_json, _architecture(epochs))
+        write_json(folder.evidence_json, example_evidence())
         for epoch in range(epochs):
             folder.append_metrics(_search_record(epoch, epochs))
     for stage in ("baseline", "retrain"):
@@ -114,6 +115,32 @@ def example_genotype() -> dict[str, Any]:
     ]
     cells = {"normal": {"nodes": normal, "concat": [2, 3, 4, 5]}, "reduce": {"nodes": reduce, "concat": [2, 3, 4, 5]}}
     return {"schema": "dsrna.genotype", "version": 1, "space": "darts", "cells": cells}
+
+
+def example_evidence(verdict: str = "indistinguishable") -> dict[str, Any]:
+    """``search/evidence.json`` of a cell of rank 26 among 64 random ones, by accuracy and by loss."""
+    scores = [{"loss": 3 - 0.01 * n, "accuracy": 0.3 + 0.002 * n} for n in range(64)]
+    ranked = {"count": 64, "rank": 26, "beaten": 39 / 64, "interval": [0.487, 0.719], "chance": 0.4, "verdict": verdict}
+    return {
+        "schema": "dsrna.evidence",
+        "version": 1,
+        "movement": None,
+        "random_cells": {
+            "decides": "accuracy",
+            "split": "validation",
+            "images": 216,
+            "objective": "some training",
+            "derived": _twice({"loss": 2.605, "accuracy": 0.377}),
+            "random": [_twice(score) for score in scores],
+            "loss": ranked,
+            "accuracy": ranked,
+        },
+        "left_out": None,
+    }
+
+
+def _twice(score: dict[str, float]) -> dict[str, float]:
+    return score | {"objective_accuracy": score["accuracy"]}
 
 
 def example_evaluation(robust_accuracy: float = 0.70) -> dict[str, Any]:

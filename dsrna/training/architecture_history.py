@@ -89,6 +89,7 @@ class ArchitectureHistory:
         return {
             "space": self._space.name,
             "primitives": list(self._space.primitives),
+            "choices": list(self._space.choices),
             "cells": {
                 name: {"edges": [list(edge) for edge in self._space.edges(name)]} for name in self._space.cell_types
             },

@@ -188,6 +188,7 @@ def test_every_file_lies_in_the_folder_under_its_documented_name(tmp_path: Path)
         folder.metrics_jsonl: "metrics.jsonl",
         folder.genotype_json: "genotype.json",
         folder.architecture_json: "search/architecture.json",
+        folder.evidence_json: "search/evidence.json",
         folder.last_checkpoint("search"): "search/last.ckpt",
         folder.last_checkpoint("retrain"): "retrain/last.ckpt",
         folder.best_checkpoint("retrain"): "retrain/best.ckpt",

@@ -64,10 +64,15 @@ class DartsSpace(SearchSpace):
         for name in self.primitives:
             if name not in OPERATIONS:
                 raise ConfigError(f"`primitives`: {unknown_name('operation', name, OPERATIONS)}")
-        if len(set(self.primitives)) != len(self.primitives) or not self._kept_columns():
+        if len(set(self.primitives)) != len(self.primitives) or not self.choices:
             raise ConfigError(
                 f"Expected `primitives` without repeats and with an operation other than none, got {self.primitives}."
             )
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """All operations but ``none``: an edge without one is an edge that a cell doesn't have."""
+        return tuple(name for name in self.primitives if name != "none")
 
     @classmethod
     def fitting(cls, genotype: Genotype) -> DartsSpace:
@@ -209,9 +214,10 @@ class DartsSpace(SearchSpace):
     def _derive_nodes(self, weights: CellWeights) -> tuple[Node, ...]:
         rows = weights.operations.detach().double().cpu()
         scales = torch.ones(len(rows), dtype=rows.dtype) if weights.edges is None else weights.edges.detach().to(rows)
+        columns = [self.primitives.index(name) for name in self.choices]
         best: dict[int, list[tuple[float, str, int]]] = {}
         for (source, target), row, scale in zip(self.edges("normal"), rows.tolist(), scales.tolist(), strict=True):
-            column = max(self._kept_columns(), key=row.__getitem__)
+            column = max(columns, key=row.__getitem__)
             best.setdefault(target, []).append((scale * row[column], self.primitives[column], source))
         return tuple(_strongest(candidates) for candidates in best.values())
 
@@ -235,10 +241,6 @@ class DartsSpace(SearchSpace):
                     f"{cell_type}, concat: a supernet's cells concatenate all nodes in order, so that it "
                     f"can only stand for genotypes that do too; got {list(cell.concat)}."
                 )
-
-    def _kept_columns(self) -> list[int]:
-        """Columns of the operations that a derived network may have."""
-        return [column for column, name in enumerate(self.primitives) if name != "none"]
 
 
 def _strongest(candidates: list[tuple[float, str, int]]) -> Node:

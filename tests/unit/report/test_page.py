@@ -192,7 +192,7 @@ def test_nothing_comes_from_outside(page: Page) -> None:
 def test_the_pictures_in_the_page_are_those_in_plots(page: Page, folder: RunFolder) -> None:
     embedded = {base64.b64decode(address.partition(",")[2]) for address in page.addresses}
     written = {path.read_bytes() for path in folder.plots_dir.glob("*.png")}
-    assert len(written) == 10
+    assert len(written) == 11
     assert embedded == written
 
 

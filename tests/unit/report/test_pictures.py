@@ -208,6 +208,7 @@ def test_pictures_are_png_files_with_something_on_them(data: RunData) -> None:
         "certified",
         "cell_normal",
         "cell_reduce",
+        "random_cells",
         "search",
         "architecture",
         "alphas_normal",

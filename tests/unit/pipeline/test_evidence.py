@@ -1,0 +1,101 @@
+"""What a search writes down about itself: of which images, and the same again."""
+
+import logging
+
+import pytest
+import torch
+
+from dsrna.config.compose import compose
+from dsrna.config.validate import validated
+from dsrna.data.splits import search_halves
+from dsrna.files import write_json
+from dsrna.json_files import read_json
+from dsrna.pipeline import evidence
+from dsrna.pipeline.job import Job, load_splits
+from dsrna.run_folder import RunFolder
+from dsrna.strategies.selection.paths import Paths
+from dsrna.strategies.selection.sampling import equal_weights
+from dsrna.training.architecture_history import ArchitectureHistory
+from dsrna.training.dashboards import Dashboard
+
+SMALL = [
+    "trainer=cpu", "trainer.progress=off", "search.cells=1", "search.channels=4", "data.train_limit=300",
+    "space=nasbench201", "strategy=darts",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load_splits(validated(compose("search", SMALL)))
+
+
+def job_of(path, splits, *overrides, cells=20):
+    settings = validated(compose("search", [*SMALL, f"search.random_cells={cells}", *overrides]))
+    folder = RunFolder.create(
+        path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
+    )
+    job = Job(settings, folder, "f", splits, Dashboard(settings.logger, path, "x", {}, "f"))
+    history = ArchitectureHistory(job.space)
+    history.add(0, equal_weights(job.space))
+    write_json(folder.architecture_json, history.to_json())
+    return job
+
+
+def supernet_of(job):
+    torch.manual_seed(0)
+    return job.space.supernet((1, 8, 8), 10, cells=1, channels=4)
+
+
+def weigh(job, splits):
+    half, _ = search_halves(splits, job.settings.seed, 0.5)
+    evidence.weigh_evidence(job, supernet_of(job), job.space.genotype(13433), half)
+    return read_json(job.folder.evidence_json)
+
+
+def pixels(images):
+    return {x.numpy().tobytes() for x in images.batch(torch.arange(len(images)))[0]}
+
+
+def test_it_is_of_validation_images_calibrated_on_training_images_and_the_same_again(
+    tmp_path, splits, monkeypatch, caplog
+):
+    seen = []
+
+    class Watched(Paths):
+        def __init__(self, space, supernet, objective, calibration, held_out, seed):
+            calibration, held_out = list(calibration), list(held_out)
+            seen.append([{x.numpy().tobytes() for batch, _ in part for x in batch} for part in (calibration, held_out)])
+            super().__init__(space, supernet, objective, calibration, held_out, seed)
+
+    monkeypatch.setattr(evidence, "Paths", Watched)
+    with caplog.at_level(logging.INFO, logger="dsrna"):
+        first = weigh(job_of(tmp_path / "a", splits), splits)
+    half, _ = search_halves(splits, 0, 0.5)
+    ((calibration, held_out),) = seen
+    assert calibration <= pixels(half)
+    assert held_out == pixels(splits.validation)
+    assert not held_out & pixels(splits.test)
+    found = first["random_cells"]
+    assert (found["images"], len(found["random"]), found["decides"]) == (len(splits.validation), 20, "accuracy")
+    worse = sum(score["accuracy"] < found["derived"]["accuracy"] for score in found["random"])
+    assert found["accuracy"]["rank"] == 21 - worse
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    expected = "Not distinguishable from a random cell" if found["accuracy"]["verdict"] == "indistinguishable" else ""
+    assert any(expected in message for message in warnings)
+    assert any("where 1 is all equal" in record.getMessage() for record in caplog.records)
+    assert weigh(job_of(tmp_path / "b", splits), splits) == first
+
+
+def test_an_adversarial_search_is_judged_under_its_attack(tmp_path, splits):
+    job = job_of(tmp_path / "a", splits, "objective@search.architecture_objective=fast", "threat.eps=0.3")
+    found = weigh(job, splits)["random_cells"]
+    assert found["decides"] == "objective_accuracy"
+    assert found["objective_accuracy"]["count"] == 20
+    scores = [found["derived"], *found["random"]]
+    assert sum(score["objective_accuracy"] for score in scores) < sum(score["accuracy"] for score in scores)
+
+
+def test_it_can_be_switched_off(tmp_path, splits):
+    found = weigh(job_of(tmp_path / "a", splits, cells=0), splits)
+    assert (found["random_cells"], found["left_out"]) == (None, None)
+    assert found["movement"]["entropy"] == pytest.approx(1.0)
