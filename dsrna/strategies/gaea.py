@@ -59,7 +59,9 @@ class Gaea(AlphaStrategy):
         init_scale, partial_channels, edge_normalization: see :class:`dsrna.strategies.alphas.AlphaStrategy`.
 
     Source: Li, Khodak, Balcan, Talwalkar, Geometry-Aware Gradient Algorithms for NAS (ICLR 2021), section 3.2. The
-    update is :class:`dsrna.strategies.exponentiated_gradient.ExponentiatedGradient`.
+    update is :class:`dsrna.strategies.exponentiated_gradient.ExponentiatedGradient`. Differs from the released code:
+    that starts exactly uniform, trains alphas and weights on the same images on NAS-Bench-201, and without ``none``;
+    here both learn on halves of the images in turn, as with every strategy, among all of the space's operations.
     """
 
     def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> GaeaArchitecture:
