@@ -241,8 +241,20 @@ class VerdictRow(TypedDict):
     headline: bool
 
 
+class Mark(TypedDict):
+    name: str
+    values: list[float | None]
+
+
+class Pair(TypedDict):
+    labels: list[str]
+    marks: list[Mark]
+
+
 class Verdict(TypedDict):
     """``verdict.json``."""
+
+    pair: NotRequired[Pair]
 
     dataset: str
     searched_on: str

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from dsrna.console import output
 from dsrna.report.certified import certified_point
-from dsrna.report.published import published_title, telling_rows
+from dsrna.report.evidence import verdict_sentence
+from dsrna.report.published import pair_rows, published_title, telling_rows
 from dsrna.run_folder import RunFolder
 
 
@@ -57,6 +58,10 @@ def show_result(folder: RunFolder) -> None:
         console.print(table)
     if verdict:
         console.print(_verdict_table(verdict))
+        if "pair" in verdict:
+            console.print(_pair_table(verdict))
+    if (sentence := verdict_sentence(folder.read_evidence())) is not None:
+        console.print(sentence, soft_wrap=True)
     if (objective := folder.read_run().get("objective")) is not None:
         value = objective["value"]
         shown = f"{100 * value:.2f} %" if "/acc" in objective["name"] else f"{value:.4g}"
@@ -77,4 +82,14 @@ def _verdict_table(document: dict[str, Any]) -> Table:
             f"{row['rank']:,} of {row['classes']:,}",
             f"{100 * row['regret']:.2f} %",
         )
+    return table
+
+
+def _pair_table(document: dict[str, Any]) -> Table:
+    table = Table(title="The pair beside cells that need no search")
+    table.add_column("")
+    for label in document["pair"]["labels"]:
+        table.add_column(label, justify="right")
+    for name, values in pair_rows(document):
+        table.add_row(name, *values)
     return table

@@ -6,13 +6,14 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+from dsrna.benchmarks.marks import pair_labels, pair_with_marks
 from dsrna.benchmarks.published import open_tables_there
 from dsrna.benchmarks.verdict import Verdict, verdict
 from dsrna.config.settings import DataSettings
 from dsrna.errors import DsrnaError
 from dsrna.files import write_json
 from dsrna.pipeline.tables_folder import tables_folder
-from dsrna.report.published import headline_rows
+from dsrna.report.published import headline_rows, pair_rows
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.index import string_at
@@ -59,8 +60,8 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
             problems.append(str(error))
     if problems:
         log.info("Not all published accuracies are here. %s Then `resume=auto` adds them.", " ".join(problems))
-    known = len((folder.read_verdict() or {"rows": []})["rows"])
-    if len(found) <= known:
+    known = folder.read_verdict() or {"rows": []}
+    if len(found) < len(known["rows"]) or not found or (len(found) == len(known["rows"]) and "pair" in known):
         return False
     index = space.index(genotype)
     document = {
@@ -71,6 +72,7 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
         "index": index,
         "architecture": string_at(index),
         "left_out": problems,
+        "pair": {"labels": pair_labels(), "marks": [asdict(mark) for mark in pair_with_marks(index, tables, dataset)]},
         "rows": [asdict(row) | {"label": row.label, "regret": row.regret} for row in found],
     }
     write_json(folder.verdict_json, document)
@@ -89,4 +91,4 @@ def _in_words(document: dict[str, Any]) -> list[str]:
         f"published on {document['dataset']} after {row['training']}: {row['label']} {100 * row['accuracy']:.2f} %, "
         f"rank {row['rank']} of {row['classes']}, regret {100 * row['regret']:.2f} %"
         for row in headline_rows(document)
-    ]
+    ] + [f"{name}: {'; '.join(values)}" for name, values in pair_rows(document)]

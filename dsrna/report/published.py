@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsrna.report.results import hundredths
+
 Row = dict[str, Any]
 
 TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16_120": "ImageNet16-120"}
@@ -29,6 +31,14 @@ def telling_rows(document: dict[str, Any]) -> list[Row]:
 def headline_rows(document: dict[str, Any]) -> list[Row]:
     """The row of each table to look at first, where it has one."""
     return [row for row in document["rows"] if row["headline"]]
+
+
+def pair_rows(document: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Name and accuracies, as text, of the derived architecture and the marks beside it; none in older verdicts."""
+    return [
+        (mark["name"], ["not known" if value is None else hundredths(value) for value in mark["values"]])
+        for mark in document.get("pair", {"marks": []})["marks"]
+    ]
 
 
 def published_name(row: Row) -> str:

@@ -68,7 +68,7 @@ def test_accuracy_rank_and_regret_on_file_page_and_console(run, tmp_path, capsys
     write_standard_table(tmp_path)
     with caplog.at_level(logging.INFO, logger="dsrna"):
         assert judge(run, data(tmp_path))
-    assert len(caplog.records) == 2  # one line a table
+    assert len(caplog.records) == 2 + 4  # one line a table, the pair of the architecture and of three marks
     rows = rows_of(run)
     step = 0.8 / (len(CLASSES) - 1)
     adversarial, standard = rows["adversarial", "pgd 8/255"], rows["standard", "pgd 2/255"]
@@ -91,6 +91,39 @@ def test_accuracy_rank_and_regret_on_file_page_and_console(run, tmp_path, capsys
     assert string_at(INDEX) in page
     assert "pgd 2/255" in page  # folded away
     assert "pgd 2/255" not in console
+
+
+def test_the_pair_stands_beside_its_marks(run, tmp_path, capsys, caplog):
+    write_adversarial_table(tmp_path)
+    write_standard_table(tmp_path)
+    genotype_codec.save(Nasbench201Space().genotype(9930), run.genotype_json)  # 333s33
+    assert judge(run, data(tmp_path))
+    marks = {mark["name"]: mark["values"] for mark in json.loads(run.verdict_json.read_text())["pair"]["marks"]}
+    places = np.searchsorted(CLASSES, isomorphs()[[9930, 1462]])
+    expected = [(0.1 + 0.8 * p / 6465, 0.4 - 0.2 * p / 6465) for p in places]
+    assert marks["the derived architecture"] == marks["333s33"] == pytest.approx(expected[0])
+    assert marks["333333"] == pytest.approx(expected[1])
+    random = marks["mean of 300 random cells"]
+    assert random == pytest.approx((0.5, 0.3), abs=0.05), "accuracies are uniform over the classes"
+    page = write_report(run.path).read_text()
+    show_result(run)
+    console = capsys.readouterr().out
+    for value in (*marks["333333"], *random):
+        assert f"{100 * value:.2f}" in page
+        assert f"{100 * value:.2f}" in console
+
+
+def test_a_pair_that_is_half_known_says_so(run, tmp_path):
+    write_adversarial_table(tmp_path)
+    assert judge(run, data(tmp_path))
+    marks = json.loads(run.verdict_json.read_text())["pair"]["marks"]
+    assert all(mark["values"][0] is not None and mark["values"][1] is None for mark in marks)
+    assert write_report(run.path).read_text().count("not known") == 4
+    document = json.loads(run.verdict_json.read_text())
+    del document["pair"]  # of an older dsrna
+    write_json(run.verdict_json, document)
+    assert "needs no search" not in write_report(run.path).read_text()
+    assert judge(run, data(tmp_path)), "it is added"
 
 
 def test_other_images_are_judged_by_cifar10_and_told_so(run, tmp_path, capsys):
