@@ -70,7 +70,9 @@ def plane_above_maximum(low: Tensor, high: Tensor) -> Plane:
     floor = low.amax(1, keepdim=True)
     rival = (high > floor) | (low == floor)
     low, high = torch.where(rival, low, floor), torch.where(rival, high, floor)
-    width = torch.maximum(high - low, torch.finfo(low.dtype).eps * (1 + high.abs()))
+    limits = torch.finfo(low.dtype)
+    smallest = limits.eps * torch.maximum(low.abs(), high.abs()).clamp(min=limits.tiny / limits.eps**2)
+    width = torch.maximum(high - low, smallest)
     inverse = rival / width
     gamma = ((inverse * high).sum(1, keepdim=True) - 1) / inverse.sum(1, keepdim=True)
     ceiling = torch.where(rival, high, torch.inf).amin(1, keepdim=True)

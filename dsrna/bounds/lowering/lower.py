@@ -75,7 +75,7 @@ def _check_equal(
     if not bool(expected.isfinite().all()):
         raise NonFiniteError("The network that is to be bounded gives logits that are NaN or infinite.")
     difference = (lowered(x) - expected).abs().max().item()
-    if not difference <= 1e4 * torch.finfo(x.dtype).eps * (1 + expected.abs().max().item()):
+    if not difference <= 1e4 * torch.finfo(x.dtype).eps * lowered.magnitudes(x).max().item():
         raise UnsupportedError(
             f"Expected a lowered network with the outputs of the network itself, got a difference of {difference:.3g}: "
             "its forward seems to depend on the values that it sees, or has in-place changes of views. "

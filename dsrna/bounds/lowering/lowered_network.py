@@ -75,10 +75,21 @@ class LoweredNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, C, H, W) in [0, 1] to logits (N, K), as the original network did at the last refresh."""
+        return self._outputs(x)[-1]
+
+    def magnitudes(self, x: Tensor) -> Tensor:
+        """(N, K) sums of the magnitudes of what logits are sums of, the scale of their rounding errors."""
+        outputs, last = self._outputs(x), self.operations[-1]
+        parts = [outputs[parent].abs() for parent in self._parents[-1]]
+        if isinstance(last, nn.Linear):
+            return nn.functional.linear(parts[0], last.weight.abs(), None if last.bias is None else last.bias.abs())
+        return sum(parts[1:], parts[0]) if isinstance(last, Add) else outputs[-1].abs()
+
+    def _outputs(self, x: Tensor) -> list[Tensor]:
         outputs = [x]
         for operation, parents in zip(list(self.operations)[1:], self._parents[1:], strict=True):
             outputs.append(operation(*(outputs[parent] for parent in parents)))
-        return outputs[-1]
+        return outputs
 
     def values(self) -> dict[str, Tensor]:
         """Parameter name -> its current value, differentiable in the original network's weights and operation weights.

@@ -64,3 +64,16 @@ def test_an_entry_that_is_always_the_largest_is_the_plane():
     plane = plane_above_maximum(torch.tensor([[3.0, -1.0, -torch.inf]]), torch.tensor([[5.0, 2.0, -torch.inf]]))
     torch.testing.assert_close(plane.slopes, torch.tensor([[1.0, 0.0, 0.0]]))
     torch.testing.assert_close(plane.intercept, torch.tensor([0.0]), atol=1e-6, rtol=0)
+
+
+@given(box)
+def test_a_plane_has_no_scale_of_its_own(entries):
+    """In units that are a power of two there is not even another rounding."""
+    low, width = torch.tensor(entries, dtype=torch.float64).T
+    unit = 2.0**-200
+    plane, small = (
+        plane_above_maximum(low[None], (low + width)[None]),
+        plane_above_maximum(unit * low[None], unit * (low + width)[None]),
+    )
+    assert torch.equal(small.slopes, plane.slopes)
+    assert torch.equal(small.intercept, unit * plane.intercept)

@@ -196,12 +196,17 @@ def test_what_cannot_be_lowered_is_refused(network, message):
         lower(network.double(), torch.rand(1, 2, 6, 6, dtype=torch.float64))
 
 
-def test_a_wrapper_that_is_more_than_supernet_and_architecture_is_refused():
+@pytest.mark.parametrize("scale", [1.0, 1e-12])
+def test_a_wrapper_that_is_more_than_supernet_and_architecture_is_refused(scale):
     class Scaled(RelaxedSupernet):
         def forward(self, x):
             return 2 * super().forward(x)
 
     model = relaxed()
+    with torch.no_grad():
+        for parameter in model.supernet.classifier.parameters():
+            parameter *= scale
+    lower(model, torch.rand(2, 3, 8, 9))
     with pytest.raises(UnsupportedError, match="a difference of"):
         lower(Scaled(model.supernet, model.architecture), torch.rand(2, 3, 8, 9))
 

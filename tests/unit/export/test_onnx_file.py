@@ -41,11 +41,17 @@ def test_onnxruntime_gives_the_networks_logits_in_evaluation_mode(tmp_path):
 
 @needs_onnx
 @pytest.mark.slow
-def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
-    right = onnx_file._run
-    monkeypatch.setattr(onnx_file, "_run", lambda model, x: right(model, x) + 0.01)
-    with pytest.raises(UnsupportedError, match=r"difference of 0\.01"):
-        write_onnx(tmp_path / "a.onnx", network(), images())
+@pytest.mark.parametrize("scale", [1.0, 1e-10])
+def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch, scale):
+    right, model = onnx_file._run, network()
+    with torch.no_grad():
+        model[-1].weight *= scale
+        model[-1].bias *= scale
+    write_onnx(tmp_path / "right.onnx", model, images())
+    (tmp_path / "right.onnx").unlink()
+    monkeypatch.setattr(onnx_file, "_run", lambda model, x: right(model, x) + 0.01 * scale)
+    with pytest.raises(UnsupportedError, match=rf"difference of {0.01 * scale:g}"):
+        write_onnx(tmp_path / "a.onnx", model, images())
     assert list(tmp_path.iterdir()) == []
 
 
