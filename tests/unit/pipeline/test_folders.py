@@ -1,5 +1,7 @@
 """What stages note in run.json is what a resumed run goes by."""
 
+import errno
+import os
 import subprocess
 from types import SimpleNamespace
 
@@ -101,6 +103,20 @@ def test_a_signal_says_where_what_was_done_is_and_how_to_go_on(folder, number, c
         work()
     for text in (folder.run_log.read_text(), capsys.readouterr().err):
         assert f"{folder.path}. To go on:\n  python -m dsrna.search seed=3 resume=auto\n" in text
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_no_room_for_a_file_is_told_and_other_errors_are_not_mistaken_for_it(folder, number):
+    def work():
+        with at_work(folder, SimpleNamespace(resume_command="")):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises((ConfigError, OSError), match=os.strerror(number)) as found:
+        work()
+    assert found.type is (OSError if number == errno.EIO else ConfigError)
+    if number != errno.EIO:
+        assert f"{folder.path}: " in str(found.value)
+        assert "Make room there and go on with resume=auto" in str(found.value)
 
 
 @pytest.mark.parametrize("killed", ["while it draws", "before the dashboard has the pictures"])
