@@ -145,14 +145,15 @@ class Forgetful(Changed):
 
 
 class OverTheSpread(RobustnessMetric):
-    """The Jacobian norm in units of the logits' spread over the classes; logits without spread count as worst."""
+    """The Jacobian norm in units of the logits' spread over the classes; logits that are constant count as worst."""
 
     rewards_ignoring_the_input, scale_free = False, True
 
     def score(self, model, x, y, generator):
         spread = model(x).std(dim=1, correction=0)
-        constant = spread == 0
-        return (JACOBIAN.score(model, x, y, None) / spread.masked_fill(constant, 1)).masked_fill(constant, -1e6)
+        scores = JACOBIAN.score(model, x, y, None)
+        constant = (spread == 0) | (scores == 0)
+        return (scores / spread.masked_fill(constant, 1)).masked_fill(constant, -1e6)
 
 
 def over_the_spread(weight, bias, x, y):
