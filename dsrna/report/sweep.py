@@ -12,10 +12,18 @@ from typing import Any
 
 from dsrna.errors import CheckpointError
 from dsrna.files import write_text, writing_to
+from dsrna.report.agreement import Agreement, SearchedCell, agreement
 from dsrna.report.published import headline_rows, published_name
 from dsrna.report.results import hundredths, threat_text
 from dsrna.report.run_data import RunData
-from dsrna.report.sweep_means import means_csv, means_over_seeds, number_text, spread_text
+from dsrna.report.sweep_means import (
+    equal_but_for_seeds,
+    means_csv,
+    means_over_seeds,
+    number_text,
+    settings_of,
+    spread_text,
+)
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder
 
@@ -36,6 +44,7 @@ class SweepRow:
         rehearsal: whether nobody may quote its numbers.
         state: ``done``, or the first stage that isn't and how it is.
         report: its report.html, relative to the sweep's folder; None when there is none.
+        cell: what its search derived; None where it did not get there.
     """
 
     job: str
@@ -48,6 +57,7 @@ class SweepRow:
     rehearsal: bool
     state: str
     report: str | None
+    cell: SearchedCell | None = None
 
     @property
     def averaged(self) -> dict[str, float]:
@@ -72,6 +82,7 @@ def sweep_table(folders: Sequence[Path]) -> list[SweepRow]:
             state=_state(data.run["stages"]),
             report=f"{folder.path.name}/{folder.report_html.name}" if folder.report_html.is_file() else None,
             published={published_name(row): row for row in headline_rows(data.verdict)} if data.verdict else {},
+            cell=SearchedCell.of(data.architecture, data.genotype) if data.architecture and data.genotype else None,
             **_numbers(data),
         )
         for folder, data, given in zip(run_folders, runs, overrides, strict=True)
@@ -110,6 +121,7 @@ def write_sweep_report(sweep_folder: Path) -> Path:
                 keys=keys,
                 columns=columns,
                 published=published,
+                agreements=_agreements(rows),
                 means=means,
                 means_keys=list(dict.fromkeys(key for row in means for key in row.settings)),
                 means_columns=list(dict.fromkeys(name for row in means for name in row.numbers)),
@@ -120,6 +132,16 @@ def write_sweep_report(sweep_folder: Path) -> Path:
             ),
         )
     return page
+
+
+def _agreements(rows: Sequence[SweepRow]) -> list[tuple[str, Agreement]]:
+    """Settings and agreement of each group of searches that are equal but for their seeds."""
+    found = []
+    for jobs in equal_but_for_seeds([row for row in rows if row.cell is not None]):
+        agreed = agreement([job.cell for job in jobs if job.cell is not None])
+        if agreed is not None:
+            found.append((", ".join(f"{key}={value}" for key, value in settings_of(jobs[0]).items()), agreed))
+    return found
 
 
 def _csv(rows: Sequence[SweepRow], keys: Sequence[str], columns: Sequence[str], published: Sequence[str]) -> str:

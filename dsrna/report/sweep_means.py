@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from dsrna.report.results import percent
 
@@ -28,6 +28,9 @@ class Job(Protocol):
     def rehearsal(self) -> bool: ...
     @property
     def averaged(self) -> dict[str, float]: ...
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,21 @@ class MeanRow:
 
 def means_over_seeds(rows: Sequence[Job]) -> list[MeanRow]:
     """One row a group of otherwise equal jobs; none where no group has two seeds. A seed counts once."""
-    groups: dict[tuple[object, ...], dict[str | None, Job]] = {}
+    groups = equal_but_for_seeds([row for row in rows if row.averaged])
+    return [_mean_row(jobs) for jobs in groups] if any(len(jobs) > 1 for jobs in groups) else []
+
+
+def equal_but_for_seeds(rows: Sequence[AnyJob]) -> list[list[AnyJob]]:
+    """Groups of jobs that are equal but for their seeds; of each seed the first job."""
+    groups: dict[tuple[object, ...], dict[str | None, AnyJob]] = {}
     for row in rows:
-        if row.averaged:
-            settings = {key: value for key, value in row.differs.items() if key not in NOT_SETTINGS}
-            groups.setdefault((row.threat, *sorted(settings.items())), {}).setdefault(row.seed, row)
-    if not any(len(jobs) > 1 for jobs in groups.values()):
-        return []
-    return [_mean_row(list(jobs.values())) for jobs in groups.values()]
+        groups.setdefault((row.threat, *sorted(settings_of(row).items())), {}).setdefault(row.seed, row)
+    return [list(jobs.values()) for jobs in groups.values()]
+
+
+def settings_of(job: Job) -> dict[str, str]:
+    """Override -> value, for those in which groups may differ."""
+    return {key: value for key, value in job.differs.items() if key not in NOT_SETTINGS}
 
 
 def number_text(column: str, value: float) -> str:
@@ -101,9 +111,8 @@ def means_csv(rows: Sequence[MeanRow]) -> str:
 
 def _mean_row(jobs: Sequence[Job]) -> MeanRow:
     columns = dict.fromkeys(name for job in jobs for name in job.averaged)
-    settings = {key: value for key, value in jobs[0].differs.items() if key not in NOT_SETTINGS}
     return MeanRow(
-        settings=settings,
+        settings=settings_of(jobs[0]),
         seeds=len(jobs),
         rehearsal=any(job.rehearsal for job in jobs),
         numbers={name: _spread([job.averaged[name] for job in jobs if name in job.averaged]) for name in columns},
