@@ -11,12 +11,13 @@ usage="Usage, from the repository's root: experiments/gpu/run.sh [gradients] [be
 : "${IMAGES:=}"                          # a folder that images.py packed; empty: CIFAR-10 is in $DSRNA_DATA
 : "${REHEARSE:=}"                        # anything: on the CPU, as small as can be
 if [ -n "$REHEARSE" ]; then
-  : "${SEARCH:=space=nasbench201 strategy=darts metric=none search.cells=1 search.channels=4 search.batch_size=8 search.epochs=50 search.warmup_epochs=0 data.train_limit=1000 trainer=cpu trainer.threads=1}"
+  : "${SEARCH:=space=nasbench201 strategy=darts regulariser=[beta_decay] metric=none search.cells=1 search.channels=4 search.batch_size=8 search.epochs=50 search.warmup_epochs=0 data.train_limit=1000 trainer=cpu trainer.threads=1}"
 fi
 : "${EXPERIMENTS:=cifar10_jacobian cifar10_robust}"
 : "${TRAINERS:=auto gpu}"                # of the steps: float32, and mixed bfloat16
-: "${SEARCH:=space=nasbench201 strategy=darts metric=none search.cells=5 search.channels=16 search.batch_size=64 search.epochs=50 search.warmup_epochs=0 trainer=auto}"
+: "${SEARCH:=space=nasbench201 strategy=darts regulariser=[beta_decay] regulariser.beta_decay.weight=25 metric=none search.cells=5 search.channels=16 search.batch_size=64 search.epochs=50 search.warmup_epochs=0 trainer=auto}"
 : "${SEARCH_FROM:=}"                     # a folder with the search.tar.* of an earlier time, which goes on
+: "${GRADIENTS:=}"                       # pytest's choice of the tests, such as --deselect=… of those done before
 : "${GRADIENTS_LIMIT:=150}" "${BENCH_LIMIT:=120}" "${STEPS_LIMIT:=120}" "${SEARCH_LIMIT:=480}" "${COMPILE_LIMIT:=240}"
 
 bench=experiments/bench/supernet_step.py
@@ -46,10 +47,12 @@ fi
 # --- the parts; each returns non-zero when something in it failed ---
 
 gradients() {
-  local workers=()
+  local workers=() choice
+  read -ra choice <<<"$GRADIENTS"
   if "$PYTHON" -c "import xdist" 2>/dev/null && [ -z "$REHEARSE" ]; then workers=(-n 4); fi
-  limited "$PYTHON" -m pytest tests/gpu "${marked[@]}" "${workers[@]}" --tb=short -rpfEs --durations=5 \
-    -p no:cacheprovider
+  # Two threads each: as many as there are cores for each worker would stand in each other's way.
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} limited "$PYTHON" -m pytest tests/gpu "${marked[@]}" "${workers[@]}" "${choice[@]}" \
+    --tb=short -rpfEs --durations=5 -v -p no:cacheprovider
 }
 
 bench() {
@@ -63,7 +66,7 @@ bench() {
 }
 
 compile() { # batched edges compiled by torch, which takes minutes
-  benched "compiled" --batch "${batches[0]}" --ways batched torch.compile --steps weight architecture
+  benched "compiled" --batch "${batches[0]}" --cells 3 --ways batched torch.compile --steps weight architecture
 }
 
 benched() {

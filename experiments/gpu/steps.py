@@ -40,15 +40,23 @@ def main() -> None:
     search = compose("search", chosen.overrides)["search"]
     clock = Clock()
     limits = ["trainer.limits.epochs=2", f"trainer.limits.batches={chosen.steps + FIRST}", "search.warmup_epochs=1"]
+    stopped = None
     with tempfile.TemporaryDirectory() as folder:
         sys.argv = ["dsrna.search", *chosen.overrides, *limits, "stages=[search]", "resume=never", f"out={folder}"]
-        main_of("search")
+        try:
+            main_of("search")
+        except SystemExit as stop:  # by a signal, say: the steps so far may do
+            stopped = stop
+    if stopped is not None and not clock.has_enough():
+        raise stopped
     found = extrapolated(clock, search["epochs"], search["warmup_epochs"])
     found |= {"overrides": chosen.overrides, "torch": torch.__version__, "device": device(), **peak()}
     for name, value in found.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    if stopped is not None:
+        raise stopped
 
 
 class Clock:
@@ -73,6 +81,10 @@ class Clock:
 
         return watched
 
+    def has_enough(self) -> bool:
+        """Whether there is a step of each kind that counts."""
+        return all(len(self.began.get(key, [])) >= FIRST + 2 for key in (("training", 1), ("validation", 0)))
+
     def seconds(self, kind: str, epoch: int) -> list[float]:
         """Of each step but the first few and the last, whose end isn't known."""
         began = self.began[kind, epoch][min(FIRST, len(self.began[kind, epoch]) - 2) :]
@@ -81,7 +93,7 @@ class Clock:
 
 def extrapolated(clock: Clock, epochs: int, warmup: int) -> dict[str, Any]:
     weight, both = clock.seconds("training", 0), clock.seconds("training", 1)
-    validation = clock.seconds("validation", 1)
+    validation = clock.seconds("validation", 0)
     training_batches, validation_batches = clock.batches["training"], clock.batches["validation"]
     of_weights, of_both, of_validation = (statistics.median(some) for some in (weight, both, validation))
     an_epoch = validation_batches * of_validation

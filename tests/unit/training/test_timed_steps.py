@@ -24,7 +24,7 @@ def test_a_whole_search_is_its_epochs_of_each_kind_and_their_validation(steps):
     clock.batches = {"training": 100, "validation": 50}
     clock.began = {
         key: [0, 50, 100, 150, 200, *(250 + seconds * step for step in range(11))]
-        for key, seconds in {("training", 0): 1, ("training", 1): 3, ("validation", 1): 0.5}.items()
+        for key, seconds in {("training", 0): 1, ("training", 1): 3, ("validation", 0): 0.5}.items()
     }
     found = steps.extrapolated(clock, epochs=10, warmup=4)
     assert found["weight_step_seconds"] == 1
