@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
+from dsrna.functional.gradient_norm import slope_along
 from dsrna.functional.jacobian import central_difference, directional_derivative, jacobian_row
 from dsrna.functional.norms import dual_direction, dual_exponent, image_norm
 from dsrna.metrics.base import RobustnessMetric
@@ -123,13 +124,12 @@ class JacobianNorm(RobustnessMetric):
         norms = image_norm(row, self.exponent)
         if not with_graph or self.derivative == "autograd":
             return norms
-        direction = dual_direction(row, self.norm)
-        # Along a direction of unit root mean square, so that `difference_step` means the same for every p.
-        scale = image_norm(direction, 2) / math.sqrt(images[0].numel())
-        steps = self.difference_step / scale.masked_fill(scale == 0, 1)  # a row of zeros has no direction
-        displacement = direction * steps.view(-1, *[1] * (images.ndim - 1))
-        differences = central_difference(model, images.detach(), displacement)
-        slopes = differences.gather(1, classes[:, None])[:, 0] / steps
+
+        def picked(x: Tensor) -> Tensor:
+            logits: Tensor = model(x)
+            return logits.gather(1, classes[:, None])[:, 0]
+
+        slopes = slope_along(picked, images, dual_direction(row, self.norm), self.difference_step)
         # The norm's value with the difference's derivative.
         return norms + (slopes - slopes.detach())
 

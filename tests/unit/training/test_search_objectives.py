@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from dsrna.attacks import FGSM
 from dsrna.errors import NonFiniteError
 from dsrna.functional.projections import uniform_start
+from dsrna.metrics.curvature import Curvature
+from dsrna.metrics.local_radius import LocalRadius
+from dsrna.metrics.loss_gradient import LossGradient
 from dsrna.nn.implementation import use_implementation
 from dsrna.objectives import Adversarial, FastAdversarial, Standard, Trades
 from dsrna.spaces.darts.space import DartsSpace
@@ -154,3 +157,14 @@ def test_a_fault_among_batch_mates_is_still_found_in_its_layer():
     x, y = torch.rand(4, 4, 1, 1, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
     with pytest.raises(NonFiniteError, match=r"`2` \(.*\)|Faulty"):
         FGSM("linf", 0.1, batch_norm="batch")(model.double(), x.double(), y)
+
+
+@pytest.mark.parametrize("metric", [LossGradient(), LocalRadius(eps=0.1), Curvature()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(("space", "implementation"), [("darts", "batched"), ("nasbench201", "compiled")])
+def test_metrics_have_one_gradient_in_the_alphas_whatever_computes_the_edges(metric, space, implementation):
+    found, (x, y) = [], batch()
+    for kind in ("textbook", implementation):
+        model = searched(space, kind)
+        scores = metric(model, x, y)
+        found.append((scores, torch.autograd.grad(scores.mean(), list(model.architecture.parameters()))))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-9)
