@@ -216,6 +216,8 @@ class RandomCells(TypedDict):
     split: str
     images: int
     objective: str
+    classes: NotRequired[int]
+    mixture: NotRequired[PathScore]
     derived: PathScore
     random: list[PathScore]
     loss: Comparison

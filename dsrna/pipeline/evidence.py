@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ from dsrna.report.movement import movement
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.selection.comparison import Comparison
-from dsrna.strategies.selection.paths import Paths
+from dsrna.strategies.selection.paths import FixedSupernet, Paths
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
+from dsrna.types import OperationWeights
 
 log = logging.getLogger("dsrna")
 
@@ -39,7 +41,9 @@ _BATCH = 128
 _CELLS_OF_A_REHEARSAL = 3
 
 
-def weigh_evidence(job: Job, supernet: Supernet, genotype: Genotype, weights_half: ImageDataset) -> None:
+def weigh_evidence(
+    job: Job, supernet: Supernet, expected: OperationWeights, genotype: Genotype, weights_half: ImageDataset
+) -> None:
     """Writes ``search/evidence.json``, and says in the log what it says.
 
     What can't be compared is named there and left out: the search itself has succeeded.
@@ -47,13 +51,14 @@ def weigh_evidence(job: Job, supernet: Supernet, genotype: Genotype, weights_hal
     Args:
         job: the run.
         supernet: as the search left it; it stays so.
+        expected: the operation weights that the search ended with.
         genotype: the derived cell.
         weights_half: the images that the supernet's weights were trained on.
     """
     compared, problem = None, None
     if job.settings.search.random_cells > 0:
         try:
-            compared = _among_random_cells(job, supernet, genotype, weights_half)
+            compared = _among_random_cells(job, supernet, expected, genotype, weights_half)
         except DsrnaError as error:
             problem = f"The derived cell could not be compared with random ones: {error}"
     moved = movement(read_json(job.folder.architecture_json))
@@ -101,7 +106,7 @@ def paths_of(job: Job, supernet: Supernet, calibration: ImageDataset, held_out: 
 
 
 def _among_random_cells(
-    job: Job, supernet: Supernet, genotype: Genotype, weights_half: ImageDataset
+    job: Job, supernet: Supernet, expected: OperationWeights, genotype: Genotype, weights_half: ImageDataset
 ) -> dict[str, Any] | None:
     count = job.settings.search.random_cells
     if job.settings.trainer.limits.any:
@@ -118,6 +123,7 @@ def _among_random_cells(
         for cell in [genotype, *cells]:
             scores.append(paths.score_of(cell))
             bar.advance(1, {"loss": scores[-1].loss, "acc": scores[-1].accuracy})
+    mixture = paths.score(FixedSupernet(copy.deepcopy(supernet), expected))
     derived, others = scores[0], scores[1:]
     comparisons = {
         "loss": Comparison.of(derived.loss, [score.loss for score in others]),
@@ -135,6 +141,8 @@ def _among_random_cells(
         "split": "validation",
         "images": paths.images,
         "objective": path_objective(job).title,
+        "classes": job.splits.train.classes,
+        "mixture": asdict(mixture),
         "derived": asdict(derived),
         "random": [asdict(score) for score in others],
     } | {name: asdict(comparison) for name, comparison in comparisons.items()}

@@ -128,11 +128,12 @@ def search(job: Job) -> None:
     )  # fmt: skip
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
-    genotype = module.history.genotype(module.model.architecture.expected())
+    expected = module.model.architecture.expected()
+    genotype = module.history.genotype(expected)
     genotype_codec.save(genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)
-    weigh_evidence(job, supernet, genotype, weights_half)
+    weigh_evidence(job, supernet, expected, genotype, weights_half)
 
 
 def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +69,30 @@ def verdict_sentence(evidence: dict[str, Any] | None) -> str | None:
     if ranked["verdict"] == "better":
         return f"Better than random cells: {rank}. {luck}"
     if ranked["verdict"] == "worse":
-        return f"Worse than random cells: {rank}, among paths of the same supernet."
-    return f"{NOISE}: {rank}. {luck}"
+        return f"Worse than random cells: {rank}, among paths of the same supernet.{_untrained_paths(evidence)}"
+    return f"{NOISE}: {rank}. {luck}{_untrained_paths(evidence)}"
+
+
+def _untrained_paths(evidence: dict[str, Any] | None) -> str:
+    """A warning of a comparison that can't tell: weights that were trained for a mixture make no networks of its paths.
+
+    It is said where neither the derived cell nor the middle one of the random cells keeps half of what the mixture
+    knows beyond guessing.
+    """
+    found = (evidence or {}).get("random_cells")
+    if found is None or "mixture" not in found:
+        return ""
+    key, guess = found["decides"], 1 / found["classes"]
+    middle, mixture, derived = (
+        statistics.median(score[key] for score in found["random"]), found["mixture"][key], found["derived"][key],
+    )  # fmt: skip
+    if max(middle, derived) - guess >= 0.5 * (mixture - guess):
+        return ""
+    return (
+        f" But this comparison tells little: the mixture is right on {percent(mixture)} of these images, its paths are "
+        f"no networks that were trained (the derived cell is right on {percent(derived)}, the middle one of the random "
+        f"cells on {percent(middle)}, guessing on {percent(guess)})."
+    )
 
 
 def compared_sentences(evidence: dict[str, Any]) -> list[str]:

@@ -13,15 +13,19 @@ from dsrna.json_files import read_json
 from dsrna.pipeline import evidence
 from dsrna.pipeline.job import Job, load_splits
 from dsrna.run_folder import RunFolder
-from dsrna.strategies.selection.paths import Paths
+from dsrna.strategies.selection.paths import Paths, recalibrate
 from dsrna.strategies.selection.sampling import equal_weights
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.dashboards import Dashboard
+from dsrna.types import CellWeights
 
 SMALL = [
     "trainer=cpu", "trainer.progress=off", "search.cells=1", "search.channels=4", "data.train_limit=300",
     "space=nasbench201", "strategy=darts",
 ]  # fmt: skip
+
+
+WEIGHTS = {"cell": CellWeights(torch.rand(6, 5, generator=torch.Generator().manual_seed(3)).softmax(1))}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,32 @@ def supernet_of(job):
 
 def weigh(job, splits):
     half, _ = search_halves(splits, job.settings.seed, 0.5)
-    evidence.weigh_evidence(job, supernet_of(job), job.space.genotype(13433), half)
+    evidence.weigh_evidence(job, supernet_of(job), WEIGHTS, job.space.genotype(13433), half)
     return read_json(job.folder.evidence_json)
+
+
+def test_the_mixture_is_scored_under_the_weights_that_the_search_ended_with(tmp_path, splits):
+    job = job_of(tmp_path / "a", splits, cells=2)
+    found = weigh(job, splits)["random_cells"]
+    half, _ = search_halves(splits, 0, 0.5)
+    paths = evidence.paths_of(job, supernet_of(job), half, splits.validation, "comparison with random cells")
+    (x, y), *rest = paths._held_out
+    supernet = supernet_of(job).train()
+    recalibrate(supernet_as_network := Fixed(supernet), paths._calibration)
+    supernet_as_network.eval()
+    with torch.no_grad():
+        right = sum(int((supernet_as_network(x).argmax(1) == y).sum()) for x, y in [(x, y), *rest])
+    assert found["mixture"]["accuracy"] == pytest.approx(right / paths.images)
+    assert found["classes"] == 10
+
+
+class Fixed(torch.nn.Module):
+    def __init__(self, supernet):
+        super().__init__()
+        self.supernet = supernet
+
+    def forward(self, x):
+        return self.supernet(x, WEIGHTS)
 
 
 def pixels(images):

@@ -104,6 +104,24 @@ def test_the_verdict_in_words(tmp_path, verdict, said, alarm):
     assert (folder.plots_dir / "random_cells.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("mixture", "derived", "telling"),
+    [(0.8, 0.377, False), (0.55, 0.377, True), (0.8, 0.51, True), (0.3, 0.1, True)],
+)
+def test_paths_of_weights_that_were_trained_for_a_mixture_tell_little(mixture, derived, telling):
+    """The middle random cell is right on 36.3 %, guessing on 20 %."""
+    evidence = example_evidence()
+    found = evidence["random_cells"]
+    found |= {"classes": 5, "mixture": {"loss": 1.0, "accuracy": mixture, "objective_accuracy": mixture}}
+    found["derived"]["accuracy"] = derived
+    said = verdict_sentence(evidence)
+    assert said.startswith("Not distinguishable from a random cell: rank 26 of 65")
+    assert ("tells little" in said) != telling
+    if not telling:
+        assert "right on 80.0\u202f% of these images" in said
+        assert "the middle one of the random cells on 36.3\u202f%" in said
+
+
 def test_the_verdict_is_by_the_accuracy_under_the_search_s_own_attack():
     evidence = example_evidence()
     found = evidence["random_cells"]
