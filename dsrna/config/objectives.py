@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dsrna.config.parts import build_part
+from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
@@ -22,8 +23,20 @@ def search_objective(node: Any, where: str, threat: Threat) -> Objective:
 
     The running statistics of a supernet lag behind weights and operation weights that move, or are drawn anew in each
     step: by them, another network would be attacked than the one that the loss is of.
+
+    Raises:
+        ConfigError: the objective makes no sense in a search.
     """
-    return _objective(node, where, threat, "batch")
+    built = _objective(node, where, threat, "batch")
+    from dsrna.objectives.base import Objective
+
+    if type(built).initialise is not Objective.initialise:
+        raise ConfigError(
+            f"{type(built).__name__} trains networks from weights of its own, which a supernet doesn't have: without "
+            "them its bounds are too loose to learn from. Search with `metric: certified`, or take another one. "
+            f"(conf: {where})"
+        )
+    return built
 
 
 def _objective(node: Any, where: str, threat: Threat, auto: BatchNormMode) -> Objective:

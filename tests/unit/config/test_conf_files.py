@@ -9,6 +9,7 @@ from dsrna.config.compose import compose, settings_from
 from dsrna.config.objectives import retrain_objective, search_objective
 from dsrna.config.query import build_methods, guides_of, query_settings
 from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, validate
+from dsrna.errors import ConfigError
 
 GIVEN = {  # what only the user knows
     ("data", "arrays"): ["data.source.path=own.npz"],
@@ -155,3 +156,9 @@ def test_what_attacks_see_is_the_batch_in_a_search_and_the_running_statistics_af
     ]
     assert of_search == ["batch", "running"]
     assert retrain_objective(settings.objective, "objective", threat).attack.batch_norm == "running"
+
+
+@pytest.mark.parametrize("kind", ["weights", "architecture"])
+def test_a_search_refuses_certified_objectives_with_the_reason(kind):
+    with pytest.raises(ConfigError, match=rf"weights of its own.*\(conf: search.{kind}_objective\)"):
+        settings_of("search", f"objective@search.{kind}_objective=ibp")
