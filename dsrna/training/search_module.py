@@ -128,7 +128,8 @@ class SearchModule(StageModule):
         self._begin_step("weights", train, batch_idx)
         with without_gradients(self.alphas), self.located():
             result = self._result("weights", train, batch_idx)
-        loss = self.finite(result.loss, "The training loss")
+            penalties = [p for r in self.model.regularisers if (p := r.weights_penalty()) is not None]
+        loss = self.finite(sum(penalties, start=result.loss), "The training loss")
         self.weight_step(loss, self.weights, self.gradient_clip)
         self._note("train", result, train)
 
@@ -215,6 +216,9 @@ class SearchModule(StageModule):
         for schedule in self.schedules:
             logged |= schedule.end_epoch(self.scheduled, self.searching)
         logged |= self._watch_for_collapse()
+        for regulariser in self.model.regularisers:
+            found = regulariser.numbers(self.model.architecture)
+            logged |= {f"arch/{name}": number for name, number in found.items()}
         events = self.scheduled.events
         numbers = logged | self.history.add(self.current_epoch, self.model.architecture.expected(), events)
         self.scheduled.events = []
@@ -239,6 +243,7 @@ class SearchModule(StageModule):
             "metric": self.metric.numbers if self.metric is not None else {},
             "metric_join": self.metric_join.state(),
             "collapse": self.collapse.state(),
+            "regularisers": [regulariser.state() for regulariser in self.model.regularisers],
             "schedules": [schedule.state() for schedule in self.schedules],
             "scheduled": self.scheduled.state(),
         }
@@ -248,6 +253,8 @@ class SearchModule(StageModule):
         self.scheduled.load_state(state["scheduled"])
         self.metric_join.load_state(state["metric_join"])
         self.collapse.load_state(state["collapse"])
+        for regulariser, of_regulariser in zip(self.model.regularisers, state["regularisers"], strict=True):
+            regulariser.load_state(of_regulariser)
         for schedule, of_schedule in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state(of_schedule, self.model.supernet)
         if self.metric is not None:

@@ -31,7 +31,7 @@ LEVELS = {
     ),
     1: ("nn",),
     2: ("spaces",),
-    3: ("metrics", "attacks", "data", "bounds", "benchmarks", "corruptions"),
+    3: ("metrics", "attacks", "data", "bounds", "benchmarks", "corruptions", "costs"),
     4: ("strategies", "objectives", "evaluation", "verification", "export", "proxies", "query_searches"),
     5: ("training", "report"),
     6: ("config", "pipeline", "search", "retrain", "evaluate", "rank", "benchmark", "query", "__main__"),

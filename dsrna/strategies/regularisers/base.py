@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from dsrna.spaces.search_space import SearchSpace
@@ -57,3 +59,18 @@ class Regulariser:
     def penalty(self, architecture: Architecture) -> Tensor | None:
         """Scalar that is added to the architecture step's objective, differentiable in the alphas; None for nothing."""
         return None
+
+    def weights_penalty(self) -> Tensor | None:
+        """Scalar that is added to the weight step's loss, differentiable in the network weights; None for nothing."""
+        return None
+
+    def numbers(self, architecture: Architecture) -> dict[str, float]:
+        """What to log at the end of every epoch."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`prepare` found out and wouldn't find again, as tensors and plain types, for checkpoints."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes back what :meth:`state` gave."""

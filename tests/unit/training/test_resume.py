@@ -15,6 +15,7 @@ from dsrna.strategies.gaea import Gaea
 from dsrna.strategies.gdas import Gdas
 from dsrna.strategies.metric_join import Multiplier
 from dsrna.strategies.regularisers.beta_decay import BetaDecay
+from dsrna.strategies.regularisers.cost import ExpectedCost
 from dsrna.strategies.regularisers.sdarts import Sdarts
 from dsrna.strategies.schedules.early_stopping_hessian import EarlyStoppingHessian
 from dsrna.strategies.schedules.freezing import Freezing
@@ -330,3 +331,22 @@ def test_checkpoints_hold_tensors_and_plain_types_alone(search_stage, retrain_st
         plain = {torch.Tensor, dict, list, str, int, float, bool, type(None)}
         assert kinds(stage.state()) - plain <= {type(torch.optim.SGD([torch.zeros(1)]).state_dict())}
         assert "hyper_parameters" not in stage.state()
+
+
+def test_a_cost_that_was_measured_is_not_measured_anew(search_stage, tmp_path):
+    def built():
+        term = ExpectedCost("latency")
+        stage = search_stage(tmp_path, regularisers=[term])
+        model = stage.module.model
+        term.prepare(stage.module.scheduled.space, model.supernet, model.architecture, model.supernet.shape)
+        return stage, term.state()["costs"]
+
+    stage, measured = built()
+    die_at(4, stage.module, "training_step")
+    kill(stage, EVERY_BATCH)
+    again, anew = built()
+    assert any(not torch.equal(measured[name], anew[name]) for name in measured)
+    again.run(EVERY_BATCH)
+    kept = again.module.model.regularisers[0].state()["costs"]
+    assert all(torch.equal(measured[name], kept[name]) for name in measured)
+    assert "search/arch/relative_latency" in again.folder.read_metrics()[-1]

@@ -153,3 +153,27 @@ def test_objectives_of_both_kinds_of_steps(search_stage, tmp_path, kind):
     assert all(0.05 < distance <= 0.1 + 1e-6 for distance in calls)
     records = stage.folder.read_metrics()
     assert ("search/train/acc_adv" in records[0]) == (kind == "weights")
+
+
+class Push(Regulariser):
+    """A term of weight steps whose gradient in the first network weight is ``size``."""
+
+    def __init__(self, size):
+        self.size, self.supernet = size, None
+
+    def weights_penalty(self):
+        return self.size * next(iter(self.supernet.parameters())).flatten()[0]
+
+
+def test_regularisers_add_to_the_weight_steps_loss(search_stage, tmp_path):
+    ended = []
+    for size in (0.0, 1.0):
+        push = Push(size)
+        stage = search_stage(
+            tmp_path / str(size), metric=False, entropy_weight=0, regularisers=[push], epochs=1, warmup=1,
+            train_batches=1, clip=0.0, momentum=0.0, lr=0.01, schedule=None,
+        )  # fmt: skip
+        push.supernet = stage.module.model.supernet
+        stage.run()
+        ended.append(next(iter(push.supernet.parameters())).flatten()[0].item())
+    assert ended[1] - ended[0] == pytest.approx(-0.01, rel=1e-3)

@@ -20,8 +20,9 @@ def gradients(model, step_of, images, kind):
     x, y = images
     model.begin_step(step_of(model, kind, 0.5, images))
     loss = F.cross_entropy(model(x), y)
-    for regulariser in model.regularisers if kind == "architecture" else ():
-        if (penalty := regulariser.penalty(model.architecture)) is not None:
+    for each in model.regularisers:
+        penalty = each.weights_penalty() if kind == "weights" else each.penalty(model.architecture)
+        if penalty is not None:
             loss = loss + penalty
     return torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
 

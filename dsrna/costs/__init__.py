@@ -1,0 +1,1 @@
+"""What operations cost: parameters, multiplications, time."""
