@@ -77,7 +77,7 @@ def test_every_optimiser_goes_with_every_schedule_which_starts_or_peaks_at_its_r
     config = compose("search", [f"optimizer@retrain.optimizer={optimizer}", f"schedule@retrain.schedule={schedule}",
                                 "retrain.optimizer.lr=0.123"])  # fmt: skip
     node = OmegaConf.to_container(config.retrain)
-    made = build_optimizer(node["optimizer"], "retrain.optimizer", [nn.Parameter(torch.zeros(2))])
+    made = build_optimizer(node["optimizer"], "retrain.optimizer", [nn.Parameter(torch.tensor([0.5, 0.5]).log())])  # probabilities suit every optimiser
     moving = build_schedule(node["schedule"], "retrain.schedule", made, epochs=5, steps_per_epoch=4)
     rates = []
     for _ in range(20 if interval_of(node["schedule"]) == "step" else 5):
