@@ -225,10 +225,17 @@ class RandomCells(TypedDict):
     objective_accuracy: NotRequired[Comparison]
 
 
+class ScoredCandidate(TypedDict):
+    genotype: Genotype
+    score: PathScore
+    tuned: PathScore | None
+
+
 class Evidence(TypedDict):
     """``search/evidence.json``."""
 
     random_cells: RandomCells | None
+    candidates: NotRequired[list[ScoredCandidate]]
     left_out: str | None
 
 

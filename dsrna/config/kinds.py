@@ -10,6 +10,7 @@ from dsrna.errors import ConfigError
 _KINDS = {
     r"space": "dsrna.spaces.search_space.SearchSpace",
     r"strategy": "dsrna.strategies.strategy.Strategy",
+    r"selection": "dsrna.strategies.selection.base.Selection",
     r"hypergradient": "dsrna.strategies.hypergradient.Hypergradient",
     r"metric": "dsrna.metrics.base.RobustnessMetric",
     r"metric_join": "dsrna.strategies.metric_join.MetricJoin",

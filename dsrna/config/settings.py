@@ -152,6 +152,7 @@ class Settings(RunSettings):
     strategy: Any
     regulariser: Any  # name -> part
     search_schedule: Any  # name -> part
+    selection: Any
     metric: Any
     metric_join: Any
     hypergradient: Any

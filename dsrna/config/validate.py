@@ -126,6 +126,7 @@ def validate(settings: Settings) -> None:
     attempt(lambda: build_part(settings.strategy, "strategy"))
     attempt(lambda: check_search_parts(settings))
     attempt(lambda: build_part(settings.hypergradient, "hypergradient"))
+    attempt(lambda: build_part(settings.selection, "selection"))
     attempt(lambda: build_part(metric_node(settings), "metric"))
     attempt(lambda: build_part(settings.metric_join, "metric_join"))
     attempt(lambda: check_source(settings.data, settings.space))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -42,7 +42,12 @@ _CELLS_OF_A_REHEARSAL = 3
 
 
 def weigh_evidence(
-    job: Job, supernet: Supernet, expected: OperationWeights, genotype: Genotype, weights_half: ImageDataset
+    job: Job,
+    supernet: Supernet,
+    expected: OperationWeights,
+    genotype: Genotype,
+    weights_half: ImageDataset,
+    candidates: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Writes ``search/evidence.json``, and says in the log what it says.
 
@@ -54,6 +59,7 @@ def weigh_evidence(
         expected: the operation weights that the search ended with.
         genotype: the derived cell.
         weights_half: the images that the supernet's weights were trained on.
+        candidates: what the genotype was chosen among, where its selection looked at some.
     """
     compared, problem = None, None
     if job.settings.search.random_cells > 0:
@@ -68,6 +74,7 @@ def weigh_evidence(
         "movement": None if moved is None else asdict(moved),
         "random_cells": compared,
         "left_out": problem,
+        "candidates": list(candidates),
     }
     write_json(job.folder.evidence_json, document)
     verdict = verdict_sentence(document)

@@ -24,6 +24,7 @@ from dsrna.objectives.base import Objective
 from dsrna.pipeline.evidence import weigh_evidence
 from dsrna.pipeline.job import Job, at_most
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
+from dsrna.pipeline.selecting import plain, select_genotype
 from dsrna.pipeline.table_verdict import judge
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace
@@ -129,11 +130,11 @@ def search(job: Job) -> None:
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
     expected = module.model.architecture.expected()
-    genotype = module.history.genotype(expected)
-    genotype_codec.save(genotype, job.folder.genotype_json)
+    selected = select_genotype(job, supernet, expected, weights_half, architecture_half)
+    genotype_codec.save(selected.genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)
-    weigh_evidence(job, supernet, expected, genotype, weights_half)
+    weigh_evidence(job, supernet, expected, selected.genotype, weights_half, plain(selected))
 
 
 def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsrna.report.movement import Movement
-from dsrna.report.results import percent
+from dsrna.report.results import genotype_text, percent
 
 NOISE = "Not distinguishable from a random cell"
 
@@ -168,3 +168,15 @@ def rank_rows(evidence: dict[str, Any] | None) -> list[RankRow]:
             )
         )
     return rows
+
+
+def candidate_rows(evidence: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Cell, accuracy as a path and after fine-tuning, as text, of what the genotype was chosen among."""
+    return [
+        (
+            genotype_text(found["genotype"]),
+            percent(found["score"]["objective_accuracy"]),
+            "\u2013" if found["tuned"] is None else percent(found["tuned"]["objective_accuracy"]),
+        )
+        for found in (evidence or {}).get("candidates", ())
+    ]

@@ -11,6 +11,7 @@ from dsrna.files import write_atomically, write_text, writing_to
 from dsrna.report.certified import certified_point, certified_row, most_certified, radius_rows
 from dsrna.report.corruptions import corruption_rows, corruption_severities
 from dsrna.report.evidence import (
+    candidate_rows,
     compared_sentences,
     edge_rows,
     is_alarming,
@@ -89,6 +90,7 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "compared": compared_sentences(data.evidence) if data.evidence else [],
         "found": verdict_sentence(data.evidence),
         "ranks": rank_rows(data.evidence),
+        "candidates": candidate_rows(data.evidence),
         "verdict": data.verdict,
         "judged_on": published_title(data.verdict) if data.verdict else None,
         "telling": telling_rows(data.verdict) if data.verdict else [],

@@ -1,0 +1,77 @@
+"""Choosing the genotype once the search is done."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from dsrna.config.objectives import search_objective
+from dsrna.config.parts import build_part
+from dsrna.data.images import ImageDataset
+from dsrna.data.loader import BatchLoader
+from dsrna.functional.seeding import generator
+from dsrna.pipeline.evidence import paths_of
+from dsrna.pipeline.job import Job, at_most
+from dsrna.progress import Progress
+from dsrna.spaces.genotype_codec import to_json
+from dsrna.spaces.supernet import Supernet
+from dsrna.strategies.selection.base import Selected, Selection, TrainedSearch
+from dsrna.strategies.selection.fine_tuning import fine_tune
+from dsrna.types import OperationWeights
+
+
+def select_genotype(
+    job: Job, supernet: Supernet, weights: OperationWeights, weights_half: ImageDataset, architecture_half: ImageDataset
+) -> Selected:
+    """What the settings' selection chooses, on the images of the architecture steps: the validation split, which judges
+    the genotype and the retrained network later on, chooses nothing here.
+    """
+    settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
+    selection: Selection = build_part(settings.selection, "selection")
+
+    def tune(network: nn.Module, steps: int, learning_rate: float, purpose: str) -> None:
+        loader = BatchLoader(
+            weights_half,
+            min(at_most(search.batch_size, limits.batch_size), len(weights_half)),
+            seed=settings.seed,
+            purpose=f"{purpose} images",
+            shuffle=True,
+            augmentation=job.augmentation(),
+            drop_last=True,
+        )
+        count = at_most(steps, limits.batches)
+        epochs = range(-(-count // len(loader)))
+        fine_tune(
+            network,
+            search_objective(search.weights_objective, "search.weights_objective", job.threat),
+            (batch for _, batch in zip(range(count), (b for e in epochs for b in loader.batches(e)), strict=False)),
+            learning_rate=learning_rate,
+            gradient_clip=search.gradient_clip,
+            noise=lambda number: generator(settings.seed, purpose, number),
+        )
+
+    with Progress("selection", 1, mode=settings.trainer.progress) as bar:
+        return selection.select(
+            TrainedSearch(
+                space=job.space,
+                weights=weights,
+                paths=lambda: paths_of(job, supernet, weights_half, architecture_half, "selection"),
+                tune=tune,
+                generator=lambda purpose: generator(settings.seed, "selection", purpose),
+                report=bar.reach,
+            )
+        )
+
+
+def plain(selected: Selected) -> list[dict[str, Any]]:
+    """The candidates for ``search/evidence.json``."""
+    return [
+        {
+            "genotype": to_json(candidate.genotype),
+            "score": asdict(candidate.score),
+            "tuned": None if candidate.tuned is None else asdict(candidate.tuned),
+        }
+        for candidate in selected.candidates
+    ]
