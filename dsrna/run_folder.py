@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from dsrna import documents
+from dsrna import documents, query_documents
 from dsrna.conforming import misfit, shown
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.files import write_atomically, write_json, write_text, writing_to
@@ -312,7 +312,7 @@ class RunFolder:
 
     def read_scores(self) -> list[dict[str, Any]]:
         """All records of ``scores.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
-        return [record for _, record in read_lines(self.scores_jsonl, documents.Scores)]
+        return [record for _, record in read_lines(self.scores_jsonl, query_documents.Scores)]
 
     def append_search(self, record: dict[str, Any]) -> None:
         """Adds one line to ``searches.jsonl``. Raises ConfigError when the folder can't be written to."""
@@ -320,7 +320,7 @@ class RunFolder:
 
     def read_searches(self) -> list[dict[str, Any]]:
         """All records of ``searches.jsonl``, as :meth:`read_metrics` reads those of ``metrics.jsonl``."""
-        return [record for _, record in read_lines(self.searches_jsonl, documents.Search)]
+        return [record for _, record in read_lines(self.searches_jsonl, query_documents.Search)]
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drops, atomically, the records of ``stage`` later than ``step`` (all other lines stay byte for byte).

@@ -10,6 +10,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from dsrna.functional.multiply_adds import multiply_adds
 from dsrna.nn.mixed_edges import MixedEdges
 from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.modes import evaluation_mode
@@ -51,7 +52,7 @@ def _cost(kind: Cost, operation: nn.Module, x: Tensor) -> float:
         return sum(parameter.numel() for parameter in operation.parameters())
     operation.eval()
     if kind == "flops":
-        return _multiply_adds(operation, x)
+        return multiply_adds(operation, x)
     operation(x)
     times = []
     for _ in range(_REPEATS):
@@ -59,21 +60,6 @@ def _cost(kind: Cost, operation: nn.Module, x: Tensor) -> float:
         operation(x)
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times)
-
-
-def _multiply_adds(operation: nn.Module, x: Tensor) -> float:
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        weight = cast(nn.Conv2d, module).weight
-        total += output.numel() * weight[0].numel()
-
-    for module in operation.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(count)
-    operation(x)
-    return total
 
 
 def _cells(space: SearchSpace, supernet: Supernet) -> Iterator[tuple[str, MixedEdges, list[Tensor]]]:

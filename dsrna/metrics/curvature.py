@@ -33,8 +33,8 @@ class Curvature(RobustnessMetric):
         ConfigError: a value is out of range.
 
     Source: Mok et al., AdvRush (ICCV 2021), which takes gamma .01, h 1.5, and the term in the last 10 of 60 epochs;
-    z as in Moosavi-Dezfooli et al., CURE (CVPR 2019). Differs: the norm itself is averaged, not its square; h there is
-    in units of normalised images.
+    z as in Moosavi-Dezfooli et al., CURE (CVPR 2019), whose loss its released code takes. Differs: the norm itself is
+    averaged, not its square; h there is in units of normalised images.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ def search(job: Job) -> None:
     architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
     regularisers = build_regularisers(settings)
     for regulariser in regularisers:
-        regulariser.prepare(job.space, supernet, architecture, splits.train.shape)
+        regulariser.prepare(job.space, supernet, architecture)
 
     def make_supernet(number: int, **sizes: int) -> Supernet:
         with torch.random.fork_rng(devices=[]):
@@ -129,7 +129,7 @@ def search(job: Job) -> None:
     )  # fmt: skip
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
-    expected = module.model.architecture.expected()
+    supernet, expected = module.model.supernet, module.model.architecture.expected()  # a schedule may have replaced it
     selected = select_genotype(job, supernet, expected, weights_half, architecture_half)
     genotype_codec.save(selected.genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)

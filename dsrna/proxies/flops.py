@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dsrna.functional.multiply_adds import multiply_adds
 from dsrna.proxies.base import Proxy
 from dsrna.proxies.layers import weighted_layers
 
@@ -18,14 +19,5 @@ class Flops(Proxy):
     """
 
     def score(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None) -> float:
-        operations = 0
-
-        def count(layer: nn.Module, inputs: object, output: Tensor) -> None:
-            nonlocal operations
-            operations += output[0].numel() * layer.get_parameter("weight")[0].numel()
-
-        for layer in weighted_layers(model):
-            layer.register_forward_hook(count)
-        with torch.no_grad():
-            model.eval()(x[:1])
-        return float(operations)
+        weighted_layers(model)  # refuses a network without any
+        return float(multiply_adds(model.eval(), x[:1]))

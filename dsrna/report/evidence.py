@@ -57,6 +57,13 @@ def moved_sentences(moved: Movement) -> list[str]:
     return sentences
 
 
+def event_sentences(architecture: dict[str, Any]) -> list[str]:
+    """What search schedules did and what the watch for collapse said, epoch by epoch; epochs are counted from 1."""
+    return [
+        f"Epoch {epoch['epoch'] + 1}: {event}" for epoch in architecture["epochs"] for event in epoch.get("events", [])
+    ]
+
+
 def verdict_sentence(evidence: dict[str, Any] | None) -> str | None:
     """The verdict on the derived cell among random ones; None where there was no comparison."""
     ranked = _deciding(evidence)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsrna import documents
+from dsrna import query_documents
 from dsrna.json_files import read_document
 from dsrna.run_folder import RunFolder
 
@@ -35,7 +35,7 @@ class QueryData:
             CheckpointError: it isn't the folder of finished searches, or a file in it is damaged.
         """
         folder = RunFolder.open(path)
-        return cls(folder, folder.read_run(), read_document(folder.query_json, "dsrna.query", 1, documents.Query))
+        return cls(folder, folder.read_run(), read_document(folder.query_json, "dsrna.query", 1, query_documents.Query))
 
     @property
     def methods(self) -> list[str]:

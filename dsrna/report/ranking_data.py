@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dsrna import documents
+from dsrna import query_documents
 from dsrna.json_files import read_document
 from dsrna.run_folder import RunFolder
 
@@ -61,7 +61,7 @@ class RankingData:
             CheckpointError: it isn't the folder of a finished ranking, or a file in it is damaged.
         """
         folder = RunFolder.open(path)
-        document = read_document(folder.ranking_json, "dsrna.ranking", 1, documents.Ranking)
+        document = read_document(folder.ranking_json, "dsrna.ranking", 1, query_documents.Ranking)
         records = folder.read_scores()
         groups: dict[str, Group] = {}
         for position, column in enumerate(document["columns"]):

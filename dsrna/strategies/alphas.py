@@ -111,6 +111,9 @@ class AlphaArchitecture(Architecture):
 class AlphaStrategy(Strategy):
     """A strategy of alphas: what all of them can be asked for.
 
+    Attributes:
+        architecture: what it makes.
+
     Args:
         init_scale: standard deviation of the initial alphas and betas, >= 0.
         partial_channels: K; one channel in K goes through the operations, 1 for all.
@@ -119,6 +122,8 @@ class AlphaStrategy(Strategy):
     Raises:
         ConfigError: a value is out of range.
     """
+
+    architecture: ClassVar[type[AlphaArchitecture]]
 
     def __init__(self, init_scale: float = 1e-3, partial_channels: int = 1, edge_normalization: bool = False) -> None:
         if not init_scale >= 0:
@@ -131,6 +136,10 @@ class AlphaStrategy(Strategy):
         self.init_scale = init_scale
         self.partial_channels = partial_channels
         self.edge_normalization = edge_normalization
+
+    def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> AlphaArchitecture:
+        """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
+        return self.architecture(space, self.init_scale, self.edge_normalization, generator)
 
 
 def alphas_of(architecture: Architecture, asking: str) -> AlphaArchitecture:

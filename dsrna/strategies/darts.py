@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.alphas import AlphaArchitecture, AlphaStrategy
 
 
@@ -26,6 +24,4 @@ class Darts(AlphaStrategy):
     Source: Liu, Simonyan, Yang, DARTS (ICLR 2019), eq. 2.
     """
 
-    def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> DartsArchitecture:
-        """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
-        return DartsArchitecture(space, self.init_scale, self.edge_normalization, generator)
+    architecture = DartsArchitecture

@@ -59,6 +59,4 @@ class Drnas(AlphaStrategy):
     are changed by hand don't change it.
     """
 
-    def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> DrnasArchitecture:
-        """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
-        return DrnasArchitecture(space, self.init_scale, self.edge_normalization, generator)
+    architecture = DrnasArchitecture

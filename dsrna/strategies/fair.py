@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.alphas import AlphaArchitecture, AlphaStrategy
 
 
@@ -36,6 +34,4 @@ class Fair(AlphaStrategy):
     own rule, as for all strategies, where FairDARTS keeps what is above a threshold, at most two edges a node.
     """
 
-    def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> FairArchitecture:
-        """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
-        return FairArchitecture(space, self.init_scale, self.edge_normalization, generator)
+    architecture = FairArchitecture

@@ -64,9 +64,7 @@ class Gaea(AlphaStrategy):
     here both learn on halves of the images in turn, as with every strategy, among all of the space's operations.
     """
 
-    def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> GaeaArchitecture:
-        """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
-        return GaeaArchitecture(space, self.init_scale, self.edge_normalization, generator)
+    architecture = GaeaArchitecture
 
     def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """See :meth:`dsrna.strategies.strategy.Strategy.check_optimizer`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.snas import Snas, SnasArchitecture
 
 
@@ -15,6 +14,8 @@ class GdasArchitecture(SnasArchitecture):
     With s the soft sample of :class:`dsrna.strategies.snas.SnasArchitecture`, forward gives one_hot(argmax s), and its
     derivative in the alphas is that of s (straight-through). Expected: p.
     """
+
+    one_hot = True
 
     def relaxed(self, cell_type: str) -> Tensor:
         """See :class:`dsrna.strategies.alphas.AlphaArchitecture`."""
@@ -28,18 +29,14 @@ class GdasArchitecture(SnasArchitecture):
 class Gdas(Snas):
     """Samples one operation an edge and step by Gumbel-max, with straight-through gradients.
 
-    Args:
-        temperature_start: tau of the first step, > 0.
-        temperature_end: tau that the last step arrives at, > 0; linear in between.
-        init_scale, partial_channels, edge_normalization: see :class:`dsrna.strategies.alphas.AlphaStrategy`.
+    Args and errors as of :class:`dsrna.strategies.snas.Snas`, with other temperatures.
 
-    Raises:
-        ConfigError: a value is out of range.
-
-    Source: Dong and Yang, GDAS (CVPR 2019), eqs. 3-6; temperatures as in the released code. Differs from it: there the
+    Source: Dong and Yang, GDAS (CVPR 2019); temperatures as in the released code. Differs from it: there the
     operations that were not drawn are not computed, and their weights get the sum of the edge's output gradient
     instead of its product with their output; here every operation is computed, and the gradient is that of the text.
     """
+
+    architecture = GdasArchitecture
 
     def __init__(
         self,
@@ -50,7 +47,3 @@ class Gdas(Snas):
         edge_normalization: bool = False,
     ) -> None:
         super().__init__(temperature_start, temperature_end, init_scale, partial_channels, edge_normalization)
-
-    def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> GdasArchitecture:
-        """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
-        return GdasArchitecture(space, self.init_scale, self.edge_normalization, generator, self.temperature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -67,6 +68,8 @@ class Snas(AlphaStrategy):
     both on the same loss, with a cost term; the temperature falls linearly.
     """
 
+    architecture: ClassVar[type[SnasArchitecture]] = SnasArchitecture
+
     def __init__(
         self,
         temperature_start: float = 1.0,
@@ -83,4 +86,4 @@ class Snas(AlphaStrategy):
 
     def initial(self, space: SearchSpace, generator: torch.Generator | None = None) -> SnasArchitecture:
         """See :meth:`dsrna.strategies.strategy.Strategy.initial`."""
-        return SnasArchitecture(space, self.init_scale, self.edge_normalization, generator, self.temperature)
+        return self.architecture(space, self.init_scale, self.edge_normalization, generator, self.temperature)

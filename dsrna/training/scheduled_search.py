@@ -106,7 +106,7 @@ class ScheduledSearch(RunningSearch):
         model, like = self._module.model, next(self.supernet.parameters())
         model.supernet = self._make_supernet(**self._replacement).to(like)
         for regulariser in model.regularisers:
-            regulariser.prepare(self.space, model.supernet, model.architecture, model.supernet.shape)
+            regulariser.prepare(self.space, model.supernet, model.architecture)
 
     def state(self) -> dict[str, Any]:
         """For checkpoints."""

@@ -18,7 +18,7 @@ REFUSED = {
     ("gaea", "beta_decay"): f"{LOGITS} GaeaArchitecture are the logarithms of probabilities",
     ("drnas", "beta_decay"): f"{LOGITS} DrnasArchitecture are those of Dirichlet distributions",
     ("fair", "beta_decay"): f"{LOGITS} FairArchitecture are logits of one operation each",
-    ("gdas", "sdarts"): "GDAS draws one operation of weight 1 an edge",
+    ("gdas", "sdarts"): "GdasArchitecture draws one operation of weight 1 an edge",
 }
 
 

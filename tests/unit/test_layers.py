@@ -13,6 +13,7 @@ LEVELS = {
         "functional",
         "conforming",
         "documents",
+        "query_documents",
         "errors",
         "types",
         "files",

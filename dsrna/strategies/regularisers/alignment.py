@@ -51,9 +51,7 @@ class Alignment(Regulariser):
         self._cells: list[nn.Module] = []
         self._penalty: Callable[[], Tensor] | None = None
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def prepare(self, space: SearchSpace, supernet: Supernet, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
         self._cells = [cell for cell in supernet.modules() if isinstance(getattr(cell, "edges", None), MixedEdges)]
         self._parameters = parameters_of(supernet)

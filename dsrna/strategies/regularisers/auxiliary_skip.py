@@ -47,9 +47,7 @@ class AuxiliarySkip(Regulariser):
                 f"{', '.join(space.primitives)}: leave it out."
             )
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def prepare(self, space: SearchSpace, supernet: Supernet, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
         self._skip = space.primitives.index(SKIP)
 

@@ -32,16 +32,13 @@ class Regulariser:
             ConfigError: the regulariser makes no sense there; says why.
         """
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def prepare(self, space: SearchSpace, supernet: Supernet, architecture: Architecture) -> None:
         """Called once, before the search.
 
         Args:
             space: the search space.
             supernet: the supernet.
             architecture: the architecture.
-            shape: (C, H, W) of the images.
         """
 
     def begin_step(self, step: SearchStep, weights: OperationWeights) -> None:

@@ -27,7 +27,7 @@ class BetaDecay(Regulariser):
     Raises:
         ConfigError: ``weight`` is negative or not finite.
 
-    Source: Ye et al., beta-DARTS (CVPR 2022), eq. 8. Differs from the released code: the mean is over the edges of all
+    Source: Ye et al., beta-DARTS (CVPR 2022). Differs from the released code: the mean is over the edges of all
     cell types together, where the code takes the mean over edges of each cell type and then their sum.
     """
 

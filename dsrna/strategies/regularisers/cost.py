@@ -48,9 +48,7 @@ class ExpectedCost(Regulariser):
         self._costs: dict[str, Tensor] = {}
         self._nodes: dict[str, Tensor] = {}  # b of uniform edge weights
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def prepare(self, space: SearchSpace, supernet: Supernet, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
         self._costs = operation_costs(self.kind, space, supernet)
         for cell_type in space.cell_types:

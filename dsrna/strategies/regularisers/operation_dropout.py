@@ -52,9 +52,7 @@ class OperationDropout(Regulariser):
             if name not in space.primitives:
                 raise ConfigError(f"{unknown_name('operation', name, space.primitives)} (conf: operations)")
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def prepare(self, space: SearchSpace, supernet: Supernet, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
         self._columns = torch.tensor([self.operations is None or name in self.operations for name in space.primitives])
 

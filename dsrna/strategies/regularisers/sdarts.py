@@ -11,7 +11,6 @@ from dsrna.errors import ConfigError
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.architecture import Architecture
-from dsrna.strategies.gdas import GdasArchitecture
 from dsrna.strategies.regularisers.base import Regulariser
 from dsrna.strategies.search_step import SearchStep
 from dsrna.types import CellWeights, OperationWeights
@@ -69,15 +68,13 @@ class Sdarts(Regulariser):
 
     def check(self, space: SearchSpace, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
-        if isinstance(architecture, GdasArchitecture):
+        if architecture.one_hot:
             raise ConfigError(
-                "sdarts moves operation weights a little, and GDAS draws one operation of weight 1 an edge, which "
-                "would mix in all others: leave out one of the two. (conf: strategy)"
+                f"sdarts moves operation weights a little, and {type(architecture).__name__} draws one operation of "
+                "weight 1 an edge, which would mix in all others: leave out one of the two. (conf: strategy)"
             )
 
-    def prepare(
-        self, space: SearchSpace, supernet: Supernet, architecture: Architecture, shape: tuple[int, int, int]
-    ) -> None:
+    def prepare(self, space: SearchSpace, supernet: Supernet, architecture: Architecture) -> None:
         """See :class:`Regulariser`."""
         self._on_simplex = architecture.on_simplex
 

@@ -131,6 +131,17 @@ def test_the_verdict_is_by_the_accuracy_under_the_search_s_own_attack():
     assert "under the attack of the search's objective (some training)" in compared_sentences(evidence)[0]
 
 
+def test_what_happened_on_the_way_is_on_the_page(tmp_path):
+    folder = build_run_folder(tmp_path / "run", parts=("search",), epochs=2)
+    document = read_json(folder.architecture_json)
+    assert "What happened on the way" not in write_report(folder.path).read_text()
+    document["epochs"][1]["events"] = ["The search is <collapsing>.", "The search ends: two skips."]
+    write_json(folder.architecture_json, document)
+    page = write_report(folder.path).read_text()
+    assert "<li>Epoch 2: The search is &lt;collapsing&gt;.</li>" in page
+    assert "<li>Epoch 2: The search ends: two skips.</li>" in page
+
+
 def test_what_could_not_be_compared_is_named(tmp_path):
     evidence = example_evidence() | {"random_cells": None, "left_out": "no images for <it>"}
     assert verdict_sentence(evidence) is None

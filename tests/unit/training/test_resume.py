@@ -338,7 +338,7 @@ def test_a_cost_that_was_measured_is_not_measured_anew(search_stage, tmp_path):
         term = ExpectedCost("latency")
         stage = search_stage(tmp_path, regularisers=[term])
         model = stage.module.model
-        term.prepare(stage.module.scheduled.space, model.supernet, model.architecture, model.supernet.shape)
+        term.prepare(stage.module.scheduled.space, model.supernet, model.architecture)
         return stage, term.state()["costs"]
 
     stage, measured = built()

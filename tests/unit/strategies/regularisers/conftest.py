@@ -35,7 +35,7 @@ def relaxed():
         architecture = strategy.initial(space, torch.Generator().manual_seed(1)).double()
         for regulariser in regularisers:
             regulariser.check(space, architecture)
-            regulariser.prepare(space, supernet, architecture, SHAPE)
+            regulariser.prepare(space, supernet, architecture)
         use_implementation(supernet, implementation)
         return space, RelaxedSupernet(supernet, architecture, regularisers)
 

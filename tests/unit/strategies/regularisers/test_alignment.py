@@ -66,7 +66,7 @@ def test_one_cell_of_a_type_has_nothing_to_align_with():
     supernet = space.supernet((2, 8, 8), 3, cells=1, channels=4)
     del supernet.blocks[1:]
     with pytest.raises(ConfigError, match="1 cells of 1 types"):
-        Alignment().prepare(space, supernet, Darts().initial(space), (2, 8, 8))
+        Alignment().prepare(space, supernet, Darts().initial(space))
 
 
 @pytest.mark.parametrize("wrong", [{"weight": 0.0}, {"step": float("nan")}])

@@ -24,7 +24,7 @@ def step(progress):
 def test_penalty(progress):
     architecture = Darts(init_scale=1.0).initial(SPACE, torch.Generator().manual_seed(0)).double()
     decay = BetaDecay(weight=2.0)
-    decay.prepare(SPACE, None, architecture, (3, 8, 8))
+    decay.prepare(SPACE, None, architecture)
     decay.begin_step(step(progress), architecture())
     rows = [row for alphas in architecture.alphas.values() for row in alphas.tolist()]
     expected = 2.0 * progress * sum(math.log(sum(math.exp(a) for a in row)) for row in rows) / len(rows)

@@ -49,7 +49,7 @@ def test_costs_of_a_reduction_cells_edges_depend_on_their_stride(relaxed):
 def test_penalty(relaxed, edge_weights):
     space, model = relaxed("darts", strategy=PCDarts(2) if edge_weights else None)
     term = ExpectedCost("parameters", target=0.5, weight=3.0)
-    term.prepare(space, model.supernet, model.architecture, (2, 8, 8))
+    term.prepare(space, model.supernet, model.architecture)
     costs = operation_costs("parameters", space, model.supernet)
     with torch.no_grad():
         for parameter in model.architecture.parameters():
@@ -77,7 +77,7 @@ def test_a_measured_latency_is_kept(relaxed):
     space, model = relaxed("nasbench201")
     first, again = ExpectedCost("latency"), ExpectedCost("latency")
     for term in (first, again):
-        term.prepare(space, model.supernet, model.architecture, (2, 8, 8))
+        term.prepare(space, model.supernet, model.architecture)
     assert first.relative(model.architecture) != again.relative(model.architecture)
     again.load_state(first.state())
     assert torch.equal(first.relative(model.architecture), again.relative(model.architecture))

@@ -137,7 +137,7 @@ def test_sigmoids_are_clipped_alone(relaxed, step_of, perturbation):
 
 def test_single_operations_are_refused():
     space = Nasbench201Space()
-    with pytest.raises(ConfigError, match="GDAS draws one operation of weight 1 an edge"):
+    with pytest.raises(ConfigError, match="GdasArchitecture draws one operation of weight 1 an edge"):
         Sdarts().check(space, Gdas().initial(space))
 
 
