@@ -1,4 +1,4 @@
-"""The largest eigenvalue of a symmetric matrix that is known by its products alone."""
+"""The largest eigenvalues of symmetric matrices that are known by their products alone."""
 
 from __future__ import annotations
 
@@ -6,45 +6,52 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from dsrna.functional.eigenvalues import eigenvalues
+
+_BREAKDOWN = 1e-5
+"""A new direction this short, relative to the product that it comes from, is rounding."""
 
 
-def largest_eigenvalue(product: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -> float:
-    """The largest (not: largest in magnitude) eigenvalue of a symmetric matrix, by Lanczos's method.
+def largest_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
+    """The largest (not: largest in magnitude) eigenvalue of each of N symmetric matrices, by Lanczos's method.
 
-    Exact, but for rounding, after as many iterations as the matrix has rows; before that it is a lower bound, which is
-    close after 20 or so where the largest eigenvalue stands apart. New directions are made orthogonal to all earlier
-    ones, in float64.
+    Exact, but for rounding, after as many steps as a matrix has rows, or different eigenvalues; before that a lower
+    bound, which is close after 20 or so where the largest eigenvalue stands apart. New directions are made orthogonal
+    to all earlier ones.
 
     Args:
-        product: v (n,) -> A v (n,).
-        start: (n,), not zero; best random.
-        iterations: products, >= 1.
+        product: (N, D) float64 -> (N, D) float64, each matrix times its row.
+        start: (N, D) float64, no row zero; best random.
+        steps: products, >= 1; more than D are not taken.
 
     Returns:
-        The eigenvalue.
+        (N,) largest Ritz values; all NaN where a product wasn't finite.
 
-    >>> matrix = torch.diag(torch.tensor([-5.0, 1.0, 3.0]))
-    >>> round(largest_eigenvalue(lambda v: matrix @ v, torch.ones(3), iterations=3), 5)
-    3.0
+    >>> matrix = torch.diag(torch.tensor([-5.0, 1.0, 3.0], dtype=torch.double))
+    >>> largest_eigenvalues(lambda rows: rows @ matrix, torch.ones(1, 3, dtype=torch.double), steps=3).round(decimals=6)
+    tensor([3.], dtype=torch.float64)
     """
-    basis: list[Tensor] = []
-    diagonal, below = [], []
-    direction = start.double() / start.double().norm()
-    for _ in range(min(iterations, start.numel())):
-        basis.append(direction)
-        image = product(direction.to(start)).double()
-        diagonal.append(torch.dot(image, direction))
-        size = image.norm()
-        for _ in range(2):  # once leaves what rounding brought in
-            for earlier in basis:
-                image = image - torch.dot(image, earlier) * earlier
-        rest = image.norm()
-        if rest <= 1e-6 * size:
-            break
-        below.append(rest)
-        direction = image / rest
-    count = len(diagonal)
-    matrix = torch.diag(torch.stack(diagonal))
-    for index, value in enumerate(below[: count - 1]):
-        matrix[index, index + 1] = matrix[index + 1, index] = value
-    return float(torch.linalg.eigvalsh(matrix.cpu()).max())
+    basis = [F.normalize(start, dim=1)]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    for _ in range(min(steps, start.shape[1])):
+        moved = product(basis[-1])
+        value = (basis[-1] * moved).sum(dim=1)
+        exhausted = basis[-1].norm(dim=1) == 0
+        # An exhausted matrix repeats its first value, which is no more than its largest eigenvalue.
+        diagonal.append(torch.where(exhausted, diagonal[0], value) if diagonal else value)
+        rest = moved
+        for _ in range(2):  # once is not enough against rounding
+            for direction in basis:
+                rest = rest - (direction * rest).sum(dim=1, keepdim=True) * direction
+        length = rest.norm(dim=1)
+        length = torch.where(length > _BREAKDOWN * moved.norm(dim=1), length, 0.0)
+        beside.append(length)
+        basis.append(rest / length[:, None].masked_fill(length[:, None] == 0, torch.inf))
+    tridiagonal = torch.diag_embed(torch.stack(diagonal, dim=1))
+    if len(diagonal) > 1:
+        off = torch.diag_embed(torch.stack(beside[:-1], dim=1), offset=1)
+        tridiagonal = tridiagonal + off + off.mT
+    return eigenvalues(tridiagonal)[:, -1]

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.attacks.pgd import check_count
+from dsrna.functional.lanczos import largest_eigenvalues
 from dsrna.proxies.base import Proxy
-from dsrna.proxies.eigenvalues import eigenvalues
 from dsrna.proxies.random_draws import gaussian
-
-_BREAKDOWN = 1e-5
-"""A new direction this short, relative to the product that it comes from, is rounding."""
 
 
 class InputHessian(Proxy):
@@ -53,30 +48,4 @@ class InputHessian(Proxy):
             return found.flatten(1).double()
 
         start = gaussian(x.detach(), generator).flatten(1).double()
-        return -_largest_eigenvalues(product, start, min(self.steps, x[0].numel())).mean()
-
-
-def _largest_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
-    """(N,) largest Ritz values of N symmetric matrices after ``steps`` Lanczos steps from ``start`` (N, D)."""
-    basis = [F.normalize(start, dim=1)]
-    diagonal: list[Tensor] = []
-    beside: list[Tensor] = []
-    for _ in range(steps):
-        moved = product(basis[-1])
-        value = (basis[-1] * moved).sum(dim=1)
-        exhausted = basis[-1].norm(dim=1) == 0
-        # An exhausted image repeats its first value, which is no more than its largest eigenvalue.
-        diagonal.append(torch.where(exhausted, diagonal[0], value) if diagonal else value)
-        rest = moved
-        for _ in range(2):  # once is not enough against rounding
-            for direction in basis:
-                rest = rest - (direction * rest).sum(dim=1, keepdim=True) * direction
-        length = rest.norm(dim=1)
-        length = torch.where(length > _BREAKDOWN * moved.norm(dim=1), length, 0.0)
-        beside.append(length)
-        basis.append(rest / length[:, None].masked_fill(length[:, None] == 0, torch.inf))
-    tridiagonal = torch.diag_embed(torch.stack(diagonal, dim=1))
-    if steps > 1:
-        off = torch.diag_embed(torch.stack(beside[:-1], dim=1), offset=1)
-        tridiagonal = tridiagonal + off + off.mT
-    return eigenvalues(tridiagonal)[:, -1]
+        return -largest_eigenvalues(product, start, self.steps).mean()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dsrna.functional.eigenvalues import eigenvalues
 from dsrna.proxies.base import Proxy
-from dsrna.proxies.eigenvalues import eigenvalues
 from dsrna.proxies.input_gradients import correlations, input_gradients
 
 _FLOOR = 1e-5

@@ -10,8 +10,8 @@ from torch.func import functional_call, grad, vmap
 
 from dsrna.attacks.pgd import PGD, check_count
 from dsrna.errors import ConfigError
+from dsrna.functional.eigenvalues import eigenvalues
 from dsrna.proxies.base import Proxy
-from dsrna.proxies.eigenvalues import eigenvalues
 
 Kernel = Literal["clean", "cross", "robust", "cross_twice", "twice", "clean_error", "robust_error"]
 Statistic = Literal["min_eigenvalue", "condition_number", "trace"]

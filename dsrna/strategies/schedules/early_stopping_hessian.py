@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dsrna.errors import ConfigError
-from dsrna.functional.lanczos import largest_eigenvalue
+from dsrna.functional.lanczos import largest_eigenvalues
 from dsrna.functional.seeding import generator
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
@@ -114,8 +114,8 @@ def hessian_eigenvalue(search: RunningSearch, iterations: int) -> float:
     slope = torch.cat([gradient.flatten() for gradient in gradients])
 
     def product(direction: Tensor) -> Tensor:
-        rows = torch.autograd.grad(slope, alphas, direction, retain_graph=True, materialize_grads=True)
-        return torch.cat([row.flatten() for row in rows])
+        rows = torch.autograd.grad(slope, alphas, direction[0].to(slope), retain_graph=True, materialize_grads=True)
+        return torch.cat([row.flatten() for row in rows])[None].double()
 
-    start = torch.randn(slope.numel(), generator=generator(search.epoch, "lanczos"))
-    return largest_eigenvalue(product, start.to(slope), iterations)
+    start = torch.randn(1, slope.numel(), generator=generator(search.epoch, "lanczos")).to(slope.device).double()
+    return float(largest_eigenvalues(product, start, iterations))

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from dsrna.functional.lanczos import largest_eigenvalue
+from dsrna.functional.lanczos import largest_eigenvalues
+
+
+def largest_eigenvalue(product, start, steps):
+    """Of one matrix; products in its own precision."""
+    found = largest_eigenvalues(lambda rows: product(rows[0].to(start))[None].double(), start[None].double(), steps)
+    return float(found)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.double, 1e-9), (torch.float, 1e-4)])
@@ -33,3 +39,14 @@ def test_it_ends_early_where_few_directions_matter():
     matrix = torch.diag(torch.tensor([2.0, 0.0, 0.0, 0.0]))
     assert largest_eigenvalue(lambda v: matrix @ v, torch.ones(4), 4) == pytest.approx(2.0)
     assert largest_eigenvalue(lambda v: 0 * v, torch.ones(4), 4) == 0.0
+
+
+def test_matrices_side_by_side_are_as_each_by_itself():
+    """Also where one of them is exhausted before the others."""
+    draw = torch.Generator().manual_seed(2)
+    matrices = torch.randn(3, 6, 6, generator=draw, dtype=torch.double)
+    matrices = matrices + matrices.mT
+    matrices[1] = torch.eye(6)
+    start = torch.randn(3, 6, generator=draw, dtype=torch.double)
+    found = largest_eigenvalues(lambda rows: torch.einsum("nij,nj->ni", matrices, rows), start, 6)
+    torch.testing.assert_close(found, torch.linalg.eigvalsh(matrices)[:, -1])
