@@ -227,8 +227,16 @@ class RandomCells(TypedDict):
 
 class ScoredCandidate(TypedDict):
     genotype: Genotype
-    score: PathScore
+    score: PathScore | None
     tuned: PathScore | None
+    alone: NotRequired[PathScore | None]
+
+
+class CandidateTrainedAlone(TypedDict):
+    """A line of ``search/candidates.jsonl``."""
+
+    genotype: Genotype
+    score: PathScore
 
 
 class Evidence(TypedDict):

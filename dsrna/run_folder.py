@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "search" / "evidence.json"
 
     @property
+    def candidates_jsonl(self) -> Path:
+        """How good cells were that a selection trained alone, one line each."""
+        return self.path / "search" / "candidates.jsonl"
+
+    @property
     def verdict_json(self) -> Path:
         """What the published tables say of the derived architecture."""
         return self.path / "verdict.json"

@@ -96,8 +96,12 @@ def path_objective(job: Job) -> Objective:
     return retrain_objective(job.settings.search.architecture_objective, "search.architecture_objective", job.threat)
 
 
-def paths_of(job: Job, supernet: Supernet, calibration: ImageDataset, held_out: ImageDataset, purpose: str) -> Paths:
-    """The cells of a supernet, scored by the objective of the architecture steps as it was at the search's end."""
+def paths_of(
+    job: Job, supernet: Supernet, calibration: ImageDataset, held_out: ImageDataset, purpose: str, images: int = IMAGES
+) -> Paths:
+    """The cells of a supernet, scored on up to ``images`` held-out images by the architecture steps' objective, as
+    it was at the search's end.
+    """
     objective = path_objective(job)
     objective.advance(math.nextafter(1, 0))
     seed, limits = job.settings.seed, job.settings.trainer.limits
@@ -107,7 +111,7 @@ def paths_of(job: Job, supernet: Supernet, calibration: ImageDataset, held_out: 
         supernet.to(job.device),
         objective,
         few_batches(calibration, at_most(CALIBRATION_IMAGES, most), seed, f"{purpose} calibration"),
-        few_batches(held_out, at_most(IMAGES, most), seed, purpose),
+        few_batches(held_out, at_most(images, most), seed, purpose),
         seed,
     )
 

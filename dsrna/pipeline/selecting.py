@@ -12,13 +12,15 @@ from dsrna.config.parts import build_part
 from dsrna.data.images import ImageDataset
 from dsrna.data.loader import BatchLoader
 from dsrna.functional.seeding import generator
-from dsrna.pipeline.evidence import paths_of
+from dsrna.pipeline.evidence import IMAGES, paths_of
 from dsrna.pipeline.job import Job, at_most
+from dsrna.pipeline.trained_alone import TrainedAlone
 from dsrna.progress import Progress
 from dsrna.spaces.genotype_codec import to_json
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.selection.base import Selected, Selection, TrainedSearch
-from dsrna.strategies.selection.fine_tuning import fine_tune
+from dsrna.strategies.selection.paths import Paths
+from dsrna.strategies.selection.training import fine_tune
 from dsrna.types import OperationWeights
 
 
@@ -52,12 +54,16 @@ def select_genotype(
             noise=lambda number: generator(settings.seed, purpose, number),
         )
 
+    def paths(images: int = IMAGES) -> Paths:
+        return paths_of(job, supernet, weights_half, architecture_half, "selection", images)
+
     with Progress("selection", 1, mode=settings.trainer.progress) as bar:
         return selection.select(
             TrainedSearch(
                 space=job.space,
                 weights=weights,
-                paths=lambda: paths_of(job, supernet, weights_half, architecture_half, "selection"),
+                paths=paths,
+                alone=TrainedAlone(job, weights_half, paths),
                 tune=tune,
                 generator=lambda purpose: generator(settings.seed, "selection", purpose),
                 report=bar.reach,
@@ -70,8 +76,10 @@ def plain(selected: Selected) -> list[dict[str, Any]]:
     return [
         {
             "genotype": to_json(candidate.genotype),
-            "score": asdict(candidate.score),
-            "tuned": None if candidate.tuned is None else asdict(candidate.tuned),
+            **{
+                name: None if score is None else asdict(score)
+                for name, score in (("score", candidate.score), ("tuned", candidate.tuned), ("alone", candidate.alone))
+            },
         }
         for candidate in selected.candidates
     ]

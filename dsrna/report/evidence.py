@@ -177,13 +177,18 @@ def rank_rows(evidence: dict[str, Any] | None) -> list[RankRow]:
     return rows
 
 
-def candidate_rows(evidence: dict[str, Any] | None) -> list[tuple[str, str, str]]:
-    """Cell, accuracy as a path and after fine-tuning, as text, of what the genotype was chosen among."""
-    return [
+def candidate_rows(evidence: dict[str, Any] | None) -> list[tuple[str, ...]]:
+    """A heading and, the best first, a row of text for each cell that the genotype was chosen among: the cell, and its
+    accuracies in the ways in which it was looked at. Empty where its selection looked at none.
+    """
+    found = (evidence or {}).get("candidates", ())
+    ways = {"score": "as a path", "tuned": "fine-tuned", "alone": "trained alone"}
+    used = [way for way in ways if any(candidate.get(way) for candidate in found)]
+    rows = [
         (
-            genotype_text(found["genotype"]),
-            percent(found["score"]["objective_accuracy"]),
-            "\u2013" if found["tuned"] is None else percent(found["tuned"]["objective_accuracy"]),
+            genotype_text(candidate["genotype"]),
+            *(percent(candidate[way]["objective_accuracy"]) if candidate.get(way) else "\u2013" for way in used),
         )
-        for found in (evidence or {}).get("candidates", ())
+        for candidate in found
     ]
+    return [("cell", *(ways[way] for way in used)), *rows] if rows else []

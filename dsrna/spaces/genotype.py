@@ -33,6 +33,9 @@ class Genotype:
     space: str
     cells: dict[str, CellGenotype]
 
+    def __hash__(self) -> int:
+        return hash((self.space, frozenset(self.cells.items())))
+
     def canonical(self) -> Genotype:
         """The same architecture with the operations of each node ordered by input index, then by name.
 

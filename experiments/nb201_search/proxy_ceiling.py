@@ -59,6 +59,7 @@ def main() -> None:
     train.add_argument("--out", type=Path, required=True)
     train.add_argument("--seeds", type=int, nargs="+", default=[0])
     train.add_argument("--objective", choices=OBJECTIVES, default="standard")
+    train.add_argument("--cells", nargs="+", help="six letters each, instead of the 24")
     train.add_argument("overrides", nargs="+", help="of a search")
     shown = commands.add_parser("report")
     shown.add_argument("files", type=Path, nargs="+")
@@ -69,15 +70,15 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     for seed in chosen.seeds:
-        measure_all(chosen.out, seed, chosen.objective, chosen.overrides)
+        measure_all(chosen.out, seed, chosen.objective, chosen.cells, chosen.overrides)
 
 
-def measure_all(out: Path, seed: int, objective: str, overrides: list[str]) -> None:
+def measure_all(out: Path, seed: int, objective: str, cells: list[str] | None, overrides: list[str]) -> None:
     """Adds a line for each architecture that has none of this seed, objective and size."""
     settings = validated(compose("search", [*overrides, f"seed={seed}"]))
     root = Path(settings.data.root) if settings.data.root else None
     size = size_of(settings)
-    cells = [*spread(NasRobBench201(root or Path())), BASE, *SWAPS]
+    cells = cells or [*spread(NasRobBench201(root or Path())), BASE, *SWAPS]
     about = {"seed": seed, "objective": objective, "size": size}
     done = {line["cell"] for _, line in read_lines(out, dict[str, Any]) if about == {key: line[key] for key in about}}
     todo = [cell for cell in cells if cell not in done]
@@ -146,11 +147,18 @@ def measured(network: nn.Module, images: ImageDataset, objective: str, settings:
     """
     threat = threat_of(settings)
     sums = {"loss": 0.0, "acc": 0.0}
-    with evaluation_mode(network), torch.no_grad():
-        for x, y in batches(images, len(images)):
-            logits = network(x)
-            sums["loss"] += nn.functional.cross_entropy(logits, y, reduction="sum").item()
-            sums["acc"] += (logits.argmax(1) == y).sum().item()
+    if objective == "fast":
+        sums |= {"fgsm_loss": 0.0, "fgsm_acc": 0.0}
+    fgsm = PGD(threat.norm, threat.eps, steps=1, step_size=threat.eps)
+    for number, (x, y) in enumerate(batches(images, len(images))):
+        looks = {"": x}
+        if objective == "fast":
+            looks["fgsm_"] = fgsm(network, x, y, generator(settings.seed, "fgsm", number))
+        for prefix, seen in looks.items():
+            with evaluation_mode(network), torch.no_grad():
+                logits = network(seen)
+            sums[prefix + "loss"] += nn.functional.cross_entropy(logits, y, reduction="sum").item()
+            sums[prefix + "acc"] += (logits.argmax(1) == y).sum().item()
     found = {name: value / len(images) for name, value in sums.items()}
     ball, right = Threat(threat.norm, threat.eps / 8 if objective == "standard" else threat.eps), 0.0
     attack = PGD(ball.norm, ball.eps, steps=10)

@@ -23,6 +23,8 @@ class TrainedSearch:
         space: the search space.
         weights: the expected operation weights.
         paths: gives the supernet's cells as networks, scored by the architecture steps' objective on their images.
+        alone: (cell, epochs, images) trains a network of the search's size from new weights as the weight steps do, and
+            scores it as a path would be, on that many images. What was done before a run was stopped is remembered.
         tune: (network, steps, learning rate, purpose) trains a network in place on the weight steps' images, by their
             objective.
         generator: purpose -> a CPU generator of the run's seed, the only source of random numbers.
@@ -32,6 +34,7 @@ class TrainedSearch:
     space: SearchSpace
     weights: OperationWeights
     paths: Callable[[], Paths]
+    alone: Callable[[Genotype, int, int], PathScore]
     tune: Callable[[nn.Module, int, float, str], None]
     generator: Callable[[str], torch.Generator]
     report: Callable[[int, int, dict[str, float | str]], None]
@@ -43,13 +46,15 @@ class Candidate:
 
     Attributes:
         genotype: the cell.
-        score: as a path of the supernet.
+        score: as a path of the supernet; None where it wasn't looked at as one.
         tuned: after its copy of the weights was fine-tuned; None where it wasn't.
+        alone: after it was trained from new weights; None where it wasn't.
     """
 
     genotype: Genotype
-    score: PathScore
+    score: PathScore | None = None
     tuned: PathScore | None = None
+    alone: PathScore | None = None
 
 
 @dataclass(frozen=True)
@@ -68,3 +73,8 @@ class Selection(ABC):
     @abstractmethod
     def select(self, search: TrainedSearch) -> Selected:
         """The genotype, and the scores of what was looked at."""
+
+
+def by_merit(score: PathScore | None) -> tuple[float, float]:
+    """A key that sorts the best first: by the accuracy under the objective's attack, then by the loss; none last."""
+    return (1.0, 0.0) if score is None else (-score.objective_accuracy, score.loss)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsrna.errors import ConfigError
-from dsrna.strategies.selection.base import Candidate, Selected, Selection, TrainedSearch
-from dsrna.strategies.selection.paths import PathScore
+from dsrna.strategies.selection.base import Candidate, Selected, Selection, TrainedSearch, by_merit
 from dsrna.strategies.selection.sampling import distinct_cells
 
 
@@ -46,19 +45,16 @@ class Shortlist(Selection):
         total = len(cells) + min(self.finalists, len(cells))
         found = []
         for cell in cells:
-            found.append(Candidate(cell, paths.score_of(cell)))
-            search.report(len(found), total, {"acc": found[-1].score.objective_accuracy})
-        found.sort(key=lambda candidate: _order(candidate.score))  # of equals the earlier
+            score = paths.score_of(cell)
+            found.append(Candidate(cell, score))
+            search.report(len(found), total, {"acc": score.objective_accuracy})
+        found.sort(key=lambda candidate: by_merit(candidate.score))  # of equals the earlier
         tuned = []
         for place, candidate in enumerate(found[: self.finalists]):
             network = paths.network(candidate.genotype)
             search.tune(network, self.steps, self.learning_rate, f"shortlist {place}")
             tuned.append(replace(candidate, tuned=paths.score(network)))
             search.report(len(found) + len(tuned), total, {"acc": tuned[-1].tuned.objective_accuracy})  # type: ignore[union-attr]
-        tuned.sort(key=lambda candidate: _order(candidate.tuned or candidate.score))
+        tuned.sort(key=lambda candidate: by_merit(candidate.tuned or candidate.score))
         ranked = (*tuned, *found[len(tuned) :])
         return Selected(ranked[0].genotype, ranked)
-
-
-def _order(score: PathScore) -> tuple[float, float]:
-    return -score.objective_accuracy, score.loss

@@ -11,10 +11,10 @@ from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.selection.argmax import Argmax
 from dsrna.strategies.selection.base import TrainedSearch
-from dsrna.strategies.selection.fine_tuning import fine_tune
 from dsrna.strategies.selection.paths import Paths
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.strategies.selection.shortlist import Shortlist
+from dsrna.strategies.selection.training import fine_tune
 from dsrna.types import CellWeights
 from tests.known_best_path import striped_images, supernet_of_one_path
 
@@ -49,7 +49,13 @@ def test_it_finds_the_path_that_was_trained_where_argmax_does_not(name):
 
     paths = Paths(space, supernet, Standard(), [striped_images(96, 90)], [striped_images(150, 91)], 0)
     search = TrainedSearch(
-        space, weights, lambda: paths, tune, lambda purpose: draw(1), lambda done, total, numbers: None
+        space=space,
+        weights=weights,
+        paths=lambda: paths,
+        alone=lambda *_: pytest.fail("nothing is trained alone"),
+        tune=tune,
+        generator=lambda purpose: draw(1),
+        report=lambda done, total, numbers: None,
     )
     wrong = Argmax().select(search).genotype
     assert wrong != known

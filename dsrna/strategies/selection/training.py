@@ -1,4 +1,4 @@
-"""Training a path of the supernet a little further."""
+"""Training a candidate: a path of the supernet a little further, or a network of its own from the start."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from dsrna.nn.modes import submodules
 from dsrna.strategies.selection.paths import LossOf
 
 
-def fine_tune(
+def train(
     network: nn.Module,
     objective: LossOf,
     batches: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
     *,
-    learning_rate: float,
     gradient_clip: float,
     noise: Callable[[int], torch.Generator],
+    after_step: Callable[[int], None] = lambda number: None,
 ) -> None:
-    """Trains a network in place by SGD with momentum .9, one step a batch, in training mode.
+    """Trains a network in place, one step a batch, in training mode.
 
     Args:
         network: its modes come back.
         objective: the loss.
         batches: on the CPU.
-        learning_rate: constant.
+        optimizer: of the network's weights.
         gradient_clip: largest norm of the gradient; 0 switches clipping off.
-        noise: number of a step -> its random numbers.
+        noise: number of a step, from 0 -> its random numbers.
+        after_step: is told the number of each step that is done.
     """
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(weights, lr=learning_rate, momentum=0.9)
     modes = [(module, module.training) for module in submodules(network)]
     network.train()
     for number, (x, y) in enumerate(batches):
@@ -42,6 +43,22 @@ def fine_tune(
         if gradient_clip > 0:
             nn.utils.clip_grad_norm_(weights, gradient_clip)
         optimizer.step()
+        after_step(number)
     optimizer.zero_grad()
     for module, training in modes:
         module.training = training
+
+
+def fine_tune(
+    network: nn.Module,
+    objective: LossOf,
+    batches: Iterable[Batch],
+    *,
+    learning_rate: float,
+    gradient_clip: float,
+    noise: Callable[[int], torch.Generator],
+) -> None:
+    """:func:`train` by SGD with momentum .9 and a constant learning rate."""
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=learning_rate, momentum=0.9)
+    train(network, objective, batches, optimizer, gradient_clip=gradient_clip, noise=noise)
