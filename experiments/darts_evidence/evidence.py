@@ -1,0 +1,196 @@
+"""Does a search of the DARTS space find better cells than chance? Its cells and random ones, trained the same way.
+
+Run: ``python experiments/darts_evidence/evidence.py run --out FOLDER [--minutes M] [overrides]``. Sizes, epochs and
+data are those of ``conf/experiment/darts_evidence.yaml`` and of overrides, as ``trainer=cpu data.root=DATA``. Every
+search and every training is a run folder below ``FOLDER``; what has ended is one line of ``FOLDER/evidence.jsonl``. The
+same command goes on where it, or a killed one, stopped; several at once share the work. After M minutes nothing new is
+begun. Then ``… report FOLDER/evidence.jsonl`` says how the searched cells do beside random ones with about as many
+parameters.
+
+A cell's network learns from the training split by fast adversarial training; accuracies are those of the last weights
+on test images, which choose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from plan import RECIPES, Search, Task, Training, plan, random_cell
+from report import report
+
+from dsrna.config.command_line import quoted
+from dsrna.config.compose import compose
+from dsrna.config.fingerprint import fingerprint_of
+from dsrna.config.launch import Request
+from dsrna.config.parts import build_part
+from dsrna.config.settings import Settings
+from dsrna.config.validate import validated
+from dsrna.errors import CheckpointError, NonFiniteError
+from dsrna.json_files import append_line, read_json, read_lines
+from dsrna.pipeline.command import run_command
+from dsrna.pipeline.job import load_splits
+from dsrna.pipeline.retrain_stage import describe
+from dsrna.pipeline.run import run
+from dsrna.pipeline.trained_network import build_network
+from dsrna.provenance import git_state, this_command
+from dsrna.run_folder import RunFolder
+from dsrna.run_lock import held
+from dsrna.spaces import genotype_codec
+from dsrna.spaces.genotype import Genotype
+
+WAIT_SECONDS = 5.0
+"""Until it is looked again whether another process has ended what all that is left depends on."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, dest="command")
+    given = commands.add_parser("run")
+    given.add_argument("--out", type=Path, required=True)
+    given.add_argument("--minutes", type=float, default=float("inf"), help="after which nothing new is begun")
+    given.add_argument("--searches", type=int, default=3, help="seeds of every recipe")
+    given.add_argument("--random-cells", type=int, default=8)
+    given.add_argument("--trainings", type=int, default=2, help="seeds of every cell's training")
+    given.add_argument("overrides", nargs="*")
+    shown = commands.add_parser("report")
+    shown.add_argument("file", type=Path)
+    chosen = parser.parse_args()
+    if chosen.command == "report":
+        report([line for _, line in read_lines(chosen.file, dict[str, Any])])
+        return
+    tasks = list(plan(chosen.searches, chosen.random_cells, chosen.trainings))
+    work(tasks, chosen.out, ["+experiment=darts_evidence", *chosen.overrides], chosen.minutes)
+
+
+def work(tasks: list[Task], out: Path, overrides: list[str], minutes: float = float("inf")) -> None:
+    """Does, one after the other, what isn't done yet and no other process is doing."""
+    until = time.monotonic() + 60 * minutes
+    while time.monotonic() < until:
+        done = names_done(out)
+        left = [task for task in tasks if task.name not in done]
+        if not left:
+            return
+        ready = (task for task in left if isinstance(task, Search) or task.search.name in done)
+        if not any(do(task, out, overrides) for task in ready):
+            time.sleep(WAIT_SECONDS)
+
+
+def names_done(out: Path) -> set[str]:
+    return {line["name"] for _, line in read_lines(out / "evidence.jsonl", dict[str, Any])}
+
+
+def do(task: Task, out: Path, overrides: list[str]) -> bool:
+    """Whether the task is done now; not where another process is at it."""
+    folder = RunFolder(out / task.name)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder.path))
+        except CheckpointError:
+            return False
+        if task.name in names_done(out):  # by one that ended just now
+            return True
+        began = time.process_time()
+        about = {"name": task.name, "recipe": task.recipe, "seed": task.seed}
+        try:
+            found = searched(task, folder, overrides) if isinstance(task, Search) else trained(task, folder, overrides)
+        except NonFiniteError as error:
+            found = {"failed": str(error)}
+        git = git_state()
+        line = {
+            **about, **found, "cpu_seconds": round(time.process_time() - began, 1),
+            "revision": None if git is None else git["revision"],
+        }  # fmt: skip
+        append_line(out / "evidence.jsonl", line)
+    return True
+
+
+def searched(search: Search, folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
+    go("search", folder, [*overrides, *RECIPES[search.recipe], f"seed={search.seed}"])
+    epochs = read_json(folder.architecture_json)["epochs"]
+    return {
+        "kind": "search",
+        "genotype": read_json(folder.genotype_json),
+        "entropy": epochs[-1]["entropy"],
+        "skips": skips(epochs[-1]["genotype"]),
+    }
+
+
+def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
+    source = folder.path.parent / training.search.name / "genotype.json"
+    if training.is_random:
+        source = folder.path.parent / f"random_of_{training.search.name}.json"
+        if not source.exists():
+            of_search = genotype_codec.load(RunFolder(folder.path.parent / training.search.name).genotype_json)
+            genotype_codec.save(drawn(training, of_search, overrides), source)
+    go(
+        "retrain",
+        folder,
+        [*overrides, f"seed={training.seed}", f"from={quoted(str(source))}", "stages=[retrain,evaluate]"],
+    )
+    network = (folder.read_evaluation() or {})["networks"]["retrain"]
+    result = network["result"]
+    (attacked,) = (record for record in result["records"] if record["attack"] == "pgd20")
+    return {
+        "kind": "training",
+        "search_seed": training.search.seed,
+        "of": training.search.name,
+        "parameters": network["parameters"],
+        "clean": result["clean"]["accuracy"],
+        "pgd20": attacked["accuracy"],
+        "images": attacked["images"],
+        "genotype": read_json(folder.genotype_json),
+    }
+
+
+def drawn(training: Training, like: Genotype, overrides: list[str]) -> Genotype:
+    """The random cell that goes with a search's cell."""
+    settings = validated(compose("retrain", overrides))
+    splits = load_splits(settings)
+
+    def parameters_of(cell: Genotype) -> int:
+        with torch.device("meta"):
+            network = build_network(describe(settings, splits, cell))
+        return sum(parameter.numel() for parameter in network.parameters())
+
+    place = list(RECIPES).index(training.search.recipe)
+    seed = len(RECIPES) * training.search.seed + place
+    return random_cell(build_part(settings.space, "space"), like, parameters_of, seed)
+
+
+def go(kind: str, folder: RunFolder, overrides: list[str]) -> None:
+    """``python -m dsrna.KIND`` in that folder, from where it was."""
+    overrides = [*overrides, f"name={folder.path.name}", "resume=auto"]
+    config = compose(kind, overrides)
+    settings: Settings = validated(config)
+    text = OmegaConf.to_yaml(OmegaConf.create(OmegaConf.to_container(config, resolve=True)))
+    run(
+        Request(
+            kind,
+            settings,
+            text,
+            overrides,
+            config_folders=[],
+            folder=folder.path,
+            fingerprint=fingerprint_of(settings),
+            in_sweep=False,
+            resume_command=this_command(),
+        )
+    )
+
+
+def skips(genotype: dict[str, Any]) -> dict[str, int]:
+    """Skip connections of each cell of a genotype's JSON."""
+    return {
+        name: sum(operation == "skip_connect" for node in cell["nodes"] for operation, _ in node)
+        for name, cell in genotype["cells"].items()
+    }
+
+
+if __name__ == "__main__":
+    run_command(main)

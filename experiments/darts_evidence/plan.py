@@ -1,0 +1,98 @@
+"""What is searched and trained: recipes of a search, the cells that come of them, and random cells of their size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from dsrna.functional.seeding import generator
+from dsrna.spaces.genotype import Genotype
+from dsrna.spaces.search_space import SearchSpace
+from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
+
+RECIPES = {
+    "robust": [
+        "strategy=darts",
+        "regulariser=[beta_decay]",
+        "objective@search.weights_objective=fast",
+        "objective@search.architecture_objective=fast",
+    ],
+    "none": ["strategy=darts", "regulariser=[beta_decay]"],
+    "jacobian": ["strategy=pcdarts", "metric=jacobian"],
+}
+"""Overrides of a search: ours, the same without its robust part, and DSRNA's Jacobian norm as published."""
+
+RANDOM = "random"
+WITHIN = 0.1
+"""A random cell's parameters are to differ from its searched cell's by no more than this share of them."""
+TRIES = 2000
+
+
+@dataclass(frozen=True)
+class Search:
+    recipe: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}_s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Training:
+    """Of the cell that a search ended in, or of the random cell of its size."""
+
+    search: Search
+    is_random: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{'random_of_' if self.is_random else ''}{self.search.name}_t{self.seed}"
+
+    @property
+    def recipe(self) -> str:
+        return RANDOM if self.is_random else self.search.recipe
+
+
+Task = Search | Training
+
+
+def plan(searches: int, random_cells: int, trainings: int) -> Iterator[Task]:
+    """All tasks, in an order in which what is there at any moment says as much as it can.
+
+    The first training of everything comes before any second one, the first seed of every recipe before any second one.
+    Random cells go with the first searches, so that each can be drawn as soon as its search has ended.
+    """
+    every = [Search(recipe, seed) for seed, recipe in product(range(searches), RECIPES)]
+    with_random = every[:random_cells]
+    for training_seed, search_seed in product(range(trainings), range(searches)):
+        of_seed = [search for search in every if search.seed == search_seed]
+        if training_seed == 0:
+            yield from of_seed
+        yield from (Training(search, False, training_seed) for search in of_seed)
+        yield from (Training(search, True, training_seed) for search in of_seed if search in with_random)
+
+
+def random_cell(space: SearchSpace, like: Genotype, parameters_of: Callable[[Genotype], int], seed: int) -> Genotype:
+    """The first random cell whose network has as many parameters as that of ``like``, give or take a tenth.
+
+    Where none of 2,000 has, the one of them that comes nearest.
+
+    Args:
+        space: the search space.
+        like: the cell of a search.
+        parameters_of: parameters of a cell's network.
+        seed: of the draw.
+    """
+    draw, equal, wanted = generator(seed, "random cell"), equal_weights(space), parameters_of(like)
+    nearest, least = like, float("inf")
+    for _ in range(TRIES):
+        cell = sampled_cell(space, equal, draw)
+        off = abs(parameters_of(cell) / wanted - 1)
+        if off < least and cell != like:
+            nearest, least = cell, off
+        if least <= WITHIN:
+            break
+    return nearest

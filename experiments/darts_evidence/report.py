@@ -1,0 +1,193 @@
+"""How searched cells do beside random ones with about as many parameters: residuals over log parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from plan import RANDOM, RECIPES, WITHIN
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+MEASURES = {"pgd20": "PGD-20", "clean": "clean"}
+FEWEST = 3
+"""Random cells that a line through them takes, so that what is left tells its scatter."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell's network: ``value`` is its accuracy, the mean over training seeds."""
+
+    name: str
+    recipe: str
+    log_parameters: float
+    value: float
+    trainings: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its standard error, and the 95 % interval of Student's t."""
+
+    value: float
+    error: float
+    freedom: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        half = float(stats.t.ppf(0.975, self.freedom)) * self.error
+        return self.value - half, self.value + half
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The least-squares line of accuracy over log parameters, through the random cells."""
+
+    intercept: float
+    slope: float
+    variance: float
+    count: int
+    centre: float
+    spread: float
+
+    @classmethod
+    def through(cls, cells: Sequence[Cell]) -> Fit | None:
+        """None where there are too few cells, or all of one size."""
+        x, y = np.array([cell.log_parameters for cell in cells]), np.array([cell.value for cell in cells])
+        if len(cells) < FEWEST or np.ptp(x) == 0:
+            return None
+        centre, spread = float(x.mean()), float(((x - x.mean()) ** 2).sum())
+        slope = float(((x - centre) * y).sum() / spread)
+        intercept = float(y.mean()) - slope * centre
+        left = y - intercept - slope * x
+        return cls(intercept, slope, float((left**2).sum() / (len(cells) - 2)), len(cells), centre, spread)
+
+    def at(self, log_parameters: float) -> float:
+        return self.intercept + self.slope * log_parameters
+
+    def residual(self, cells: Sequence[Cell]) -> Estimate:
+        """Mean height of m other cells above the line.
+
+        Its variance is s^2 (1/m + 1/n + (x - mean)^2 / sum of squares), with the scatter s about the line that both
+        groups have together: three cells alone would tell too little of theirs.
+        """
+        heights = np.array([cell.value - self.at(cell.log_parameters) for cell in cells])
+        away = float(np.mean([cell.log_parameters for cell in cells])) - self.centre
+        freedom = self.count - 2 + len(cells) - 1
+        variance = (self.variance * (self.count - 2) + float(((heights - heights.mean()) ** 2).sum())) / freedom
+        error = math.sqrt(variance * (1 / len(cells) + 1 / self.count + away**2 / self.spread))
+        return Estimate(float(heights.mean()), error, freedom)
+
+
+def difference(some: Sequence[Cell], others: Sequence[Cell]) -> Estimate | None:
+    """Of the means of two groups of cells, whatever their sizes, by their common scatter; None of too few cells."""
+    a, b = (np.array([cell.value for cell in group]) for group in (some, others))
+    freedom = len(a) + len(b) - 2
+    if not len(a) or not len(b) or freedom < 1:
+        return None
+    variance = float(((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()) / freedom
+    return Estimate(float(a.mean() - b.mean()), math.sqrt(variance * (1 / len(a) + 1 / len(b))), freedom)
+
+
+def cells_of(lines: Sequence[dict[str, Any]], measure: str) -> list[Cell]:
+    """All cells that are trained; one in which several searches of a recipe ended counts once, as it is one network."""
+    trainings: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        if line.get("kind") == "training":
+            trainings.setdefault(line["name"].rpartition("_t")[0], []).append(line)
+    first: dict[str, str] = {}
+    for name, of in trainings.items():
+        first.setdefault(f"{of[0]['recipe']} {of[0]['genotype']}", name)
+    return [
+        Cell(name, of[0]["recipe"], math.log(of[0]["parameters"]), float(np.mean([o[measure] for o in of])), len(of))
+        for name, of in trainings.items()
+        if name in first.values()
+    ]
+
+
+def report(lines: Sequence[dict[str, Any]]) -> None:
+    """Prints every cell, and of every recipe the residual and what it says."""
+    console = Console(width=150)
+    for line in lines:
+        if "failed" in line:
+            console.print(f"{line['name']} failed: {line['failed']}")
+    robust, clean = cells_of(lines, "pgd20"), cells_of(lines, "clean")
+    fit = Fit.through([cell for cell in robust if cell.recipe == RANDOM])
+    console.print(every_cell(robust, clean, fit))
+    for measure, label in MEASURES.items():
+        console.print(recipes(cells_of(lines, measure), label))
+    console.print(verdict(robust))
+
+
+def every_cell(robust: Sequence[Cell], clean: Sequence[Cell], fit: Fit | None) -> Table:
+    table = Table("cell", "parameters", "trainings", "clean", "PGD-20", "residual of PGD-20")
+    for cell, of_clean in zip(robust, clean, strict=True):
+        table.add_row(
+            cell.name, f"{math.exp(cell.log_parameters):,.0f}", str(cell.trainings), percent(of_clean.value),
+            percent(cell.value), "" if fit is None else points(cell.value - fit.at(cell.log_parameters)),
+        )  # fmt: skip
+    return table
+
+
+def recipes(cells: Sequence[Cell], label: str) -> Table:
+    random = [cell for cell in cells if cell.recipe == RANDOM]
+    fit = Fit.through(random)
+    title = "" if fit is None else f", {points(fit.slope * math.log(2))} points a doubling of parameters"
+    table = Table(
+        "search", "cells", "mean", "above the random cells' mean (95 %)", "residual over log parameters (95 %)",
+        title=f"{label}{title}", title_justify="left",
+    )  # fmt: skip
+    for recipe in [*RECIPES, RANDOM]:
+        some = [cell for cell in cells if cell.recipe == recipe]
+        if not some:
+            continue
+        mean = percent(float(np.mean([cell.value for cell in some])))
+        if recipe == RANDOM:
+            scatter = "" if fit is None else f"scatter about the line {points(math.sqrt(fit.variance))}"
+            table.add_row(recipe, str(len(some)), mean, "", scatter)
+            continue
+        raw, residual = difference(some, random), None if fit is None else fit.residual(some)
+        table.add_row(recipe, str(len(some)), mean, in_words(raw), in_words(residual))
+    return table
+
+
+def verdict(cells: Sequence[Cell]) -> str:
+    """Whether the robust recipe's cells are above the random ones of their size by two standard errors."""
+    fit = Fit.through([cell for cell in cells if cell.recipe == RANDOM])
+    some = [cell for cell in cells if cell.recipe == next(iter(RECIPES))]
+    if fit is None or not some:
+        return "Too few cells are trained for a verdict."
+    found = fit.residual(some)
+    number = "" if found.error == 0 else f"{found.value / found.error:+.1f} standard errors"
+    aim = "above" if found.value > 2 * found.error else "not above"
+    off = [cell.name for cell in cells if cell.recipe == RANDOM and not matched(cell, cells)]
+    note = f" Farther than {WITHIN:.0%} from their searched cell's parameters: {', '.join(off)}." if off else ""
+    return (
+        f"{next(iter(RECIPES))}: PGD-20 of {len(some)} cells is {points(found.value)} points from the line through "
+        f"{fit.count} random cells, {number}: {aim} random cells of its size by two standard errors.{note}"
+    )
+
+
+def matched(cell: Cell, cells: Sequence[Cell]) -> bool:
+    """Whether a random cell has its searched cell's parameters, give or take a tenth, as far as is known yet."""
+    of_search = {other.name: other for other in cells}.get(cell.name.removeprefix("random_of_"))
+    return of_search is None or abs(math.exp(cell.log_parameters - of_search.log_parameters) - 1) <= WITHIN
+
+
+def in_words(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    low, high = estimate.interval
+    return f"{points(estimate.value)} ± {100 * estimate.error:.2f} ({points(low)} to {points(high)})"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def points(value: float) -> str:
+    return f"{100 * value:+.2f}"

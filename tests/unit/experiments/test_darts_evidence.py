@@ -1,0 +1,175 @@
+"""Searched cells beside random ones: what is done once, what is drawn, and what the report makes of it."""
+
+import math
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dsrna.json_files import read_json
+from dsrna.run_lock import held
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.testing.data_roots import write_array_set
+
+FOLDER = Path(__file__).resolve().parents[3] / "experiments" / "darts_evidence"
+TINY = [
+    "+experiment=darts_evidence", "trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=20",
+    "trainer.limits.cells=3", "space.nodes=1", "data.download=false",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The three modules of the experiment, which import one another by their plain names."""
+    if not FOLDER.is_dir():
+        pytest.skip("experiments/ isn't part of the installed package")
+    names = ("plan", "report", "evidence")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield SimpleNamespace(**{name: import_module(name) for name in names})
+        for name in names:
+            sys.modules.pop(name)
+
+
+@pytest.fixture(scope="module")
+def tiny(scripts, tmp_path_factory):
+    """(tasks, out, lines) of one search, its cell and a random one."""
+    root, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out")
+    write_array_set(root, "cifar10")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSRNA_DATA", str(root))
+        patch.setattr(scripts.plan, "RECIPES", {"robust": scripts.plan.RECIPES["robust"]})
+        tasks = list(scripts.plan.plan(searches=1, random_cells=1, trainings=1))
+        scripts.evidence.work(tasks, out, TINY)
+    return tasks, out, {line["name"]: line for line in lines_of(out)}
+
+
+def lines_of(out):
+    return [line for _, line in sys.modules["evidence"].read_lines(out / "evidence.jsonl", dict)]
+
+
+def test_everything_is_done_and_written_down_as_the_run_folders_have_it(tiny):
+    tasks, out, lines = tiny
+    assert [task.name for task in tasks] == list(lines) == ["robust_s0", "robust_s0_t0", "random_of_robust_s0_t0"]
+    for name in list(lines)[1:]:
+        network = read_json(out / name / "evaluation.json")["networks"]["retrain"]
+        assert lines[name]["parameters"] == network["parameters"]
+        assert lines[name]["clean"] == network["result"]["clean"]["accuracy"]
+        attacked = {record["attack"]: record["accuracy"] for record in network["result"]["records"]}
+        assert lines[name]["pgd20"] == attacked["pgd20"]
+    searched, random = lines["robust_s0_t0"], lines["random_of_robust_s0_t0"]
+    assert searched["genotype"] == lines["robust_s0"]["genotype"]
+    assert random["genotype"] == read_json(out / "random_of_robust_s0.json") != searched["genotype"]
+    assert abs(random["parameters"] / searched["parameters"] - 1) <= 0.1
+
+
+def test_what_is_done_is_not_done_again_nor_what_another_process_is_at(scripts, tiny, monkeypatch):
+    tasks, out, _ = tiny
+    begun = []
+    monkeypatch.setattr(scripts.evidence, "run", begun.append)
+    before = (out / "evidence.jsonl").read_bytes()
+    scripts.evidence.work(tasks, out, TINY)
+    assert (out / "evidence.jsonl").read_bytes() == before
+    another = scripts.plan.Search("none", 7)
+    with held(out / another.name):
+        assert not scripts.evidence.do(another, out, TINY)
+    assert begun == []
+
+
+def test_the_first_of_everything_comes_before_the_second_of_anything(scripts):
+    names = [task.name for task in scripts.plan.plan(searches=2, random_cells=4, trainings=2)]
+    assert names[:9] == [
+        *(f"{recipe}_s0" for recipe in ("robust", "none", "jacobian")),
+        *(f"{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
+        *(f"random_of_{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
+    ]
+    assert len(names) == len(set(names)) == 6 + 2 * (6 + 4)
+    assert names.index("jacobian_s1_t0") < names.index("robust_s0_t1")
+    assert [name for name in names if name.startswith("random") and "_s1" in name] == [
+        "random_of_robust_s1_t0", "random_of_robust_s1_t1"
+    ]  # fmt: skip
+
+
+def test_a_random_cell_has_about_as_many_parameters_or_comes_nearest(scripts, monkeypatch):
+    monkeypatch.setattr(scripts.plan, "TRIES", 300)
+    space = DartsSpace()
+    like = space.derive(scripts.plan.equal_weights(space))
+
+    def found(wanted):
+        def parameters_of(cell):
+            return wanted if cell == like else convolutions(cell)
+
+        return convolutions(scripts.plan.random_cell(space, like, parameters_of, seed=0))
+
+    assert found(10) in (9, 10, 11)
+    assert found(1000) >= 13
+
+
+def convolutions(cell):
+    return sum("conv" in operation for part in cell.cells.values() for node in part.nodes for operation, _ in node)
+
+
+def made_up(scripts, draw, above, count, recipe, slope=0.02):
+    """Cells whose accuracy is a line over log parameters, noise of 0.01 and, of a recipe's, so much above."""
+    sizes = draw.normal(10, 0.3, count)
+    values = 0.2 + slope * sizes + above + draw.normal(0, 0.01, count)
+    return [scripts.report.Cell(str(i), recipe, x, y, 1) for i, (x, y) in enumerate(zip(sizes, values, strict=True))]
+
+
+def test_the_intervals_hold_the_truth_19_times_in_20(scripts):
+    draw, held_it, single, raw = np.random.default_rng(0), 0, 0, 0
+    repeats = 1500
+    for _ in range(repeats):
+        fit = scripts.report.Fit.through(made_up(scripts, draw, 0, 8, "random"))
+        some = made_up(scripts, draw, 0.03, 3, "robust")
+        low, high = fit.residual(some).interval
+        held_it += low <= 0.03 <= high
+        low, high = fit.residual(some[:1]).interval
+        single += low <= 0.03 <= high
+        flat = [made_up(scripts, draw, above, n, "", slope=0) for above, n in ((0.03, 3), (0, 8))]
+        low, high = scripts.report.difference(*flat).interval
+        raw += low <= 0.03 <= high
+    for found in (held_it, single, raw):
+        assert 0.935 < found / repeats < 0.965
+
+
+def line(name, recipe, parameters, pgd20, genotype):
+    return {
+        "name": name, "kind": "training", "recipe": recipe, "parameters": parameters, "pgd20": pgd20, "clean": 0.5,
+        "genotype": genotype,
+    }  # fmt: skip
+
+
+def test_trainings_of_a_cell_are_averaged_and_a_cell_found_twice_counts_once(scripts):
+    lines = [
+        line("robust_s0_t0", "robust", 1000, 0.3, "a"),
+        line("robust_s0_t1", "robust", 1000, 0.4, "a"),
+        line("robust_s1_t0", "robust", 1000, 0.3, "a"),
+        line("none_s0_t0", "none", 2000, 0.2, "a"),
+        {"name": "robust_s0", "kind": "search"},
+    ]
+    one, other = scripts.report.cells_of(lines, "pgd20")
+    assert (one.name, one.value, one.trainings) == ("robust_s0", pytest.approx(0.35), 2)
+    assert (other.name, other.log_parameters) == ("none_s0", pytest.approx(math.log(2000)))
+
+
+@pytest.mark.parametrize(("above", "says"), [(0.05, "above random cells"), (0.0, "not above random cells")])
+def test_the_verdict_is_two_standard_errors_above_the_line(scripts, capsys, above, says):
+    sizes = [1000, 1100, 1300, 1700, 2000, 2400, 3000, 4000]
+    noise = [0.002, -0.001, 0.001, -0.002, 0.001, 0.0, -0.002, 0.001]
+    heights = [0.1 * math.log(size) - 0.5 for size in sizes]
+    lines = [
+        line(f"random_of_{n}_t0", "random", size, height + off, f"r{n}")
+        for n, (size, height, off) in enumerate(zip(sizes, heights, noise, strict=True))
+    ]
+    for n in range(3):
+        lines.append(line(f"robust_s{n}_t0", "robust", sizes[n], heights[n] + above + noise[n], f"s{n}"))
+    scripts.report.report(lines)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f": {says}" in printed
+    (doubling, _) = re.findall(r"(\S+) points a doubling", printed)
+    assert float(doubling) == pytest.approx(100 * 0.1 * math.log(2), abs=0.2)
