@@ -130,7 +130,10 @@ def search(job: Job) -> None:
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
     supernet, expected = module.model.supernet, module.model.architecture.expected()  # a schedule may have replaced it
-    selected = select_genotype(job, supernet, expected, weights_half, architecture_half)
+    selected = select_genotype(
+        job, supernet, expected, weights_half, architecture_half,
+        lambda: build_supernet(settings, splits, job.space, strategy, partial_channels=1),
+    )  # fmt: skip
     genotype_codec.save(selected.genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from dsrna.data.loader import BatchLoader
 from dsrna.functional.seeding import generator
 from dsrna.pipeline.evidence import IMAGES, paths_of
 from dsrna.pipeline.job import Job, at_most
-from dsrna.pipeline.trained_alone import TrainedAlone
+from dsrna.pipeline.trained_candidates import TrainedCandidates
 from dsrna.progress import Progress
 from dsrna.spaces.genotype_codec import to_json
 from dsrna.spaces.supernet import Supernet
@@ -25,10 +26,23 @@ from dsrna.types import OperationWeights
 
 
 def select_genotype(
-    job: Job, supernet: Supernet, weights: OperationWeights, weights_half: ImageDataset, architecture_half: ImageDataset
+    job: Job,
+    supernet: Supernet,
+    weights: OperationWeights,
+    weights_half: ImageDataset,
+    architecture_half: ImageDataset,
+    new_supernet: Callable[[], Supernet],
 ) -> Selected:
     """What the settings' selection chooses, on the images of the architecture steps: the validation split, which judges
     the genotype and the retrained network later on, chooses nothing here.
+
+    Args:
+        job: the run.
+        supernet: as the search left it; it stays so.
+        weights: the operation weights that the search ended with.
+        weights_half: the images of the weight steps.
+        architecture_half: the images of the architecture steps.
+        new_supernet: a fresh supernet of the search's size.
     """
     settings, search, limits = job.settings, job.settings.search, job.settings.trainer.limits
     selection: Selection = build_part(settings.selection, "selection")
@@ -54,16 +68,18 @@ def select_genotype(
             noise=lambda number: generator(settings.seed, purpose, number),
         )
 
-    def paths(images: int = IMAGES) -> Paths:
-        return paths_of(job, supernet, weights_half, architecture_half, "selection", images)
+    def paths(of: Supernet = supernet, images: int = IMAGES) -> Paths:
+        return paths_of(job, of, weights_half, architecture_half, "selection", images)
 
+    trained = TrainedCandidates(job, weights_half, supernet, paths, new_supernet)
     with Progress("selection", 1, mode=settings.trainer.progress) as bar:
         return selection.select(
             TrainedSearch(
                 space=job.space,
                 weights=weights,
                 paths=paths,
-                alone=TrainedAlone(job, weights_half, paths),
+                together=trained.together,
+                alone=trained.alone,
                 tune=tune,
                 generator=lambda purpose: generator(settings.seed, "selection", purpose),
                 report=bar.reach,

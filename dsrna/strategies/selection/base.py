@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,9 @@ from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.selection.paths import Paths, PathScore
 from dsrna.types import OperationWeights
 
+ReportEpoch = Callable[[int, float], None]
+"""(epochs done, mean loss of the last one)"""
+
 
 @dataclass(frozen=True)
 class TrainedSearch:
@@ -23,8 +26,9 @@ class TrainedSearch:
         space: the search space.
         weights: the expected operation weights.
         paths: gives the supernet's cells as networks, scored by the architecture steps' objective on their images.
-        alone: (cell, epochs, images) trains a network of the search's size from new weights as the weight steps do, and
-            scores it as a path would be, on that many images. What was done before a run was stopped is remembered.
+        together: (cells, epochs, images, report) trains a new supernet as the weight steps do, on one of some cells in
+            each step; its paths, scored on so many images. What was trained before a run was stopped is remembered.
+        alone: (cell, epochs, images, report) does so with a network of the cell alone; its score.
         tune: (network, steps, learning rate, purpose) trains a network in place on the weight steps' images, by their
             objective.
         generator: purpose -> a CPU generator of the run's seed, the only source of random numbers.
@@ -34,7 +38,8 @@ class TrainedSearch:
     space: SearchSpace
     weights: OperationWeights
     paths: Callable[[], Paths]
-    alone: Callable[[Genotype, int, int], PathScore]
+    together: Callable[[Sequence[Genotype], int, int, ReportEpoch], Paths]
+    alone: Callable[[Genotype, int, int, ReportEpoch], PathScore]
     tune: Callable[[nn.Module, int, float, str], None]
     generator: Callable[[str], torch.Generator]
     report: Callable[[int, int, dict[str, float | str]], None]
@@ -73,6 +78,11 @@ class Selection(ABC):
     @abstractmethod
     def select(self, search: TrainedSearch) -> Selected:
         """The genotype, and the scores of what was looked at."""
+
+
+def by_loss(score: PathScore | None) -> float:
+    """A key that sorts the smallest loss first; none last."""
+    return float("inf") if score is None else score.loss
 
 
 def by_merit(score: PathScore | None) -> tuple[float, float]:

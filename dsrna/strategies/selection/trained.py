@@ -1,36 +1,63 @@
-"""The likeliest cells, each trained alone for a while; the best one."""
+"""The likeliest cells, trained as candidates: together in one supernet, the best of them alone; the best one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dsrna.errors import ConfigError
-from dsrna.strategies.selection.base import Candidate, Selected, Selection, TrainedSearch, by_merit
+from dsrna.strategies.selection.base import (
+    Candidate,
+    ReportEpoch,
+    Selected,
+    Selection,
+    TrainedSearch,
+    by_loss,
+    by_merit,
+)
 from dsrna.strategies.selection.sampling import likeliest_cells
 
 
 class Trained(Selection):
-    """Trains the likeliest cells alone, from new weights, as the weight steps do, and keeps the best.
+    """Trains the likeliest cells from new weights, as the weight steps do, and keeps the best.
 
-    The operation weights say where to look, networks of their own say what is best there: the operations of an edge
-    often differ by a few per cent of weight, and the paths of a supernet that was trained as a mixture are no trained
-    networks. A score is the accuracy on images of the architecture steps, under the attack of their objective where it
-    has one, then the loss. All candidates start from the same seed and see the same batches.
+    The operation weights say where to look, trained networks say what is best there: the operations of an edge often
+    differ by a few per cent of weight, and the paths of a supernet that was trained as a mixture are no networks that
+    were trained. First the candidates share a supernet, each step of which trains one of them (single-path one-shot;
+    Guo et al.: *Single Path One-Shot Neural Architecture Search with Uniform Sampling*, ECCV 2020; here of a few likely
+    cells, not of the space), and are ranked by the loss of the architecture steps on their images: cells that share
+    weights and were trained equally often differ by less than accuracies on a few thousand images can tell. Then the
+    best are trained alone and ranked by the accuracy under the attack of that objective (or as they are), then the loss.
 
-    Cost: candidates * epochs passes of a derived network at the search's size over the weight steps' images.
+    Cost: shared_epochs + finalists * epochs passes of a derived network at the search's size over the weight steps'
+    images, and candidates + finalists scores.
 
     Args:
         candidates: how many cells, the argmax cell first, >= 1; fewer where the space has fewer.
-        epochs: of training each, >= 1.
+        shared_epochs: of the supernet that they share, >= 0; 0 leaves that out, and the finalists are the likeliest.
+        finalists: how many are trained alone, >= 0.
+        epochs: of training each of them, >= 1.
         images: that a score is of, >= 1; fewer where there are fewer.
 
     Raises:
         ConfigError: a value is out of range.
     """
 
-    def __init__(self, candidates: int = 12, epochs: int = 3, images: int = 5000) -> None:
-        for name, value in (("candidates", candidates), ("epochs", epochs), ("images", images)):
-            if not 1 <= value <= 1_000_000:
-                raise ConfigError(f"Expected `{name}` >= 1, got {value}. (conf: selection.{name})")
-        self.candidates, self.epochs, self.images = candidates, epochs, images
+    def __init__(
+        self, candidates: int = 24, shared_epochs: int = 6, finalists: int = 0, epochs: int = 3, images: int = 5000
+    ) -> None:
+        for name, value, least in (
+            ("candidates", candidates, 1), ("shared_epochs", shared_epochs, 0), ("finalists", finalists, 0),
+            ("epochs", epochs, 1), ("images", images, 1),
+        ):  # fmt: skip
+            if not least <= value <= 1_000_000:
+                raise ConfigError(f"Expected `{name}` >= {least}, got {value}. (conf: selection.{name})")
+        if shared_epochs == finalists == 0:
+            raise ConfigError(
+                "Expected `shared_epochs` or `finalists` above 0, got 0 of both: nothing would be trained, and "
+                "`selection: argmax` is the same. (conf: selection.shared_epochs)"
+            )
+        self.candidates, self.shared_epochs = candidates, shared_epochs
+        self.finalists, self.epochs, self.images = finalists, epochs, images
 
     def select(self, search: TrainedSearch) -> Selected:
         """See :class:`dsrna.strategies.selection.base.Selection`."""
@@ -39,10 +66,26 @@ class Trained(Selection):
         others = likeliest_cells(
             space, search.weights, self.candidates - 1, search.generator("likeliest cells"), but=[argmax]
         )
-        cells, found = [argmax, *others], []
-        for cell in cells:
-            score = search.alone(cell, self.epochs, self.images)
-            found.append(Candidate(cell, alone=score))
-            search.report(len(found), len(cells), {"acc": score.objective_accuracy})
-        found.sort(key=lambda candidate: by_merit(candidate.alone))  # of equals the likelier
-        return Selected(found[0].genotype, tuple(found))
+        found = [Candidate(cell) for cell in (argmax, *others)]
+        finalists = min(self.finalists, len(found))
+        scored = len(found) if self.shared_epochs > 0 else 0
+        total = self.shared_epochs + scored + finalists * (self.epochs + 1)
+
+        def reporting(before: int) -> ReportEpoch:
+            return lambda epochs, loss: search.report(before + epochs, total, {"loss": loss})
+
+        if self.shared_epochs > 0:
+            cells = [candidate.genotype for candidate in found]
+            paths = search.together(cells, self.shared_epochs, self.images, reporting(0))
+            for place, candidate in enumerate(found):
+                score = paths.score_of(candidate.genotype)
+                found[place] = replace(candidate, score=score)
+                search.report(self.shared_epochs + place + 1, total, {"acc": score.objective_accuracy})
+            found.sort(key=lambda candidate: by_loss(candidate.score))  # of equals the likelier
+        for place, candidate in enumerate(found[:finalists]):
+            before = self.shared_epochs + scored + place * (self.epochs + 1)
+            score = search.alone(candidate.genotype, self.epochs, self.images, reporting(before))
+            found[place] = replace(candidate, alone=score)
+            search.report(before + self.epochs + 1, total, {"acc": score.objective_accuracy})
+        ranked = sorted(found[:finalists], key=lambda candidate: by_merit(candidate.alone)) + found[finalists:]
+        return Selected(ranked[0].genotype, tuple(ranked))

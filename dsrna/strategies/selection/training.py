@@ -20,8 +20,9 @@ def train(
     *,
     gradient_clip: float,
     noise: Callable[[int], torch.Generator],
+    before_step: Callable[[int], None] = lambda number: None,
     after_step: Callable[[int], None] = lambda number: None,
-) -> None:
+) -> float:
     """Trains a network in place, one step a batch, in training mode.
 
     Args:
@@ -31,22 +32,30 @@ def train(
         optimizer: of the network's weights.
         gradient_clip: largest norm of the gradient; 0 switches clipping off.
         noise: number of a step, from 0 -> its random numbers.
-        after_step: is told the number of each step that is done.
+        before_step: is told the number of each step.
+        after_step: is told it when the step is done.
+
+    Returns:
+        The mean loss over the steps.
     """
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     modes = [(module, module.training) for module in submodules(network)]
     network.train()
+    losses = []
     for number, (x, y) in enumerate(batches):
+        before_step(number)
         loss = objective(network, x.to(weights[0]), y.to(weights[0].device), noise(number)).loss
         optimizer.zero_grad()
         loss.backward()
         if gradient_clip > 0:
             nn.utils.clip_grad_norm_(weights, gradient_clip)
         optimizer.step()
+        losses.append(loss.detach())
         after_step(number)
     optimizer.zero_grad()
     for module, training in modes:
         module.training = training
+    return float(torch.stack(losses).mean()) if losses else float("nan")
 
 
 def fine_tune(

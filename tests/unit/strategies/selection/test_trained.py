@@ -47,9 +47,8 @@ def test_the_likeliest_cells_of_nas_bench_201_are_those_of_brute_force():
     assert likeliest_cells(NB201, weights, 9, draw(), but=expected[:1]) == expected[1:10]
 
 
-@pytest.mark.parametrize("edges", [False, True])
-def test_the_likeliest_cell_is_the_derived_one_and_what_is_left_out_does_not_count(edges):
-    weights = close_weights(DARTS, 5, edges)
+def test_the_likeliest_cell_is_the_derived_one_and_what_is_left_out_does_not_count():
+    weights = close_weights(DARTS, 5, edges=True)
     found = likeliest_cells(DARTS, weights, 12, draw())
     assert found[0] == DARTS.derive(weights)
     every = distinct_cells(DARTS, equal_weights(DARTS), 2000, draw())
@@ -61,53 +60,94 @@ def test_the_likeliest_cell_is_the_derived_one_and_what_is_left_out_does_not_cou
             for target, node in enumerate(cell.nodes, start=2):
                 for operation, source in node:
                     edge = DARTS.edges(cell_type).index((source, target))
-                    total *= float(rows[edge, DARTS.primitives.index(operation)]) * (
-                        1.0 if scales is None else float(scales[edge])
-                    )
+                    total *= float(scales[edge] * rows[edge, DARTS.primitives.index(operation)])
         scores[genotype] = total
     best = sorted(scores, key=scores.__getitem__, reverse=True)
     assert found[:6] == best[:6]
 
 
-def search_with(alone, weights, told=None):
-    def refuse(*_):
-        raise AssertionError("no path is looked at")
+def searched(weights, together, alone):
+    """A search whose candidates have the accuracies and losses that are given, what it was asked, and what it told."""
+    told, asked = [], []
 
-    def report(done, total, numbers):
-        if told is not None:
-            told.append((done, total, numbers))
+    class SharedPaths:
+        def score_of(self, cell):
+            return scored(together[cell])
 
-    return TrainedSearch(
-        space=NB201, weights=weights, paths=refuse, alone=alone, tune=refuse, generator=lambda _: draw(1), report=report
-    )
+    def train_together(cells, epochs, images, report):
+        asked.append((tuple(cells), epochs, images))
+        for epoch in range(epochs):
+            report(epoch + 1, 1.0)
+        return SharedPaths()
 
-
-def test_the_best_is_kept_by_the_accuracy_under_attack_then_by_the_loss_then_by_likelihood():
-    weights = close_weights(NB201, 3)
-    cells = likeliest_cells(NB201, weights, 5, draw())
-    asked, told = [], []
-    #   accuracy under attack and loss, of the likeliest first; the clean accuracy misleads
-    scores = dict(zip(cells, [(0.3, 1.0), (0.5, 1.2), (0.5, 1.1), (0.5, 1.1), (0.4, 0.1)], strict=True))
-
-    def alone(cell, epochs, images):
+    def train_alone(cell, epochs, images, report):
         asked.append((cell, epochs, images))
-        return PathScore(loss=scores[cell][1], accuracy=1 - scores[cell][0], objective_accuracy=scores[cell][0])
+        for epoch in range(epochs):
+            report(epoch + 1, 1.0)
+        return scored(alone[cell])
 
-    found = Trained(candidates=5, epochs=2, images=70).select(search_with(alone, weights, told))
-    assert found.genotype == cells[2]
-    assert asked == [(cell, 2, 70) for cell in cells]
-    assert [candidate.genotype for candidate in found.candidates] == [cells[i] for i in (2, 3, 1, 4, 0)]
-    assert [candidate.alone.objective_accuracy for candidate in found.candidates] == [0.5, 0.5, 0.5, 0.4, 0.3]
-    assert [(done, total) for done, total, _ in told] == [(i, 5) for i in range(1, 6)]
+    def refuse(*_):
+        raise AssertionError("the search's own supernet is not looked at")
+
+    search = TrainedSearch(
+        space=NB201, weights=weights, paths=refuse, together=train_together, alone=train_alone, tune=refuse,
+        generator=lambda _: draw(1), report=lambda done, total, numbers: told.append((done, total)),
+    )  # fmt: skip
+    return search, asked, told
+
+
+def scored(accuracy_and_loss):
+    accuracy, loss = accuracy_and_loss
+    return PathScore(loss=loss, accuracy=1 - accuracy, objective_accuracy=accuracy)  # the clean accuracy misleads
+
+
+WEIGHTS = close_weights(NB201, 3)
+CELLS = likeliest_cells(NB201, WEIGHTS, 5, draw())
+TOGETHER = dict(zip(CELLS, [(0.3, 1.3), (0.4, 1.2), (0.2, 1.0), (0.5, 1.0), (0.6, 1.4)], strict=True))
+
+
+def test_those_trained_together_are_ranked_by_their_loss_then_by_likelihood():
+    search, asked, told = searched(WEIGHTS, TOGETHER, {})
+    found = Trained(candidates=5, shared_epochs=2, images=70).select(search)
+    assert found.genotype == CELLS[2]
+    assert asked == [(tuple(CELLS), 2, 70)]
+    assert [candidate.genotype for candidate in found.candidates] == [CELLS[i] for i in (2, 3, 1, 0, 4)]
+    assert [candidate.score.loss for candidate in found.candidates] == [1.0, 1.0, 1.2, 1.3, 1.4]
+    assert told == [(i, 7) for i in range(1, 8)]
+
+
+def test_the_finalists_are_the_best_that_were_trained_together_and_the_best_alone_is_kept():
+    alone = {CELLS[2]: (0.3, 0.9), CELLS[3]: (0.4, 1.2), CELLS[1]: (0.4, 1.3)}
+    search, asked, told = searched(WEIGHTS, TOGETHER, alone)
+    found = Trained(candidates=5, shared_epochs=2, finalists=3, epochs=4, images=70).select(search)
+    assert found.genotype == CELLS[3]
+    assert asked[1:] == [(CELLS[i], 4, 70) for i in (2, 3, 1)]
+    assert [candidate.genotype for candidate in found.candidates] == [CELLS[i] for i in (3, 1, 2, 0, 4)]
+    assert told == [(i, 22) for i in range(1, 23)]
+
+
+def test_without_a_shared_supernet_the_likeliest_are_trained_alone():
+    alone = dict(zip(CELLS[:2], [(0.2, 1.0), (0.4, 1.0)], strict=True))
+    search, asked, told = searched(WEIGHTS, {}, alone)
+    found = Trained(candidates=5, shared_epochs=0, finalists=2, epochs=1).select(search)
+    assert found.genotype == CELLS[1]
+    assert [cell for cell, *_ in asked] == CELLS[:2]
+    assert told[-1] == (4, 4)
 
 
 def test_one_candidate_is_the_derived_cell():
-    weights = close_weights(NB201, 3)
-    found = Trained(candidates=1).select(search_with(lambda *_: PathScore(1, 0.1, 0.1), weights))
-    assert found.genotype == NB201.derive(weights)
+    search, _, _ = searched(WEIGHTS, {NB201.derive(WEIGHTS): (0.1, 1.0)}, {})
+    assert Trained(candidates=1).select(search).genotype == NB201.derive(WEIGHTS)
 
 
-@pytest.mark.parametrize("bad", [{"candidates": 0}, {"epochs": 0}, {"images": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"candidates": 0}, {"shared_epochs": -1}, {"finalists": -1}, {"epochs": 0}, {"images": 0}]
+)
 def test_values_out_of_range_are_refused_with_their_key(bad):
     with pytest.raises(ConfigError, match=f"conf: selection.{next(iter(bad))}"):
         Trained(**bad)
+
+
+def test_a_selection_that_would_train_nothing_is_refused():
+    with pytest.raises(ConfigError, match="nothing would be trained"):
+        Trained(shared_epochs=0, finalists=0)
