@@ -26,7 +26,7 @@ class Trained(Selection):
     Guo et al.: *Single Path One-Shot Neural Architecture Search with Uniform Sampling*, ECCV 2020; here of a few likely
     cells, not of the space), and are ranked by the loss of the architecture steps on their images: cells that share
     weights and were trained equally often differ by less than accuracies on a few thousand images can tell. Then the
-    best are trained alone and ranked by the accuracy under the attack of that objective (or as they are), then the loss.
+    best are trained alone and ranked by the accuracy under the attack of that objective, if any, then by the loss.
 
     Cost: shared_epochs + finalists * epochs passes of a derived network at the search's size over the weight steps'
     images, and candidates + finalists scores.
