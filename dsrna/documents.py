@@ -239,11 +239,20 @@ class CandidateTrainedAlone(TypedDict):
     score: PathScore
 
 
+class ScoredDecision(TypedDict):
+    cell_type: str
+    place: str
+    kept: list[str]
+    score: PathScore
+    without: dict[str, PathScore]
+
+
 class Evidence(TypedDict):
     """``search/evidence.json``."""
 
     random_cells: RandomCells | None
     candidates: NotRequired[list[ScoredCandidate]]
+    decisions: NotRequired[list[ScoredDecision]]
     left_out: str | None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -47,7 +47,7 @@ def weigh_evidence(
     expected: OperationWeights,
     genotype: Genotype,
     weights_half: ImageDataset,
-    candidates: Sequence[dict[str, Any]] = (),
+    selection: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes ``search/evidence.json``, and says in the log what it says.
 
@@ -59,7 +59,7 @@ def weigh_evidence(
         expected: the operation weights that the search ended with.
         genotype: the derived cell.
         weights_half: the images that the supernet's weights were trained on.
-        candidates: what the genotype was chosen among, where its selection looked at some.
+        selection: what the genotype was chosen by, under its keys in the document.
     """
     compared, problem = None, None
     if job.settings.search.random_cells > 0:
@@ -74,8 +74,7 @@ def weigh_evidence(
         "movement": None if moved is None else asdict(moved),
         "random_cells": compared,
         "left_out": problem,
-        "candidates": list(candidates),
-    }
+    } | dict(selection or {"candidates": [], "decisions": []})
     write_json(job.folder.evidence_json, document)
     verdict = verdict_sentence(document)
     for line in [*(moved_sentences(moved) if moved else []), *compared_sentences(document)]:

@@ -87,9 +87,9 @@ def select_genotype(
         )
 
 
-def plain(selected: Selected) -> list[dict[str, Any]]:
-    """The candidates for ``search/evidence.json``."""
-    return [
+def plain(selected: Selected) -> dict[str, list[dict[str, Any]]]:
+    """The candidates and decisions for ``search/evidence.json``."""
+    candidates = [
         {
             "genotype": to_json(candidate.genotype),
             **{
@@ -99,3 +99,4 @@ def plain(selected: Selected) -> list[dict[str, Any]]:
         }
         for candidate in selected.candidates
     ]
+    return {"candidates": candidates, "decisions": [asdict(decision) for decision in selected.decisions]}

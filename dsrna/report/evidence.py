@@ -192,3 +192,22 @@ def candidate_rows(evidence: dict[str, Any] | None) -> list[tuple[str, ...]]:
         for candidate in found
     ]
     return [("cell", *(ways[way] for way in used)), *rows] if rows else []
+
+
+def decision_rows(evidence: dict[str, Any] | None, titles: dict[str, str]) -> list[tuple[str, str, str, str]]:
+    """Place, what was kept, the supernet's accuracy, and how much of it each removal cost, as text."""
+    rows = []
+    for found in (evidence or {}).get("decisions", ()):
+        before = found["score"]["objective_accuracy"]
+        losses = sorted(
+            ((before - score["objective_accuracy"], name) for name, score in found["without"].items()), reverse=True
+        )
+        rows.append(
+            (
+                f"{titles.get(found['cell_type'], found['cell_type'])}, {found['place']}",
+                ", ".join(found["kept"]),
+                percent(before),
+                ", ".join(f"{name} {100 * loss:+.1f}" for loss, name in losses),
+            )
+        )
+    return rows

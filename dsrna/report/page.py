@@ -13,6 +13,7 @@ from dsrna.report.corruptions import corruption_rows, corruption_severities
 from dsrna.report.evidence import (
     candidate_rows,
     compared_sentences,
+    decision_rows,
     edge_rows,
     event_sentences,
     is_alarming,
@@ -93,6 +94,7 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "found": verdict_sentence(data.evidence),
         "ranks": rank_rows(data.evidence),
         "candidates": candidate_rows(data.evidence),
+        "decisions": decision_rows(data.evidence, CELL_TITLES),
         "verdict": data.verdict,
         "judged_on": published_title(data.verdict) if data.verdict else None,
         "telling": telling_rows(data.verdict) if data.verdict else [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,11 +63,37 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """A place of a cell where the supernet was scored without each of some things.
+
+    Attributes:
+        cell_type: the cell.
+        place: an edge, ``"0 -> 2"``, or a node, ``"node 3"``; input nodes are counted first.
+        kept: names of what was kept there: an operation, or edges.
+        score: of the supernet as it was before.
+        without: name -> its score without this operation or edge alone.
+    """
+
+    cell_type: str
+    place: str
+    kept: tuple[str, ...]
+    score: PathScore
+    without: Mapping[str, PathScore]
+
+
+@dataclass(frozen=True)
 class Selected:
-    """The chosen genotype, and what it was chosen among, the best first."""
+    """The chosen genotype, and why.
+
+    Attributes:
+        genotype: what was chosen.
+        candidates: whole cells that it was chosen among, the best first.
+        decisions: places where it was decided, in their order.
+    """
 
     genotype: Genotype
     candidates: tuple[Candidate, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
 
 class Selection(ABC):

@@ -131,20 +131,21 @@ class Paths:
 class FixedSupernet(nn.Module):
     """A supernet under operation weights that don't change: x (N, C, H, W) -> logits (N, K).
 
-    Operations of weight 0 are left out, so that one-hot weights cost what the derived network does.
-
     Args:
         supernet: becomes a part of it.
         weights: until :meth:`fix` gives it others.
+        sparse: operations of weight 0 are left out, so that one-hot weights cost what the derived network does. Else
+            the supernet is computed as it is set to be, which is faster where most weights aren't 0.
     """
 
-    def __init__(self, supernet: Supernet, weights: OperationWeights) -> None:
+    def __init__(self, supernet: Supernet, weights: OperationWeights, sparse: bool = True) -> None:
         super().__init__()
         self.supernet = supernet
-        use_implementation(supernet, "textbook")  # the others compute all operations
-        for module in submodules(supernet):
-            if isinstance(module, MixedOperation):
-                module.leaves_out_zeros = True
+        if sparse:
+            use_implementation(supernet, "textbook")  # the others compute all operations
+            for module in submodules(supernet):
+                if isinstance(module, MixedOperation):
+                    module.leaves_out_zeros = True
         self.fix(weights)
 
     def fix(self, weights: OperationWeights) -> None:

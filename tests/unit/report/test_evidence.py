@@ -142,6 +142,21 @@ def test_what_happened_on_the_way_is_on_the_page(tmp_path):
     assert "<li>Epoch 2: The search ends: two skips.</li>" in page
 
 
+def test_decisions_of_the_selection_are_on_the_page_by_what_they_cost(tmp_path):
+    def score(accuracy):
+        return {"loss": 1.0, "accuracy": 0.9, "objective_accuracy": accuracy}
+
+    without = {"<pool>": score(0.51), "skip_connect": score(0.45), "conv": score(0.5)}
+    decision = {"cell_type": "reduce", "place": "0 -> 2", "kept": ["conv"], "score": score(0.5), "without": without}
+    folder = build_run_folder(tmp_path / "run", parts=("search",), epochs=2)
+    assert "place by place" not in write_report(folder.path).read_text()
+    write_json(folder.evidence_json, example_evidence() | {"candidates": [], "decisions": [decision]})
+    page = write_report(folder.path).read_text()
+    assert "place by place" in page
+    assert "skip_connect +5.0, conv +0.0, &lt;pool&gt; -1.0" in page
+    assert '0 -&gt; 2</th><td>conv</td><td class="number">50.0' in page
+
+
 def test_what_could_not_be_compared_is_named(tmp_path):
     evidence = example_evidence() | {"random_cells": None, "left_out": "no images for <it>"}
     assert verdict_sentence(evidence) is None
