@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dsrna.config.parts import build_part
 from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
+    from dsrna.config.settings import SearchSettings
     from dsrna.nn.modes import BatchNormMode
     from dsrna.objectives.base import Objective
 
@@ -37,6 +38,16 @@ def search_objective(node: Any, where: str, threat: Threat) -> Objective:
             f"(conf: {where})"
         )
     return built
+
+
+def selection_objective(search: SearchSettings, steps: Literal["weights", "architecture"], threat: Threat) -> Objective:
+    """That of a selection's candidates, networks with running statistics of their own: the one of ``search.
+    selection_objective`` where it is given, else that of the search's weight or architecture steps.
+    """
+    if search.selection_objective is not None:
+        return retrain_objective(search.selection_objective, "search.selection_objective", threat)
+    node = search.weights_objective if steps == "weights" else search.architecture_objective
+    return retrain_objective(node, f"search.{steps}_objective", threat)
 
 
 def _objective(node: Any, where: str, threat: Threat, auto: BatchNormMode) -> Objective:

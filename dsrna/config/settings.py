@@ -52,6 +52,7 @@ class SearchSettings:
     random_cells: int
     weights_objective: Any
     architecture_objective: Any
+    selection_objective: Any
     weights_optimizer: Any
     weights_schedule: Any
     alphas_optimizer: Any

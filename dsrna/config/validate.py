@@ -192,6 +192,8 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     attempt(lambda: retrain_objective(settings.objective, "objective", threat))
     attempt(lambda: search_objective(settings.search.weights_objective, "search.weights_objective", threat))
     attempt(lambda: search_objective(settings.search.architecture_objective, "search.architecture_objective", threat))
+    if settings.search.selection_objective is not None:
+        attempt(lambda: search_objective(settings.search.selection_objective, "search.selection_objective", threat))
     if settings.retrain.certified:  # it may need a package
         attempt(lambda: retrain_objective(settings.certified.objective, "certified.objective", threat))
     attempt(lambda: eps_curve(settings))

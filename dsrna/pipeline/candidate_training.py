@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsrna.config.objectives import retrain_objective
+from dsrna.config.objectives import selection_objective
 from dsrna.data.images import ImageDataset
 from dsrna.data.loader import BatchLoader
 from dsrna.functional.seeding import generator
@@ -57,7 +57,7 @@ def train_as_weight_steps(
         search.weights_schedule, "search.weights_schedule", optimizer, epochs=epochs, steps_per_epoch=each
     )
     interval = 1 if interval_of(search.weights_schedule) == "step" else each
-    objective = retrain_objective(search.weights_objective, "search.weights_objective", job.threat)
+    objective = selection_objective(search, "weights", job.threat)
     done = 0
     found = load_checkpoint(checkpoint) if checkpoint.exists() else None
     if found is not None and found["what"] == what:

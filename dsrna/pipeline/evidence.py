@@ -96,12 +96,15 @@ def path_objective(job: Job) -> Objective:
 
 
 def paths_of(
-    job: Job, supernet: Supernet, calibration: ImageDataset, held_out: ImageDataset, purpose: str, images: int = IMAGES
+    job: Job,
+    supernet: Supernet,
+    objective: Objective,
+    calibration: ImageDataset,
+    held_out: ImageDataset,
+    purpose: str,
+    images: int = IMAGES,
 ) -> Paths:
-    """The cells of a supernet, scored on up to ``images`` held-out images by the architecture steps' objective, as
-    it was at the search's end.
-    """
-    objective = path_objective(job)
+    """The cells of a supernet, scored on up to ``images`` held-out images, by an objective as a search ends with it."""
     objective.advance(math.nextafter(1, 0))
     seed, limits = job.settings.seed, job.settings.trainer.limits
     most = None if limits.batches is None else limits.batches * (limits.batch_size or _BATCH)
@@ -127,7 +130,9 @@ def _among_random_cells(
     )
     if not cells:
         return None
-    paths = paths_of(job, supernet, weights_half, job.splits.validation, "comparison with random cells")
+    paths = paths_of(
+        job, supernet, path_objective(job), weights_half, job.splits.validation, "comparison with random cells"
+    )
     scores = []
     with Progress("random cells", len(cells) + 1, mode=job.settings.trainer.progress) as bar:
         for cell in [genotype, *cells]:

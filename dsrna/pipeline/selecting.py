@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from dsrna.config.objectives import search_objective
+from dsrna.config.objectives import selection_objective
 from dsrna.config.parts import build_part
 from dsrna.data.images import ImageDataset
 from dsrna.data.loader import BatchLoader
@@ -61,7 +61,7 @@ def select_genotype(
         epochs = range(-(-count // len(loader)))
         fine_tune(
             network,
-            search_objective(search.weights_objective, "search.weights_objective", job.threat),
+            selection_objective(search, "weights", job.threat),
             (batch for _, batch in zip(range(count), (b for e in epochs for b in loader.batches(e)), strict=False)),
             learning_rate=learning_rate,
             gradient_clip=search.gradient_clip,
@@ -69,7 +69,8 @@ def select_genotype(
         )
 
     def paths(of: Supernet = supernet, images: int = IMAGES) -> Paths:
-        return paths_of(job, of, weights_half, architecture_half, "selection", images)
+        objective = selection_objective(search, "architecture", job.threat)
+        return paths_of(job, of, objective, weights_half, architecture_half, "selection", images)
 
     trained = TrainedCandidates(job, weights_half, supernet, paths, new_supernet)
     with Progress("selection", 1, mode=settings.trainer.progress) as bar:

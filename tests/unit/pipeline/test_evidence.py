@@ -60,7 +60,9 @@ def test_the_mixture_is_scored_under_the_weights_that_the_search_ended_with(tmp_
     job = job_of(tmp_path / "a", splits, cells=2)
     found = weigh(job, splits)["random_cells"]
     half, _ = search_halves(splits, 0, 0.5)
-    paths = evidence.paths_of(job, supernet_of(job), half, splits.validation, "comparison with random cells")
+    paths = evidence.paths_of(
+        job, supernet_of(job), evidence.path_objective(job), half, splits.validation, "comparison with random cells"
+    )
     (x, y), *rest = paths._held_out
     supernet = supernet_of(job).train()
     recalibrate(supernet_as_network := Fixed(supernet), paths._calibration)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dsrna.config.compose import compose
+from dsrna.config.objectives import selection_objective
 from dsrna.config.validate import validated
 from dsrna.data.loader import BatchLoader
 from dsrna.data.splits import search_halves
@@ -26,7 +27,7 @@ SMALL = [
     "data.train_limit=300", "space=nasbench201", "strategy=darts", "search.gradient_clip=0.5",
     "optimizer@search.weights_optimizer=sgd", "search.weights_optimizer.lr=0.05",
     "schedule@search.weights_schedule=cosine_steps",
-    "objective@search.weights_objective=fast", "objective@search.architecture_objective=fast",
+    "objective@search.selection_objective=fast",
 ]  # fmt: skip
 
 
@@ -50,7 +51,15 @@ def candidates_of(job):
         job,
         weights_half,
         fresh(job),
-        lambda supernet, images: paths_of(job, supernet, weights_half, architecture_half, "selection", images),
+        lambda supernet, images: paths_of(
+            job,
+            supernet,
+            selection_objective(job.settings.search, "architecture", job.threat),
+            weights_half,
+            architecture_half,
+            "selection",
+            images,
+        ),
         lambda: fresh(job),
     )
 
