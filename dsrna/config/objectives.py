@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsrna.config.parts import build_part
@@ -40,14 +41,26 @@ def search_objective(node: Any, where: str, threat: Threat) -> Objective:
     return built
 
 
-def selection_objective(search: SearchSettings, steps: Literal["weights", "architecture"], threat: Threat) -> Objective:
-    """That of a selection's candidates, networks with running statistics of their own: the one of ``search.
-    selection_objective`` where it is given, else that of the search's weight or architecture steps.
+Build = Callable[[Any, str, Threat], "Objective"]
+
+
+def selection_objective(
+    search: SearchSettings, steps: Literal["weights", "architecture"], threat: Threat, build: Build = retrain_objective
+) -> Objective:
+    """That of a selection's candidates: the one of ``search.selection_objective`` where it is given, else that of the
+    search's weight or architecture steps.
+
+    Args:
+        search: the settings.
+        steps: which objective of the search is meant.
+        threat: the threat.
+        build: :func:`retrain_objective` for networks whose running statistics are their own, the other one for those
+            that still have a supernet's.
     """
     if search.selection_objective is not None:
-        return retrain_objective(search.selection_objective, "search.selection_objective", threat)
+        return build(search.selection_objective, "search.selection_objective", threat)
     node = search.weights_objective if steps == "weights" else search.architecture_objective
-    return retrain_objective(node, f"search.{steps}_objective", threat)
+    return build(node, f"search.{steps}_objective", threat)
 
 
 def _objective(node: Any, where: str, threat: Threat, auto: BatchNormMode) -> Objective:

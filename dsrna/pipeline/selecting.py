@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from dsrna.config.objectives import selection_objective
+from dsrna.config.objectives import search_objective, selection_objective
 from dsrna.config.parts import build_part
 from dsrna.data.images import ImageDataset
 from dsrna.data.loader import BatchLoader
@@ -61,7 +61,7 @@ def select_genotype(
         epochs = range(-(-count // len(loader)))
         fine_tune(
             network,
-            selection_objective(search, "weights", job.threat),
+            selection_objective(search, "weights", job.threat, search_objective),
             (batch for _, batch in zip(range(count), (b for e in epochs for b in loader.batches(e)), strict=False)),
             learning_rate=learning_rate,
             gradient_clip=search.gradient_clip,

@@ -32,11 +32,11 @@ def test_candidates_learn_on_one_half_and_are_judged_on_the_other(command_line, 
     monkeypatch.setattr(selecting, "paths_of", watched_paths)
     monkeypatch.setattr(selecting, "TrainedCandidates", watched_candidates)
     outcome = command_line(
-        "search", "stages=[search,report]", "space=nasbench201", "strategy=pcdarts", "metric=none",
+        "search", "stages=[search,report]", "space=nasbench201", "strategy=pcdarts", "metric=none", "trainer=cpu",
         "search.epochs=1", "search.warmup_epochs=0", "search.cells=1", "search.channels=8", "search.random_cells=0",
-        "data.train_limit=200", "selection=trained", "selection.candidates=3", "selection.shared_epochs=1", "selection.finalists=2",
-        "selection.epochs=1", "selection.images=50", "objective@search.selection_objective=fast", "trainer=cpu",
-        "trainer.progress=off", f"out={tmp_path}",
+        "data.train_limit=200", "selection=trained", "selection.candidates=3", "selection.shared_epochs=1",
+        "selection.finalists=2", "selection.epochs=1", "selection.images=50", "trainer.progress=off",
+        "objective@search.selection_objective=fast", f"out={tmp_path}",
     )  # fmt: skip
     assert outcome.status == 0, outcome.text
     assert seen["learnt"] == seen["calibration"] == seen["halves"][0]
