@@ -36,24 +36,33 @@ def check_operation_weights(weights: OperationWeights, shapes: Mapping[str, tupl
             )
 
 
+def check_not_negative(weights: OperationWeights) -> None:
+    """Refuses weights below zero. Looks at every value; NaN is none below zero.
+
+    Raises:
+        ConfigError: a weight is negative: the alphas were not relaxed, or not into weights.
+    """
+    for cell_type, cell in weights.items():
+        for values in (cell.operations, cell.edges):
+            if values is not None and bool((values < 0).any()):
+                raise ConfigError(
+                    f"Expected operation and edge weights >= 0, got {float(values.min()):.4g} for cell type "
+                    f"{cell_type}: give the weights after relaxation (a strategy's `forward`), not the alphas."
+                )
+
+
 def check_relaxed(weights: OperationWeights) -> None:
     """Refuses weights from which no genotype follows. Looks at every value.
 
     Raises:
         NonFiniteError: a weight is NaN or infinite.
-        ConfigError: a weight is negative: the alphas were not relaxed, or not into weights.
+        ConfigError: a weight is negative.
     """
     for cell_type, cell in weights.items():
         for values in (cell.operations, cell.edges):
-            if values is None:
-                continue
-            if not bool(values.isfinite().all()):
+            if values is not None and not bool(values.isfinite().all()):
                 raise NonFiniteError(
                     f"Expected finite operation and edge weights to derive a genotype from, got NaN or inf for cell "
                     f"type {cell_type}."
                 )
-            if bool((values < 0).any()):
-                raise ConfigError(
-                    f"Expected operation and edge weights >= 0, got {float(values.min()):.4g} for cell type "
-                    f"{cell_type}: give the weights after relaxation (a strategy's `forward`), not the alphas."
-                )
+    check_not_negative(weights)

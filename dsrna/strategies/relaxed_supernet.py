@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from dsrna.spaces.operation_weights import check_not_negative
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.architecture import Architecture
 from dsrna.strategies.regularisers.base import Regulariser
@@ -31,12 +32,17 @@ class RelaxedSupernet(nn.Module):
         self.regularisers = tuple(regularisers)
 
     def begin_step(self, step: SearchStep) -> None:
-        """Fixes what the architecture and the regularisers draw until the next call."""
+        """Fixes what the architecture and the regularisers draw until the next call.
+
+        Raises:
+            ConfigError: a weight that comes of it is negative.
+        """
         self.architecture.begin_step(step.progress, step.generator)
         weights = self.architecture()
         for regulariser in self.regularisers:
             regulariser.begin_step(step, weights)
             weights = regulariser.reweighted(weights)
+        check_not_negative(weights)
 
     def operation_weights(self) -> OperationWeights:
         """Those of the step, as the architecture and the regularisers give them."""

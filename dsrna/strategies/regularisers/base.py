@@ -50,7 +50,7 @@ class Regulariser:
         """
 
     def reweighted(self, weights: OperationWeights) -> OperationWeights:
-        """What the supernet mixes its operations by, differentiable in ``weights``; they need not be on the simplex."""
+        """What the supernet mixes its operations by, differentiable in ``weights``; >= 0, on the simplex or not."""
         return weights
 
     def penalty(self, architecture: Architecture) -> Tensor | None:
