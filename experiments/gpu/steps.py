@@ -42,7 +42,7 @@ def main() -> None:
     limits = ["trainer.limits.epochs=2", f"trainer.limits.batches={chosen.steps + FIRST}", "search.warmup_epochs=1"]
     stopped = None
     with tempfile.TemporaryDirectory() as folder:
-        sys.argv = ["dsrna.search", *chosen.overrides, *limits, "stages=[search]", "resume=never", f"out={folder}"]
+        sys.argv = ["dsrna.search", *chosen.overrides, *limits, "selection=argmax", "stages=[search]", "resume=never", f"out={folder}"]
         try:
             main_of("search")
         except SystemExit as stop:  # by a signal, say: the steps so far may do

@@ -43,7 +43,7 @@ class Trained(Selection):
     """
 
     def __init__(
-        self, candidates: int = 24, shared_epochs: int = 6, finalists: int = 0, epochs: int = 3, images: int = 5000
+        self, candidates: int = 16, shared_epochs: int = 8, finalists: int = 0, epochs: int = 3, images: int = 5000
     ) -> None:
         for name, value, least in (
             ("candidates", candidates, 1), ("shared_epochs", shared_epochs, 0), ("finalists", finalists, 0),
