@@ -40,9 +40,10 @@ def main() -> None:
     search = compose("search", chosen.overrides)["search"]
     clock = Clock()
     limits = ["trainer.limits.epochs=2", f"trainer.limits.batches={chosen.steps + FIRST}", "search.warmup_epochs=1"]
+    limits += ["selection=argmax", "stages=[search]", "resume=never"]
     stopped = None
     with tempfile.TemporaryDirectory() as folder:
-        sys.argv = ["dsrna.search", *chosen.overrides, *limits, "selection=argmax", "stages=[search]", "resume=never", f"out={folder}"]
+        sys.argv = ["dsrna.search", *chosen.overrides, *limits, f"out={folder}"]
         try:
             main_of("search")
         except SystemExit as stop:  # by a signal, say: the steps so far may do
