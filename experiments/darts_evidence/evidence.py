@@ -32,6 +32,7 @@ from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
 from dsrna.config.validate import validated
 from dsrna.errors import CheckpointError, NonFiniteError
+from dsrna.functional.seeding import generator
 from dsrna.json_files import append_line, read_json, read_lines
 from dsrna.pipeline.command import run_command
 from dsrna.pipeline.job import load_splits
@@ -122,11 +123,10 @@ def searched(search: Search, folder: RunFolder, overrides: list[str]) -> dict[st
 
 
 def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
-    source = folder.path.parent / training.search.name / "genotype.json"
-    if training.is_random:
-        source = folder.path.parent / f"random_of_{training.search.name}.json"
+    source = RunFolder(folder.path.parent / training.search.name).genotype_json
+    if training.random is not None:
+        of_search, source = genotype_codec.load(source), folder.path.parent / f"{training.cell}.json"
         if not source.exists():
-            of_search = genotype_codec.load(RunFolder(folder.path.parent / training.search.name).genotype_json)
             genotype_codec.save(drawn(training, of_search, overrides), source)
     go(
         "retrain",
@@ -139,6 +139,7 @@ def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict
     return {
         "kind": "training",
         "search_seed": training.search.seed,
+        "cell": training.cell,
         "of": training.search.name,
         "parameters": network["parameters"],
         "clean": result["clean"]["accuracy"],
@@ -158,9 +159,8 @@ def drawn(training: Training, like: Genotype, overrides: list[str]) -> Genotype:
             network = build_network(describe(settings, splits, cell))
         return sum(parameter.numel() for parameter in network.parameters())
 
-    place = list(RECIPES).index(training.search.recipe)
-    seed = len(RECIPES) * training.search.seed + place
-    return random_cell(build_part(settings.space, "space"), like, parameters_of, seed)
+    draw = generator(training.search.seed, "random cell", training.cell)
+    return random_cell(build_part(settings.space, "space"), like, parameters_of, draw)
 
 
 def go(kind: str, folder: RunFolder, overrides: list[str]) -> None:

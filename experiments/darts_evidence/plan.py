@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from dsrna.functional.seeding import generator
+import torch
+
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
@@ -41,19 +42,23 @@ class Search:
 
 @dataclass(frozen=True)
 class Training:
-    """Of the cell that a search ended in, or of the random cell of its size."""
+    """Of the cell that a search ended in, or, where ``random`` is a number, of that random cell of its size."""
 
     search: Search
-    is_random: bool
+    random: int | None
     seed: int
 
     @property
     def name(self) -> str:
-        return f"{'random_of_' if self.is_random else ''}{self.search.name}_t{self.seed}"
+        return f"{self.cell}_t{self.seed}"
+
+    @property
+    def cell(self) -> str:
+        return self.search.name if self.random is None else f"{RANDOM}{self.random}_of_{self.search.name}"
 
     @property
     def recipe(self) -> str:
-        return RANDOM if self.is_random else self.search.recipe
+        return self.search.recipe if self.random is None else RANDOM
 
 
 Task = Search | Training
@@ -63,19 +68,21 @@ def plan(searches: int, random_cells: int, trainings: int) -> Iterator[Task]:
     """All tasks, in an order in which what is there at any moment says as much as it can.
 
     The first training of everything comes before any second one, the first seed of every recipe before any second one.
-    Random cells go with the first searches, so that each can be drawn as soon as its search has ended.
+    Random cells go with one search after the other, so that each can be drawn as soon as its search has ended.
     """
     every = [Search(recipe, seed) for seed, recipe in product(range(searches), RECIPES)]
-    with_random = every[:random_cells]
+    drawn = [(every[number % len(every)], number // len(every)) for number in range(random_cells)]
     for training_seed, search_seed in product(range(trainings), range(searches)):
         of_seed = [search for search in every if search.seed == search_seed]
         if training_seed == 0:
             yield from of_seed
-        yield from (Training(search, False, training_seed) for search in of_seed)
-        yield from (Training(search, True, training_seed) for search in of_seed if search in with_random)
+        yield from (Training(search, None, training_seed) for search in of_seed)
+        yield from (Training(search, number, training_seed) for search, number in drawn if search in of_seed)
 
 
-def random_cell(space: SearchSpace, like: Genotype, parameters_of: Callable[[Genotype], int], seed: int) -> Genotype:
+def random_cell(
+    space: SearchSpace, like: Genotype, parameters_of: Callable[[Genotype], int], draw: torch.Generator
+) -> Genotype:
     """The first random cell whose network has as many parameters as that of ``like``, give or take a tenth.
 
     Where none of 2,000 has, the one of them that comes nearest.
@@ -84,9 +91,9 @@ def random_cell(space: SearchSpace, like: Genotype, parameters_of: Callable[[Gen
         space: the search space.
         like: the cell of a search.
         parameters_of: parameters of a cell's network.
-        seed: of the draw.
+        draw: a CPU generator.
     """
-    draw, equal, wanted = generator(seed, "random cell"), equal_weights(space), parameters_of(like)
+    equal, wanted = equal_weights(space), parameters_of(like)
     nearest, least = like, float("inf")
     for _ in range(TRIES):
         cell = sampled_cell(space, equal, draw)

@@ -98,7 +98,7 @@ def cells_of(lines: Sequence[dict[str, Any]], measure: str) -> list[Cell]:
     trainings: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         if line.get("kind") == "training":
-            trainings.setdefault(line["name"].rpartition("_t")[0], []).append(line)
+            trainings.setdefault(line["cell"], []).append(line)
     first: dict[str, str] = {}
     for name, of in trainings.items():
         first.setdefault(f"{of[0]['recipe']} {of[0]['genotype']}", name)
@@ -174,7 +174,7 @@ def verdict(cells: Sequence[Cell]) -> str:
 
 def matched(cell: Cell, cells: Sequence[Cell]) -> bool:
     """Whether a random cell has its searched cell's parameters, give or take a tenth, as far as is known yet."""
-    of_search = {other.name: other for other in cells}.get(cell.name.removeprefix("random_of_"))
+    of_search = {other.name: other for other in cells}.get(cell.name.partition("_of_")[2])
     return of_search is None or abs(math.exp(cell.log_parameters - of_search.log_parameters) - 1) <= WITHIN
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from dsrna.json_files import read_json
 from dsrna.run_lock import held
@@ -54,16 +55,16 @@ def lines_of(out):
 
 def test_everything_is_done_and_written_down_as_the_run_folders_have_it(tiny):
     tasks, out, lines = tiny
-    assert [task.name for task in tasks] == list(lines) == ["robust_s0", "robust_s0_t0", "random_of_robust_s0_t0"]
+    assert [task.name for task in tasks] == list(lines) == ["robust_s0", "robust_s0_t0", "random0_of_robust_s0_t0"]
     for name in list(lines)[1:]:
         network = read_json(out / name / "evaluation.json")["networks"]["retrain"]
         assert lines[name]["parameters"] == network["parameters"]
         assert lines[name]["clean"] == network["result"]["clean"]["accuracy"]
         attacked = {record["attack"]: record["accuracy"] for record in network["result"]["records"]}
         assert lines[name]["pgd20"] == attacked["pgd20"]
-    searched, random = lines["robust_s0_t0"], lines["random_of_robust_s0_t0"]
+    searched, random = lines["robust_s0_t0"], lines["random0_of_robust_s0_t0"]
     assert searched["genotype"] == lines["robust_s0"]["genotype"]
-    assert random["genotype"] == read_json(out / "random_of_robust_s0.json") != searched["genotype"]
+    assert random["genotype"] == read_json(out / "random0_of_robust_s0.json") != searched["genotype"]
     assert abs(random["parameters"] / searched["parameters"] - 1) <= 0.1
 
 
@@ -85,12 +86,15 @@ def test_the_first_of_everything_comes_before_the_second_of_anything(scripts):
     assert names[:9] == [
         *(f"{recipe}_s0" for recipe in ("robust", "none", "jacobian")),
         *(f"{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
-        *(f"random_of_{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
+        *(f"random0_of_{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
     ]
     assert len(names) == len(set(names)) == 6 + 2 * (6 + 4)
+    fewer = [task.name for task in scripts.plan.plan(searches=1, random_cells=8, trainings=1)]
+    assert {"random2_of_robust_s0_t0", "random2_of_none_s0_t0"} < set(fewer)
+    assert len(fewer) == len(set(fewer)) == 3 + 3 + 8
     assert names.index("jacobian_s1_t0") < names.index("robust_s0_t1")
     assert [name for name in names if name.startswith("random") and "_s1" in name] == [
-        "random_of_robust_s1_t0", "random_of_robust_s1_t1"
+        "random0_of_robust_s1_t0", "random0_of_robust_s1_t1"
     ]  # fmt: skip
 
 
@@ -103,7 +107,7 @@ def test_a_random_cell_has_about_as_many_parameters_or_comes_nearest(scripts, mo
         def parameters_of(cell):
             return wanted if cell == like else convolutions(cell)
 
-        return convolutions(scripts.plan.random_cell(space, like, parameters_of, seed=0))
+        return convolutions(scripts.plan.random_cell(space, like, parameters_of, torch.Generator().manual_seed(0)))
 
     assert found(10) in (9, 10, 11)
     assert found(1000) >= 13
@@ -139,8 +143,8 @@ def test_the_intervals_hold_the_truth_19_times_in_20(scripts):
 
 def line(name, recipe, parameters, pgd20, genotype):
     return {
-        "name": name, "kind": "training", "recipe": recipe, "parameters": parameters, "pgd20": pgd20, "clean": 0.5,
-        "genotype": genotype,
+        "name": name, "cell": name.partition("_t")[0], "kind": "training", "recipe": recipe, "parameters": parameters,
+        "pgd20": pgd20, "clean": 0.5, "genotype": genotype,
     }  # fmt: skip
 
 
@@ -163,7 +167,7 @@ def test_the_verdict_is_two_standard_errors_above_the_line(scripts, capsys, abov
     noise = [0.002, -0.001, 0.001, -0.002, 0.001, 0.0, -0.002, 0.001]
     heights = [0.1 * math.log(size) - 0.5 for size in sizes]
     lines = [
-        line(f"random_of_{n}_t0", "random", size, height + off, f"r{n}")
+        line(f"random0_of_robust_s{n}_t0", "random", size, height + off, f"r{n}")
         for n, (size, height, off) in enumerate(zip(sizes, heights, noise, strict=True))
     ]
     for n in range(3):
