@@ -106,11 +106,6 @@ class Selection(ABC):
         """The genotype, and the scores of what was looked at."""
 
 
-def by_loss(score: PathScore | None) -> float:
-    """A key that sorts the smallest loss first; none last."""
-    return float("inf") if score is None else score.loss
-
-
 def by_merit(score: PathScore | None) -> tuple[float, float]:
     """A key that sorts the best first: by the accuracy under the objective's attack, then by the loss; none last."""
     return (1.0, 0.0) if score is None else (-score.objective_accuracy, score.loss)

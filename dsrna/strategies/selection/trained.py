@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dsrna.errors import ConfigError
@@ -11,9 +12,8 @@ from dsrna.strategies.selection.base import (
     Selected,
     Selection,
     TrainedSearch,
-    by_loss,
-    by_merit,
 )
+from dsrna.strategies.selection.paths import PathScore
 from dsrna.strategies.selection.sampling import likeliest_cells
 
 
@@ -24,9 +24,11 @@ class Trained(Selection):
     differ by a few per cent of weight, and the paths of a supernet that was trained as a mixture are no networks that
     were trained. First the candidates share a supernet, each step of which trains one of them (single-path one-shot;
     Guo et al.: *Single Path One-Shot Neural Architecture Search with Uniform Sampling*, ECCV 2020; here of a few likely
-    cells, not of the space), and are ranked by the loss of the architecture steps on their images: cells that share
-    weights and were trained equally often differ by less than accuracies on a few thousand images can tell. Then the
-    best are trained alone and ranked by the accuracy under the attack of that objective, if any, then by the loss.
+    cells, not of the space). Then the best of them are trained alone.
+
+    Cells are ranked by the sum of two places: in the loss of the objective on images of the architecture steps, and in
+    the accuracy on the images that it is of, the attacked ones if any; of equals the lower loss. Likely cells differ by
+    about as much as either number scatters; the loss scatters less and hangs on the scale of the logits.
 
     Cost: shared_epochs + finalists * epochs passes of a derived network at the search's size over the weight steps'
     images, and candidates + finalists scores.
@@ -43,7 +45,7 @@ class Trained(Selection):
     """
 
     def __init__(
-        self, candidates: int = 16, shared_epochs: int = 8, finalists: int = 0, epochs: int = 3, images: int = 5000
+        self, candidates: int = 40, shared_epochs: int = 12, finalists: int = 0, epochs: int = 3, images: int = 5000
     ) -> None:
         for name, value, least in (
             ("candidates", candidates, 1), ("shared_epochs", shared_epochs, 0), ("finalists", finalists, 0),
@@ -81,11 +83,23 @@ class Trained(Selection):
                 score = paths.score_of(candidate.genotype)
                 found[place] = replace(candidate, score=score)
                 search.report(self.shared_epochs + place + 1, total, {"acc": score.objective_accuracy})
-            found.sort(key=lambda candidate: by_loss(candidate.score))  # of equals the likelier
+            found = [found[place] for place in _best_first([candidate.score for candidate in found])]
         for place, candidate in enumerate(found[:finalists]):
             before = self.shared_epochs + scored + place * (self.epochs + 1)
             score = search.alone(candidate.genotype, self.epochs, self.images, reporting(before))
             found[place] = replace(candidate, alone=score)
             search.report(before + self.epochs + 1, total, {"acc": score.objective_accuracy})
-        ranked = sorted(found[:finalists], key=lambda candidate: by_merit(candidate.alone)) + found[finalists:]
+        best_first = _best_first([candidate.alone for candidate in found[:finalists]])
+        ranked = [found[place] for place in best_first] + found[finalists:]
         return Selected(ranked[0].genotype, tuple(ranked))
+
+
+def _best_first(scores: Sequence[PathScore | None]) -> list[int]:
+    """Indices by the sum of the places in loss and accuracy, then by the loss, then as they come."""
+    known = [score for score in scores if score is not None]
+    keys = []
+    for score in known:
+        by_loss = sum(other.loss < score.loss for other in known)
+        by_accuracy = sum(other.objective_accuracy > score.objective_accuracy for other in known)
+        keys.append((by_loss + by_accuracy, score.loss))
+    return sorted(range(len(known)), key=keys.__getitem__)
