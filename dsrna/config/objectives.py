@@ -38,6 +38,12 @@ def search_objective(node: Any, where: str, threat: Threat) -> Objective:
             "them its bounds are too loose to learn from. Search with `metric: certified`, or take another one. "
             f"(conf: {where})"
         )
+    if built.carries and where != "search.weights_objective":
+        raise ConfigError(
+            f"{type(built).__name__} moves images by the backward passes of weight steps on the same batch, and "
+            "neither architecture steps nor scores take any: choose another one here, such as `fast`, and this one for "
+            f"search.weights_objective. (conf: {where})"
+        )
     return built
 
 

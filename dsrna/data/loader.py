@@ -33,6 +33,8 @@ class BatchLoader:
         augmentation: applied to each batch; None: images as they are.
         drop_last: leave out a smaller last batch.
         prefetch: read one batch ahead in a background thread; None: only where images must be decoded.
+        replays: how often each batch is given in a row. An epoch has the same number of batches as without: batch b of
+            epoch e is number (e * len + b) // replays, counted over all epochs without replays.
 
     Attributes:
         epoch: which epoch the next iteration gives.
@@ -54,6 +56,7 @@ class BatchLoader:
         augmentation: Augmentation | None = None,
         drop_last: bool = False,
         prefetch: bool | None = None,
+        replays: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"Expected at least 1 image a batch of `{purpose}`, got {batch_size}. (conf: batch_size)")
@@ -71,6 +74,7 @@ class BatchLoader:
         self.augmentation = augmentation
         self.drop_last = drop_last
         self.prefetch = dataset.decodes if prefetch is None else prefetch
+        self.replays = replays
         self.epoch = 0
         self.start_batch = 0
 
@@ -90,21 +94,25 @@ class BatchLoader:
                 f"Expected to go on at one of batches 0..{len(self)} of `{self.purpose}`, got {start}: the run was "
                 "started with other data or another batch size. Use the settings it was started with."
             )
-        order = torch.arange(len(self.dataset))
-        if self.shuffle:
-            order = torch.randperm(len(self.dataset), generator=generator(self.seed, self.purpose, epoch))
-        parts = order.split(self.batch_size)
-        return self._read(epoch, [(number, parts[number]) for number in range(start, len(self))])
+        steps = range(epoch * len(self) + start, (epoch + 1) * len(self))
+        places = [divmod(step // self.replays, len(self)) for step in steps]
+        parts = {each: self._order(each).split(self.batch_size) for each in sorted({each for each, _ in places})}
+        return self._read([(each, number, parts[each][number]) for each, number in places])
 
-    def _read(self, epoch: int, wanted: list[tuple[int, Tensor]]) -> Generator[Batch, None, None]:
+    def _order(self, epoch: int) -> Tensor:
+        if not self.shuffle:
+            return torch.arange(len(self.dataset))
+        return torch.randperm(len(self.dataset), generator=generator(self.seed, self.purpose, epoch))
+
+    def _read(self, wanted: list[tuple[int, int, Tensor]]) -> Generator[Batch, None, None]:
         if not self.prefetch:
-            for number, indices in wanted:
-                yield self._batch(epoch, number, indices)
+            for place in wanted:
+                yield self._batch(*place)
             return
         with ThreadPoolExecutor(1, thread_name_prefix=f"read {self.purpose}") as pool:
             ahead: Future[Batch] | None = None
-            for number, indices in wanted:
-                current, ahead = ahead, pool.submit(self._batch, epoch, number, indices)
+            for place in wanted:
+                current, ahead = ahead, pool.submit(self._batch, *place)
                 if current is not None:
                     yield current.result()
             if ahead is not None:

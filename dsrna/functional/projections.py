@@ -28,13 +28,20 @@ def project(images: Tensor, center: Tensor, norm: Norm, eps: float) -> Tensor:
     >>> project(torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.0]]), "linf", 0.25)
     tensor([[0.7500, 0.1000]])
     """
-    perturbation = images - center
+    return (center + into_ball(images - center, norm, eps)).clamp(0, 1)
+
+
+def into_ball(perturbation: Tensor, norm: Norm, eps: float) -> Tensor:
+    """The nearest perturbations (N, ...) of length ``eps`` at most.
+
+    >>> into_ball(torch.tensor([[3.0, 4.0], [0.3, 0.4]]), "l2", 1.0)
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
     if norm == "linf":
-        perturbation = perturbation.clamp(-eps, eps)
-    else:
-        lengths = image_norm(perturbation, 2).reshape(_per_image_shape(perturbation))
-        perturbation = perturbation * torch.where(lengths > eps, eps / lengths, 1.0)
-    return (center + perturbation).clamp(0, 1)
+        return perturbation.clamp(-eps, eps)
+    lengths = image_norm(perturbation, 2).reshape(_per_image_shape(perturbation))
+    return perturbation * torch.where(lengths > eps, eps / lengths, 1.0)
 
 
 def uniform_start(center: Tensor, norm: Norm, eps: float, generator: torch.Generator) -> Tensor:

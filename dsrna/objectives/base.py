@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,18 @@ Outputs = tuple[Tensor, Tensor | None]
 LossForward = Callable[[Tensor], Outputs]
 
 
+class Carried(NamedTuple):
+    """A perturbation that weight steps carry on.
+
+    Attributes:
+        delta: (N, ...) a leaf that the loss is differentiable in.
+        move: takes delta and the loss's gradient in it, from the backward pass of the weight step, once it is taken.
+    """
+
+    delta: Tensor
+    move: Callable[[Tensor, Tensor], None]
+
+
 class Result(NamedTuple):
     """What an objective returns.
 
@@ -28,12 +40,14 @@ class Result(NamedTuple):
         inputs: (N, ...) images that the network was trained to classify: the adversarial examples, or the clean images
             where there are none. So ``logits.argmax(1) == y`` gives the training accuracy under the training attack.
         numbers: what else is worth a curve, by name.
+        carried: what the weight step takes along, None for most objectives. Until it is moved, the loss stays the same.
     """
 
     loss: Tensor
     logits: Tensor
     inputs: Tensor
     numbers: Mapping[str, float | Tensor] = MappingProxyType({})
+    carried: Carried | None = None
 
 
 class Objective(ABC):
@@ -48,9 +62,16 @@ class Objective(ABC):
             never smoothed.
         auxiliary_weight: weight of the auxiliary head's cross-entropy, >= 0.
 
+    Attributes:
+        replays: how many weight steps in a row are taken on a batch.
+        carries: whether results have something to carry from weight step to weight step.
+
     Raises:
         ConfigError: a value is out of range.
     """
+
+    replays: int = 1
+    carries: ClassVar[bool] = False
 
     def __init__(self, label_smoothing: float = 0.0, auxiliary_weight: float = 0.4) -> None:
         if not 0 <= label_smoothing < 1:
@@ -74,6 +95,13 @@ class Objective(ABC):
         Args:
             progress: share of the training's steps that lie behind, in [0, 1).
         """
+
+    def state(self) -> dict[str, Any]:
+        """What was carried, for checkpoints: plain types and tensors."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Takes back what :meth:`state` gave."""
 
     def certified(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor | None:
         """Which images are proved to keep their class in the ball, (N,) bool; None where the loss aims at no proof."""

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.bounds.engines import bound_engine
-from dsrna.bounds.eps_schedule import EpsSchedule, Shape
+from dsrna.bounds.eps_schedule import Shape
 from dsrna.errors import ConfigError
 from dsrna.nn.batch_statistics import normalising_by, noting_batch_statistics
 from dsrna.nn.copying_start import start_as_copies
+from dsrna.objectives.attacking import ramp
 from dsrna.objectives.base import LossForward, Objective, Result
 from dsrna.types import Threat
 
@@ -90,16 +91,11 @@ class Certified(Objective):
         for name, amount in amounts.items():
             if not 0 <= amount < math.inf:
                 raise ConfigError(f"Expected `{name}` to be finite and >= 0, got {amount:g}. (conf: {name})")
-        if not 0 <= ramp_begin <= ramp_end <= 1:
-            raise ConfigError(
-                f"Expected 0 <= `ramp_begin` <= `ramp_end` <= 1, got {ramp_begin:g} and {ramp_end:g}. "
-                "(conf: ramp_begin)"
-            )
         self.threat, self.engine, self.start_noise = threat, engine, start_noise
         largest = Threat(threat.norm, threat.eps * eps_factor).eps
-        self.eps = EpsSchedule(eps_start, largest, ramp_begin, ramp_end, ramp_shape)
-        self.kappa = EpsSchedule(kappa_start, kappa_end, ramp_begin, ramp_end)
-        self.beta = EpsSchedule(beta_start, beta_end, ramp_begin, ramp_end)
+        self.eps = ramp(eps_start, largest, ramp_begin, ramp_end, ramp_shape)
+        self.kappa = ramp(kappa_start, kappa_end, ramp_begin, ramp_end)
+        self.beta = ramp(beta_start, beta_end, ramp_begin, ramp_end)
         self.engines = {"ibp": bound_engine("ibp", threat.norm)}
         self.engines[engine] = bound_engine(engine, threat.norm, among=ENGINES)
         self.progress = 0.0

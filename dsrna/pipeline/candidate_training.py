@@ -45,9 +45,11 @@ def train_as_weight_steps(
         before_step: is told the number of each step.
     """
     search, limits, seed = job.settings.search, job.settings.trainer.limits, job.settings.seed
+    objective = selection_objective(search, "weights", job.threat)
     loader = BatchLoader(
         images, min(at_most(search.batch_size, limits.batch_size), len(images)), seed=seed,
         purpose="selection images", shuffle=True, augmentation=job.augmentation(), drop_last=True,
+        replays=objective.replays,
     )  # fmt: skip
     each = at_most(len(loader), limits.batches)
     # Fused steps stumble over weights that had no gradient yet, as those of a path that was not drawn before.
@@ -57,7 +59,6 @@ def train_as_weight_steps(
         search.weights_schedule, "search.weights_schedule", optimizer, epochs=epochs, steps_per_epoch=each
     )
     interval = 1 if interval_of(search.weights_schedule) == "step" else each
-    objective = selection_objective(search, "weights", job.threat)
     done = 0
     found = load_checkpoint(checkpoint) if checkpoint.exists() else None
     if found is not None and found["what"] == what:
@@ -65,6 +66,7 @@ def train_as_weight_steps(
         optimizer.load_state_dict(found["optimizer"])
         if schedule is not None:
             schedule.load_state_dict(found["schedule"])
+        objective.load_state(found["objective"])
         done = found["epochs"]
         report(done, found["loss"])
     for epoch in range(done, epochs):
@@ -90,6 +92,7 @@ def train_as_weight_steps(
             {
                 "what": what, "epochs": epoch + 1, "loss": loss, "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(), "schedule": None if schedule is None else schedule.state_dict(),
+                "objective": objective.state(),
             },
         )  # fmt: skip
         report(epoch + 1, loss)

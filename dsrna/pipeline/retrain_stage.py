@@ -79,6 +79,7 @@ def _train(
         shuffle=True,
         augmentation=job.augmentation(retrain.cutout),
         drop_last=True,
+        replays=objective.replays,
     )
     validation = BatchLoader(splits.validation, batch_size, seed=settings.seed, purpose="selection", shuffle=False)
     # The same seed for all: the baseline starts from the same weights and sees the same batches.

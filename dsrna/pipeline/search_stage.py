@@ -48,6 +48,11 @@ def search(job: Job) -> None:
     weights_half, architecture_half = search_halves(splits, settings.seed, search.weights_fraction)
     epochs, warmup = search_epochs(settings)
 
+    def objective(kind: str, node: Any) -> Objective:
+        return search_objective(node, f"search.{kind}", job.threat)
+
+    weights_objective = objective("weights_objective", search.weights_objective)
+
     def loader(half: Any, purpose: str, shuffle: bool = True) -> BatchLoader:
         return BatchLoader(
             half,
@@ -60,6 +65,7 @@ def search(job: Job) -> None:
         )
 
     train = PairedLoader(loader(weights_half, "weights"), loader(architecture_half, "architecture"))
+    train.first.replays = weights_objective.replays
     seed_all(derive_seed(settings.seed, "search"))
     strategy: Strategy = build_part(settings.strategy, "strategy")
     supernet = build_supernet(settings, splits, job.space, strategy)
@@ -91,9 +97,6 @@ def search(job: Job) -> None:
         write_json(job.folder.architecture_json, history.to_json())
         job.dashboard.log_numbers(history.latest_weights(), step)
 
-    def objective(kind: str, node: Any) -> Objective:
-        return search_objective(node, f"search.{kind}", job.threat)
-
     weight = metric_weight(settings)
     metric = build_part(metric_node(settings), "metric") if weight.weight > 0 else None
     if metric is not None:
@@ -101,7 +104,7 @@ def search(job: Job) -> None:
     module = SearchModule(
         RelaxedSupernet(supernet, architecture, regularisers),
         job.space,
-        weights_objective=objective("weights_objective", search.weights_objective),
+        weights_objective=weights_objective,
         architecture_objective=objective("architecture_objective", search.architecture_objective),
         hypergradient=build_part(settings.hypergradient, "hypergradient"),
         metric=metric,

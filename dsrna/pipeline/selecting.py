@@ -48,6 +48,7 @@ def select_genotype(
     selection: Selection = build_part(settings.selection, "selection")
 
     def tune(network: nn.Module, steps: int, learning_rate: float, purpose: str) -> None:
+        objective = selection_objective(search, "weights", job.threat, search_objective)
         loader = BatchLoader(
             weights_half,
             min(at_most(search.batch_size, limits.batch_size), len(weights_half)),
@@ -56,12 +57,13 @@ def select_genotype(
             shuffle=True,
             augmentation=job.augmentation(),
             drop_last=True,
+            replays=objective.replays,
         )
         count = at_most(steps, limits.batches)
         epochs = range(-(-count // len(loader)))
         fine_tune(
             network,
-            selection_objective(search, "weights", job.threat, search_objective),
+            objective,
             (batch for _, batch in zip(range(count), (b for e in epochs for b in loader.batches(e)), strict=False)),
             learning_rate=learning_rate,
             gradient_clip=search.gradient_clip,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ class Result(Protocol):
     def inputs(self) -> Tensor: ...
     @property
     def numbers(self) -> Mapping[str, float | Tensor]: ...
+    @property
+    def carried(self) -> Any: ...
 
 
 class Objective(Protocol):
@@ -40,12 +42,16 @@ class Objective(Protocol):
 
     label_smoothing: float
     auxiliary_weight: float
+    replays: int
+    carries: ClassVar[bool]
 
     @property
     def title(self) -> str: ...
     def initialise(self, model: nn.Module) -> None: ...
     def advance(self, progress: float) -> None: ...
     def certified(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor | None: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
     def __call__(
         self,
         model: nn.Module,
@@ -72,7 +78,8 @@ def check_objective(build: Callable[[Threat], Objective], goal: Literal["margin"
     drawn; BatchNorm's running statistics follow the images of the loss alone, in their order; at the start an auxiliary
     head adds ``auxiliary_weight`` times its smoothed cross-entropy; modes, flags, weights and ``.grad`` as before,
     after an error too; weights of NaN give no finite loss; ``initialise`` leaves finite weights, the same under a seed;
-    what is certified withstands an attack, and at radius 0 is what is correct.
+    what is certified withstands an attack, and at radius 0 is what is correct; what is carried from weight step to
+    weight step goes uphill, stays in the ball, serves smaller batches, and comes back with its state.
 
     Args:
         build: makes the objective for a threat.
@@ -100,6 +107,7 @@ def check_objective(build: Callable[[Threat], Objective], goal: Literal["margin"
                 raise AssertionError(f"{norm}, progress {progress:g}: {error}") from error
         _check_start(objective)
         _check_certified(objective, still, norm, eps)
+        _check_carried(build(Threat(norm, eps)), build(Threat(norm, eps)), norm, eps)
 
 
 def _check_untouched(objective: Objective) -> None:
@@ -278,6 +286,31 @@ def _check_certified(objective: Objective, still: Objective, norm: Norm, eps: fl
         images = project(images.detach() + eps / 5 * steepest_step(gradient, norm), x, norm, eps)
     fooled = model(images).argmax(1) != y
     assert not bool((certified & fooled).any()), "an attack fools the network at an image that is certified"
+
+
+def _check_carried(objective: Objective, restored: Objective, norm: Norm, eps: float) -> None:
+    model, x, y = _setting(dropout=False)
+    model.eval()
+    first = objective(model, x, y, _generator())
+    assert objective.carries == (first.carried is not None), "`carries` doesn't say whether something is carried"
+    if first.carried is None:
+        assert objective.replays == 1, "it replays batches, but carries nothing from one to the other"
+        assert objective.state() == {}, "it has a state, but carries nothing"
+        return
+    losses = [first.loss]
+    for _ in range(2):
+        result = objective(model, x, y, _generator())
+        (gradient,) = torch.autograd.grad(result.loss, result.carried.delta)
+        result.carried.move(result.carried.delta, gradient)
+        after = objective(model, x, y, _generator())
+        losses.append(after.loss)
+        farthest = _lengths(after.inputs - x, norm).max().item()
+        assert farthest <= eps + ROUNDING, f"what is carried leaves the ball: {farthest:g} instead of eps = {eps:g}"
+    assert losses[1] > losses[0], "what is carried doesn't go uphill"
+    few = objective(model, x[:2], y[:2], _generator())
+    assert torch.equal(few.inputs, after.inputs[:2]), "a smaller batch doesn't take what was carried"
+    restored.load_state(objective.state())
+    assert torch.equal(restored(model, x, y, _generator()).inputs, after.inputs), "its state doesn't bring it back"
 
 
 def _setting(*, dropout: bool = True) -> tuple[nn.Sequential, Tensor, Tensor]:

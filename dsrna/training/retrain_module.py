@@ -102,7 +102,7 @@ class RetrainModule(StageModule):
         with self.located():
             result = self.objective(self._attacked[self.network], x, y, noise, self.network.forward_with_auxiliary)
         loss = self.finite(result.loss, "The training loss")
-        self.weight_step(loss, self.weights, self.gradient_clip)
+        self.weight_step(loss, self.weights, self.gradient_clip, result.carried)
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.averages.add("train/loss", loss.detach(), len(y))
@@ -135,7 +135,8 @@ class RetrainModule(StageModule):
         self.finish_epoch({"kept": float(kept)})  # the last such epoch is that of the weights on disk
 
     def extra_state(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "objective": self.objective.state()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
+        self.objective.load_state(state["objective"])

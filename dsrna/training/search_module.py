@@ -130,7 +130,7 @@ class SearchModule(StageModule):
             result = self._result("weights", train, batch_idx)
             penalties = [p for r in self.model.regularisers if (p := r.weights_penalty()) is not None]
         loss = self.finite(sum(penalties, start=result.loss), "The training loss")
-        self.weight_step(loss, self.weights, self.gradient_clip)
+        self.weight_step(loss, self.weights, self.gradient_clip, result.carried)
         self._note("train", result, train)
 
     def _architecture_step(self, train: Batch, validation: Batch, batch_idx: int) -> None:
@@ -157,6 +157,8 @@ class SearchModule(StageModule):
         with self.located():
             result = self._result("architecture", batch, batch_idx)
         yield self.finite(result.loss, "The loss of the architecture step")
+        for name, number in result.numbers.items():
+            self.averages.add(f"architecture/{name}", number, len(y))
         gamma = self.metric_weight.at(self.current_epoch)
         if self.metric is not None and gamma > 0:
             self.metric.advance(self.progress)
@@ -240,6 +242,7 @@ class SearchModule(StageModule):
     def extra_state(self) -> dict[str, Any]:
         return {
             "history": self.history.epochs,
+            "objectives": {kind: objective.state() for kind, objective in self.objectives.items()},
             "metric": self.metric.numbers if self.metric is not None else {},
             "metric_join": self.metric_join.state(),
             "collapse": self.collapse.state(),
@@ -250,6 +253,8 @@ class SearchModule(StageModule):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.history.epochs = state["history"]
+        for kind, objective in self.objectives.items():
+            objective.load_state(state["objectives"][kind])
         self.scheduled.load_state(state["scheduled"])
         self.metric_join.load_state(state["metric_join"])
         self.collapse.load_state(state["collapse"])

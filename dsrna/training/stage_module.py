@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.functional.memory_format import laid_out_as
+from dsrna.objectives.base import Carried
 from dsrna.training.averages import Averages
 from dsrna.training.rng import rng_state, set_rng_state
 
@@ -96,14 +97,21 @@ class StageModule(pl.LightningModule):
             if scheduler is not None:
                 scheduler.step()
 
-    def weight_step(self, loss: Tensor, weights: list[nn.Parameter], clip: float) -> None:
+    def weight_step(
+        self, loss: Tensor, weights: list[nn.Parameter], clip: float, carried: Carried | None = None
+    ) -> None:
         """One step down ``loss`` in ``weights`` and in nothing else, with the gradient's norm clipped (0: not).
+
+        What is carried is moved by its gradient from the same backward pass.
 
         Raises:
             NonFiniteError: the gradient is not finite; no step is taken, so a checkpoint never holds what it would do.
         """
         optimizer = self.weights_optimizer()
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        wanted = weights if carried is None else [*weights, carried.delta]
+        gradients = list(torch.autograd.grad(loss, wanted, allow_unused=True))
+        if carried is not None:
+            carried.move(carried.delta, self.finite(gradients.pop(), "The loss's gradient in the images"))
         norm = nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         self.finite(norm, "The norm of the weights' gradient")
         for weight, gradient in zip(weights, gradients, strict=True):

@@ -23,6 +23,15 @@ from dsrna.spaces.supernet import Supernet
 from dsrna.types import CellWeights, OperationWeights
 
 
+class Perturbed(Protocol):
+    """What a weight step moves along; see :class:`dsrna.objectives.base.Carried`."""
+
+    @property
+    def delta(self) -> Tensor: ...
+    @property
+    def move(self) -> Callable[[Tensor, Tensor], None]: ...
+
+
 class Outcome(Protocol):
     """What a training loss gives; see :class:`dsrna.objectives.base.Result`."""
 
@@ -32,6 +41,8 @@ class Outcome(Protocol):
     def logits(self) -> Tensor: ...
     @property
     def inputs(self) -> Tensor: ...
+    @property
+    def carried(self) -> Perturbed | None: ...
 
 
 LossOf = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Outcome]

@@ -44,13 +44,15 @@ def train(
     losses = []
     for number, (x, y) in enumerate(batches):
         before_step(number)
-        loss = objective(network, x.to(weights[0]), y.to(weights[0].device), noise(number)).loss
+        result = objective(network, x.to(weights[0]), y.to(weights[0].device), noise(number))
         optimizer.zero_grad()
-        loss.backward()
+        result.loss.backward()
+        if result.carried is not None and result.carried.delta.grad is not None:
+            result.carried.move(result.carried.delta, result.carried.delta.grad)
         if gradient_clip > 0:
             nn.utils.clip_grad_norm_(weights, gradient_clip)
         optimizer.step()
-        losses.append(loss.detach())
+        losses.append(result.loss.detach())
         after_step(number)
     optimizer.zero_grad()
     for module, training in modes:

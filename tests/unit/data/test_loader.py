@@ -91,6 +91,17 @@ def test_resumed_at_a_batch_equals_the_tail(start, prefetch):
     assert equal(list(resumed), expected)  # the start is used once
 
 
+@pytest.mark.parametrize(("replays", "count"), [(2, 23), (3, 23), (4, 8), (7, 3)])
+def test_replays_are_the_same_batches_each_several_times_in_a_row(replays, count):
+    plain, replayed = loader(count), loader(count, replays=replays)
+    assert len(replayed) == len(plain)
+    expected = [batch for epoch in range(4) for batch in plain.batches(epoch) for _ in range(replays)]
+    found = [batch for epoch in range(4) for batch in replayed.batches(epoch)]
+    assert equal(found, expected[: len(found)])
+    last = list(replayed.batches(3, len(replayed) - 1))
+    assert equal(last, found[-1:])
+
+
 @pytest.mark.parametrize("start", [-1, 6])
 def test_resuming_outside_the_epoch_is_refused(start):
     batches = loader()

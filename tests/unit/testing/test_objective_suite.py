@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from dsrna.attacks import PGD
 from dsrna.errors import NonFiniteError
-from dsrna.objectives import Adversarial, Certified, Result, Standard
+from dsrna.objectives import Adversarial, Certified, FreeAdversarial, Result, Standard
 from dsrna.testing.objective_conformance import check_objective
 
 
@@ -81,9 +81,9 @@ class AnotherDraw(Plain):
 class Twice(Plain):
     """A ball twice as large."""
 
-    def __init__(self, threat):
-        super().__init__(threat)
-        self.attack = PGD(threat.norm, 2 * threat.eps, steps=2)
+    @property
+    def attack(self):
+        return PGD(self.threat.norm, 2 * self.radius, steps=2)
 
 
 class Easier(Plain):
@@ -202,6 +202,28 @@ class NanStart(Plain):
             model[0].weight.div_(0.0).sub_(model[0].weight)
 
 
+class Downhill(FreeAdversarial):
+    def _move(self, delta, gradient):
+        super()._move(delta, -gradient)
+
+
+class Forgetful(FreeAdversarial):
+    def state(self):
+        return {}
+
+
+class Unbounded(FreeAdversarial):
+    def _move(self, delta, gradient):
+        self._delta = delta.detach() + 2 * self.radius * gradient.sign()
+
+    def _carried_to(self, x):
+        return torch.zeros_like(x) if self._delta is None else self._delta[: len(x)].clone()
+
+
+class Replays(Plain):
+    replays = 2
+
+
 MISTAKES = {
     "training mode inside the attack": (TrainingModeInside, "doesn't follow the images of the loss alone"),
     "evaluation mode stays": (EvaluationModeStays, "training flags"),
@@ -231,6 +253,10 @@ MISTAKES = {
     "certifies nothing": (Timid, "not exactly the correct images are certified"),
     "certifies in numbers": (AsNumbers, "expected one bool an image"),
     "a start without seed": (RandomStart, "`initialise` draws from elsewhere"),
+    "carries downhill": (Downhill, "doesn't go uphill"),
+    "carries out of the ball": (Unbounded, "leaves the ball"),
+    "forgets what it carried": (Forgetful, "doesn't bring it back"),
+    "replays without a use": (Replays, "carries nothing from one to the other"),
     "a start of NaN": (NanStart, "`initialise` gives weights of NaN"),
 }
 

@@ -43,11 +43,12 @@ def images(count, seed, shape=SHAPE):
     return ArrayImages(pixels, torch.arange(count) % CLASSES, CLASSES)
 
 
-def batches(data, purpose, seed, train=True):
+def batches(data, purpose, seed, train=True, replays=1):
     augmentation = Augmentation(1, False, 0) if train else None
     return BatchLoader(
-        data, BATCH, seed=seed, purpose=purpose, shuffle=train, augmentation=augmentation, drop_last=train
-    )
+        data, BATCH, seed=seed, purpose=purpose, shuffle=train, augmentation=augmentation, drop_last=train,
+        replays=replays,
+    )  # fmt: skip
 
 
 def schedule_of(kind, optimizer, steps):
@@ -128,7 +129,8 @@ def build_search(
         images(train_batches * BATCH + 1, 1, shape),
         images((train_batches + 1) * BATCH + 1, 2, shape),
     )
-    train = PairedLoader(batches(weights_half, "w", seed), batches(alphas_half, "a", seed))
+    replays = weights_objective.replays if weights_objective else 1
+    train = PairedLoader(batches(weights_half, "w", seed, replays=replays), batches(alphas_half, "a", seed))
 
     def optimizers(weights, alphas):
         of_weights = torch.optim.SGD(weights, lr=lr, momentum=momentum, weight_decay=weights_decay, fused=fused)
@@ -218,7 +220,7 @@ def build_retrain(
         epochs=epochs,
         schedule_interval="step" if schedule == "step" else "epoch",
     )
-    train = batches(images(train_batches * BATCH + 1, 1), "w", seed)
+    train = batches(images(train_batches * BATCH + 1, 1), "w", seed, replays=module.objective.replays)
     return Stage(module, train, batches(images(7, 3), "v", seed, train=False), folder, best)
 
 

@@ -127,7 +127,7 @@ def test_by_running_statistics_another_network_would_be_attacked(name):
     losses = {}
     for statistics in ("running", "batch"):
         other = copy.deepcopy(objective)
-        other.attack.batch_norm = statistics
+        other.batch_norm = statistics
         model = searched("nasbench201", "textbook")
         losses[statistics] = float(other(model, x, y, torch.Generator().manual_seed(2)).loss.detach())
     assert losses["batch"] > losses["running"] + 0.02
