@@ -210,9 +210,10 @@ class Comparison(TypedDict):
 
 
 class RandomCells(TypedDict):
-    """How the derived cell does among random ones, as paths of the supernet."""
+    """How the derived cell does among random ones, as paths of a supernet."""
 
     decides: str
+    comparison_epochs: NotRequired[int]
     split: str
     images: int
     objective: str

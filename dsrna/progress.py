@@ -52,6 +52,11 @@ class Progress:
         )
         self._task = self._rich.add_task(title, total=total, completed=done, numbers="")
 
+    @property
+    def total(self) -> int:
+        """How many steps there are."""
+        return self._total
+
     def __enter__(self) -> Progress:
         self._rich.start()
         return self

@@ -15,7 +15,7 @@ CHANGES_NO_RESULT = (
     "name", "out", "resume", "logger", "progress", "trainer.progress", "trainer.checkpoint_minutes",
     "sweep_objective",
     # What the derived cell is compared with, once it is there.
-    "search.random_cells",
+    "search.random_cells", "search.comparison_epochs",
     # Where the images are; which ones they are says their own digest, in run.json.
     "data.root", "data.download",
     # How fast it is. Random starts of an evaluation are drawn by batches: another size draws others, as good as these.

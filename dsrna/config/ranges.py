@@ -56,7 +56,7 @@ RANGES: Ranges = {
         "trainer.limits.channels",
     ): ("at least 1, or null for no limit", lambda value: value is None or value >= 1),
     ("data.pixels",): ("at least 1, or null for the images as they are", lambda value: value is None or value >= 1),
-    ("search.random_cells",): ("0 to 10,000", lambda value: 0 <= value <= 10_000),
+    ("search.random_cells", "search.comparison_epochs"): ("0 to 10,000", lambda value: 0 <= value <= 10_000),
     ("search.weights_fraction", "data.validation_fraction"): ("a share in (0, 1)", lambda value: 0 < value < 1),
     (
         "search.warmup_epochs",

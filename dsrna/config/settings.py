@@ -50,6 +50,7 @@ class SearchSettings:
     gradient_clip: float
     implementation: str
     random_cells: int
+    comparison_epochs: int
     weights_objective: Any
     architecture_objective: Any
     selection_objective: Any

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dsrna.config.objectives import retrain_objective
+from dsrna.config.objectives import selection_objective
 from dsrna.data.images import ImageDataset
 from dsrna.data.loader import Batch, BatchLoader
 from dsrna.data.splits import stratified
@@ -19,13 +19,14 @@ from dsrna.functional.seeding import generator
 from dsrna.json_files import read_json
 from dsrna.objectives.base import Objective
 from dsrna.pipeline.job import Job, at_most
+from dsrna.pipeline.trained_candidates import TrainedCandidates
 from dsrna.progress import Progress
 from dsrna.report.evidence import compared_sentences, is_alarming, moved_sentences, verdict_sentence
 from dsrna.report.movement import movement
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.selection.comparison import Comparison
-from dsrna.strategies.selection.paths import FixedSupernet, Paths
+from dsrna.strategies.selection.paths import FixedSupernet, Paths, PathScore
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.types import OperationWeights
 
@@ -47,6 +48,7 @@ def weigh_evidence(
     expected: OperationWeights,
     genotype: Genotype,
     weights_half: ImageDataset,
+    new_supernet: Callable[[], Supernet],
     selection: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes ``search/evidence.json``, and says in the log what it says.
@@ -59,12 +61,13 @@ def weigh_evidence(
         expected: the operation weights that the search ended with.
         genotype: the derived cell.
         weights_half: the images that the supernet's weights were trained on.
+        new_supernet: a fresh supernet of the search's size.
         selection: what the genotype was chosen by, under its keys in the document.
     """
     compared, problem = None, None
     if job.settings.search.random_cells > 0:
         try:
-            compared = _among_random_cells(job, supernet, expected, genotype, weights_half)
+            compared = _among_random_cells(job, supernet, expected, genotype, weights_half, new_supernet)
         except DsrnaError as error:
             problem = f"The derived cell could not be compared with random ones: {error}"
     moved = movement(read_json(job.folder.architecture_json))
@@ -91,8 +94,8 @@ def few_batches(images: ImageDataset, count: int, seed: int, purpose: str, batch
 
 
 def path_objective(job: Job) -> Objective:
-    """That of the architecture steps; its attack sees the running statistics, which are a path's own."""
-    return retrain_objective(job.settings.search.architecture_objective, "search.architecture_objective", job.threat)
+    """That of the architecture steps or the selection's; its attack sees the running statistics, a path's own."""
+    return selection_objective(job.settings.search, "architecture", job.threat)
 
 
 def paths_of(
@@ -119,7 +122,12 @@ def paths_of(
 
 
 def _among_random_cells(
-    job: Job, supernet: Supernet, expected: OperationWeights, genotype: Genotype, weights_half: ImageDataset
+    job: Job,
+    supernet: Supernet,
+    expected: OperationWeights,
+    genotype: Genotype,
+    weights_half: ImageDataset,
+    new_supernet: Callable[[], Supernet],
 ) -> dict[str, Any] | None:
     count = job.settings.search.random_cells
     if job.settings.trainer.limits.any:
@@ -130,15 +138,24 @@ def _among_random_cells(
     )
     if not cells:
         return None
-    paths = paths_of(
-        job, supernet, path_objective(job), weights_half, job.splits.validation, "comparison with random cells"
-    )
-    scores = []
-    with Progress("random cells", len(cells) + 1, mode=job.settings.trainer.progress) as bar:
+    epochs = at_most(job.settings.search.comparison_epochs, 1 if job.settings.trainer.limits.any else None)
+
+    def paths_on(of: Supernet, images: int) -> Paths:
+        purpose = "comparison with random cells"
+        return paths_of(job, of, path_objective(job), weights_half, job.splits.validation, purpose, images)
+
+    paths = own = paths_on(supernet, IMAGES)
+    scores: list[PathScore] = []
+    with Progress("random cells", epochs + len(cells) + 1, mode=job.settings.trainer.progress) as bar:
+        if epochs > 0:
+            trained = TrainedCandidates(job, weights_half, supernet, paths_on, new_supernet)
+            paths = trained.together(
+                [genotype, *cells], epochs, IMAGES, lambda done, loss: bar.reach(done, bar.total, {"loss": loss})
+            )
         for cell in [genotype, *cells]:
             scores.append(paths.score_of(cell))
             bar.advance(1, {"loss": scores[-1].loss, "acc": scores[-1].accuracy})
-    mixture = paths.score(FixedSupernet(copy.deepcopy(supernet), expected))
+    mixture = own.score(FixedSupernet(copy.deepcopy(supernet), expected))
     derived, others = scores[0], scores[1:]
     comparisons = {
         "loss": Comparison.of(derived.loss, [score.loss for score in others]),
@@ -153,6 +170,7 @@ def _among_random_cells(
         )
     return {
         "decides": decides,
+        "comparison_epochs": epochs,
         "split": "validation",
         "images": paths.images,
         "objective": path_objective(job).title,

@@ -133,14 +133,15 @@ def search(job: Job) -> None:
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
     supernet, expected = module.model.supernet, module.model.architecture.expected()  # a schedule may have replaced it
-    selected = select_genotype(
-        job, supernet, expected, weights_half, architecture_half,
-        lambda: build_supernet(settings, splits, job.space, strategy, partial_channels=1),
-    )  # fmt: skip
+
+    def new_supernet() -> Supernet:
+        return build_supernet(settings, splits, job.space, strategy, partial_channels=1)
+
+    selected = select_genotype(job, supernet, expected, weights_half, architecture_half, new_supernet)
     genotype_codec.save(selected.genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)
-    weigh_evidence(job, supernet, expected, selected.genotype, weights_half, plain(selected))
+    weigh_evidence(job, supernet, expected, selected.genotype, weights_half, new_supernet, plain(selected))
 
 
 def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:

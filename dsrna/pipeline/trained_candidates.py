@@ -71,7 +71,8 @@ class TrainedCandidates:
             order = torch.randperm(len(cells), generator=generator(job.settings.seed, "candidates' order", turn))
             fixed.fix(paths[int(order[place])])
 
-        train_as_weight_steps(job, fixed, self._images, epochs, self._checkpoint, "together", report, draw)
+        what = f"together: {[to_json(cell) for cell in cells]}"
+        train_as_weight_steps(job, fixed, self._images, epochs, self._checkpoint, what, report, draw)
         return self._paths(supernet, images)
 
     def alone(self, genotype: Genotype, epochs: int, images: int, report: ReportEpoch) -> PathScore:

@@ -76,8 +76,22 @@ def verdict_sentence(evidence: dict[str, Any] | None) -> str | None:
     if ranked["verdict"] == "better":
         return f"Better than random cells: {rank}. {luck}"
     if ranked["verdict"] == "worse":
-        return f"Worse than random cells: {rank}, among paths of the same supernet.{_untrained_paths(evidence)}"
+        return f"Worse than random cells: {rank}, {_compared_as(evidence)}.{_untrained_paths(evidence)}"
     return f"{NOISE}: {rank}. {luck}{_untrained_paths(evidence)}"
+
+
+def trained_for_comparison(evidence: dict[str, Any] | None) -> int:
+    """Epochs of a new supernet that was trained on the derived and the random cells; 0: they are of the search's."""
+    epochs: int = ((evidence or {}).get("random_cells") or {}).get("comparison_epochs", 0)
+    return epochs
+
+
+def _compared_as(evidence: dict[str, Any] | None) -> str:
+    """What the cells were networks of."""
+    epochs = trained_for_comparison(evidence)
+    if epochs == 0:
+        return "as paths of the search's supernet"
+    return f"as paths of a new supernet that was trained on these cells in turn, for {epochs} epoch{'s'[: epochs > 1]}"
 
 
 def _untrained_paths(evidence: dict[str, Any] | None) -> str:
@@ -87,7 +101,7 @@ def _untrained_paths(evidence: dict[str, Any] | None) -> str:
     knows beyond guessing.
     """
     found = (evidence or {}).get("random_cells")
-    if found is None or "mixture" not in found:
+    if found is None or "mixture" not in found or trained_for_comparison(evidence):
         return ""
     key, guess = found["decides"], 1 / found["classes"]
     middle, mixture, derived = (
@@ -109,7 +123,7 @@ def compared_sentences(evidence: dict[str, Any]) -> list[str]:
         return [evidence["left_out"]] if evidence.get("left_out") else []
     found, (low, high) = evidence["random_cells"], ranked["interval"]
     return [
-        f"Among {ranked['count']} random cells as paths of the same supernet, by the accuracy on {found['images']:,} "
+        f"Among {ranked['count']} random cells, {_compared_as(evidence)}, by the accuracy on {found['images']:,} "
         f"{found['split']} images{_attacked(found)}: rank {ranked['rank']:,} of {ranked['count'] + 1:,}, better than "
         f"{percent(ranked['beaten'])} of them (95\u202f% interval {percent(low)} to {percent(high)})."
     ]

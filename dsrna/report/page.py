@@ -19,6 +19,7 @@ from dsrna.report.evidence import (
     is_alarming,
     moved_sentences,
     rank_rows,
+    trained_for_comparison,
     verdict_sentence,
 )
 from dsrna.report.headline import headline
@@ -93,6 +94,7 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "compared": compared_sentences(data.evidence) if data.evidence else [],
         "found": verdict_sentence(data.evidence),
         "ranks": rank_rows(data.evidence),
+        "trained_for_comparison": trained_for_comparison(data.evidence),
         "candidates": candidate_rows(data.evidence),
         "decisions": decision_rows(data.evidence, CELL_TITLES),
         "verdict": data.verdict,

@@ -81,7 +81,7 @@ def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]
         yield (
             "random_cells",
             "evidence",
-            "The derived cell (line) among random cells (bars), all as paths of the same supernet, on the same images.",
+            "The derived cell (line) among random cells (bars), all as paths of one supernet, on the same images.",
             draw_random_cells(data.evidence),
         )
     yield (

@@ -1,6 +1,7 @@
 """What a search writes down about itself: of which images, and the same again."""
 
 import logging
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,12 +10,14 @@ from dsrna.config.compose import compose
 from dsrna.config.validate import validated
 from dsrna.data.splits import search_halves
 from dsrna.files import write_json
+from dsrna.functional.seeding import generator
 from dsrna.json_files import read_json
 from dsrna.pipeline import evidence
 from dsrna.pipeline.job import Job, load_splits
+from dsrna.pipeline.trained_candidates import TrainedCandidates
 from dsrna.run_folder import RunFolder
 from dsrna.strategies.selection.paths import Paths, recalibrate
-from dsrna.strategies.selection.sampling import equal_weights
+from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.dashboards import Dashboard
 from dsrna.types import CellWeights
@@ -45,14 +48,16 @@ def job_of(path, splits, *overrides, cells=20):
     return job
 
 
-def supernet_of(job):
-    torch.manual_seed(0)
+def supernet_of(job, seed=0):
+    torch.manual_seed(seed)
     return job.space.supernet((1, 8, 8), 10, cells=1, channels=4)
 
 
 def weigh(job, splits):
     half, _ = search_halves(splits, job.settings.seed, 0.5)
-    evidence.weigh_evidence(job, supernet_of(job), WEIGHTS, job.space.genotype(13433), half)
+    evidence.weigh_evidence(
+        job, supernet_of(job), WEIGHTS, job.space.genotype(13433), half, lambda: supernet_of(job, seed=1)
+    )
     return read_json(job.folder.evidence_json)
 
 
@@ -129,3 +134,33 @@ def test_it_can_be_switched_off(tmp_path, splits):
     found = weigh(job_of(tmp_path / "a", splits, cells=0), splits)
     assert (found["random_cells"], found["left_out"]) == (None, None)
     assert found["movement"]["entropy"] == pytest.approx(1.0)
+
+
+def test_cells_may_be_compared_in_a_new_supernet_that_is_trained_on_all_of_them(tmp_path, splits, caplog):
+    job = job_of(tmp_path / "a", splits, "search.comparison_epochs=2", cells=20)
+    with caplog.at_level(logging.INFO, logger="dsrna"):
+        found = weigh(job, splits)["random_cells"]
+    half, _ = search_halves(splits, 0, 0.5)
+    cells = [
+        job.space.genotype(13433),
+        *distinct_cells(
+            job.space, equal_weights(job.space), 20, generator(0, "random cells"), but=[job.space.genotype(13433)]
+        ),
+    ]
+    other = job_of(tmp_path / "b", splits)
+    paths = TrainedCandidates(
+        other,
+        half,
+        supernet_of(other),
+        lambda supernet, images: evidence.paths_of(
+            other, supernet, evidence.path_objective(other), half, splits.validation, "comparison with random cells"
+        ),
+        lambda: supernet_of(other, seed=1),
+    ).together(cells, 2, 512, lambda epochs, loss: None)
+    scores = [paths.score_of(cell) for cell in cells]
+    assert found["comparison_epochs"] == 2
+    assert [found["derived"], *found["random"]] == [asdict(score) for score in scores]
+    assert paths.images == len(splits.validation)
+    text = " ".join(record.getMessage() for record in caplog.records)
+    assert "a new supernet that was trained on these cells in turn, for 2 epochs" in text
+    assert "tells little" not in text
