@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsrna.config.objectives import selection_objective
+from dsrna.config.objectives import Build, retrain_objective, selection_objective
 from dsrna.data.images import ImageDataset
 from dsrna.data.loader import BatchLoader
 from dsrna.functional.seeding import generator
@@ -29,6 +29,7 @@ def train_as_weight_steps(
     what: str,
     report: ReportEpoch,
     before_step: Callable[[int], None] = lambda number: None,
+    build_objective: Build = retrain_objective,
 ) -> None:
     """Trains a network in place as a search's weight steps do: their objective, optimiser, schedule, batches, clipping.
 
@@ -43,9 +44,10 @@ def train_as_weight_steps(
         what: tells this training from others that use the same file.
         report: is told each epoch that is done.
         before_step: is told the number of each step.
+        build_objective: see :func:`~dsrna.config.objectives.selection_objective`.
     """
     search, limits, seed = job.settings.search, job.settings.trainer.limits, job.settings.seed
-    objective = selection_objective(search, "weights", job.threat)
+    objective = selection_objective(search, "weights", job.threat, build_objective)
     loader = BatchLoader(
         images, min(at_most(search.batch_size, limits.batch_size), len(images)), seed=seed,
         purpose="selection images", shuffle=True, augmentation=job.augmentation(), drop_last=True,

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dsrna import documents
+from dsrna.config.objectives import search_objective
 from dsrna.data.images import ImageDataset
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.json_files import append_line, read_lines
@@ -72,7 +73,10 @@ class TrainedCandidates:
             fixed.fix(paths[int(order[place])])
 
         what = f"together: {[to_json(cell) for cell in cells]}"
-        train_as_weight_steps(job, fixed, self._images, epochs, self._checkpoint, what, report, draw)
+        train_as_weight_steps(
+            job, fixed, self._images, epochs, self._checkpoint, what, report, draw,
+            search_objective,  # attacks by the statistics of the batch: the running ones are of all cells
+        )  # fmt: skip
         return self._paths(supernet, images)
 
     def alone(self, genotype: Genotype, epochs: int, images: int, report: ReportEpoch) -> PathScore:

@@ -68,7 +68,7 @@ def ignore(epochs, loss):
     pass
 
 
-def by_hand(job, network, epochs, before_step=lambda number: None):
+def by_hand(job, network, epochs, before_step=lambda number: None, batch_norm="running"):
     """The network trained by SGD with momentum .9 on fast adversarial examples, its learning rate half a cosine."""
     half = search_halves(job.splits, 0, 0.5)[0]
     loader = BatchLoader(
@@ -76,7 +76,7 @@ def by_hand(job, network, epochs, before_step=lambda number: None):
     )
     batches = [batch for epoch in range(epochs) for batch in loader.batches(epoch)]
     assert len(batches) == epochs * (len(half) // 40) > 2
-    loss_of, velocity = FastAdversarial(Threat("linf", job.threat.eps)), {}
+    loss_of, velocity = FastAdversarial(Threat("linf", job.threat.eps), batch_norm=batch_norm), {}
     for number, (x, y) in enumerate(batches):
         before_step(number)
         network.train().zero_grad()
@@ -126,7 +126,7 @@ def test_together_each_cell_is_trained_once_a_turn_and_no_other_weights(job):
     network = FixedSupernet(fresh(job), job.space.one_hot(cells[0]))
     orders = [torch.randperm(3, generator=generator(0, "candidates' order", turn)) for turn in range(20)]
     drawn = [int(place) for order in orders for place in order]
-    by_hand(job, network, 2, lambda number: network.fix(job.space.one_hot(cells[drawn[number]])))
+    by_hand(job, network, 2, lambda number: network.fix(job.space.one_hot(cells[drawn[number]])), "batch")
     for (name, one), other in zip(paths.supernet.named_parameters(), network.supernet.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5, msg=name)
 
