@@ -1,11 +1,10 @@
-"""The run folder: every file in it is named here, and nowhere else."""
+"""The run folder: how a run is begun in it, and what is noted in and read from its files."""
 
 from __future__ import annotations
 
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +15,7 @@ from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.files import write_atomically, write_json, write_text, writing_to
 from dsrna.json_files import RESTORE, append_line, read_document, read_json, read_lines
 from dsrna.provenance import git_state, library_versions, this_command
+from dsrna.run_files import RunFiles
 
 SCHEMA = "dsrna.run"
 VERSION = 1
@@ -23,111 +23,11 @@ VERSION = 1
 StageState = Literal["pending", "running", "done", "failed", "interrupted"]
 
 
-@dataclass(frozen=True)
-class RunFolder:
+class RunFolder(RunFiles):
     """One run's folder, the only hand-over between stages.
 
     ``RunFolder(path)`` only names files; use :meth:`create` to start a run and :meth:`open` to read one.
-    A stage (``"search"``, ``"retrain"``, ``"certified"``, ``"baseline"``) keeps its checkpoints in the sub-folder of
-    its name.
     """
-
-    path: Path
-
-    @property
-    def run_json(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def lock(self) -> Path:
-        """Says which process is at work here; see :mod:`dsrna.run_lock`."""
-        return self.path / "run.lock"
-
-    @property
-    def config_yaml(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def overrides_yaml(self) -> Path:
-        return self.path / "overrides.yaml"
-
-    @property
-    def metrics_jsonl(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def genotype_json(self) -> Path:
-        return self.path / "genotype.json"
-
-    @property
-    def architecture_json(self) -> Path:
-        return self.path / "search" / "architecture.json"
-
-    @property
-    def evidence_json(self) -> Path:
-        """How far the search moved, and how its cell does among random ones."""
-        return self.path / "search" / "evidence.json"
-
-    @property
-    def candidates_jsonl(self) -> Path:
-        """How good cells were that a selection trained alone, one line each."""
-        return self.path / "search" / "candidates.jsonl"
-
-    @property
-    def verdict_json(self) -> Path:
-        """What the published tables say of the derived architecture."""
-        return self.path / "verdict.json"
-
-    @property
-    def evaluation_json(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def evaluation_dir(self) -> Path:
-        return self.path / "evaluation"
-
-    @property
-    def plots_dir(self) -> Path:
-        return self.path / "plots"
-
-    @property
-    def scores_jsonl(self) -> Path:
-        """One object a line, an architecture's scores, in the order in which they are computed."""
-        return self.path / "scores.jsonl"
-
-    @property
-    def searches_jsonl(self) -> Path:
-        """One object a line, a finished search by queries, in the order of the plan."""
-        return self.path / "searches.jsonl"
-
-    @property
-    def query_json(self) -> Path:
-        return self.path / "query.json"
-
-    @property
-    def ranking_json(self) -> Path:
-        return self.path / "ranking.json"
-
-    @property
-    def report_html(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def failure_json(self) -> Path:
-        """Why a job of a multirun failed: ``{"error": message}``."""
-        return self.path / "failure.json"
-
-    @property
-    def run_log(self) -> Path:
-        return self.path / "run.log"
-
-    def last_checkpoint(self, stage: str) -> Path:
-        """Where ``stage`` keeps everything it needs to continue exactly."""
-        return self.path / stage / "last.ckpt"
-
-    def best_checkpoint(self, stage: str) -> Path:
-        """Where ``stage`` keeps the weights that did best on the validation split."""
-        return self.path / stage / "best.ckpt"
 
     @classmethod
     def create(

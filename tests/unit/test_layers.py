@@ -26,6 +26,7 @@ LEVELS = {
         "provenance",
         "console",
         "json_files",
+        "run_files",
         "run_folder",
         "testing",
         "",
