@@ -31,6 +31,7 @@ class RobustnessMetric(ABC):
         rewards_ignoring_the_input: whether a network whose logits hardly depend on the image may score best. A search
             on such a metric says so at its start. True unless a metric rules it out, which its conformance suite tests.
         scale_free: whether the scores stay as they are when all logits are multiplied by a number > 0.
+        looks_at_images: whether each image has a score of its own; else all have the network's.
 
     Raises:
         ConfigError: ``batch_norm`` is neither of the two.
@@ -38,6 +39,7 @@ class RobustnessMetric(ABC):
 
     rewards_ignoring_the_input: bool = True
     scale_free: bool = False
+    looks_at_images: bool = True
 
     def __init__(self, batch_norm: BatchNormMode = "running") -> None:
         check_batch_norm(batch_norm)

@@ -29,6 +29,7 @@ class Metric(Protocol):
     batch_norm: str
     scale_free: bool
     rewards_ignoring_the_input: bool
+    looks_at_images: bool
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator | None = None) -> Tensor: ...
     @property
@@ -51,7 +52,8 @@ GRADIENT_TOLERANCE = 0.05
 def check_metric(metric: Metric, on_linear: LinearScore, network: Network = smooth_network) -> None:
     """Runs a metric on tiny networks and checks what the contract says of it.
 
-    One score an image, that of a textbook formula on linear networks (an estimate: in the mean); the same generator
+    One score an image, each its own where it ``looks_at_images``, else the same for any images; that of a textbook
+    formula on linear networks (an estimate: in the mean); the same generator
     seed gives the same scores and torch's global random numbers aren't drawn; a score doesn't depend on batch mates,
     other than through BatchNorm where ``batch_norm`` is ``"batch"``; the gradient reaches every alpha and is that of
     the scores by finite differences (of their mean, where images share statistics); the same values without a graph
@@ -91,7 +93,10 @@ def _check_scores(metric: Metric, network: Network) -> None:
     assert scores.shape == (len(x),), f"expected one score an image, {(len(x),)}, got {tuple(scores.shape)}"
     assert scores.dtype == x.dtype, f"expected {x.dtype}, got {scores.dtype}"
     assert torch.equal(scores, metric(model, x, y, _generator())), "two calls with one seed differ"
-    assert scores.unique().numel() > 1, "every image has the same score"
+    if metric.looks_at_images:
+        assert scores.unique().numel() > 1, "every image has the same score: unset `looks_at_images`"
+    else:
+        assert scores.unique().numel() == 1, "it says that it doesn't look at images, but they have scores of their own"
 
 
 def _check_untouched(metric: Metric, network: Network) -> None:
@@ -117,6 +122,9 @@ def _check_independence(metric: Metric, network: Network) -> None:
         model = _without_batch_norm(model)
     scores = metric(model, x, y, _generator())
     moved = metric(model, torch.cat([x[:1], 1 - x[1:]]), y, _generator())
+    if not metric.looks_at_images:
+        assert torch.equal(moved, scores), "it says that it doesn't look at images, but scores change with them"
+        return
     assert torch.allclose(moved[0], scores[0], rtol=1e-9), "a score depends on its batch mates"
     assert not torch.allclose(moved[1:], scores[1:]), "scores don't depend on their images"
 

@@ -22,7 +22,7 @@ def norms(weight, bias, x, y):
 class Changed:
     """The l_2 Jacobian norm with one promise broken: ``score(model, x, y, generator)``."""
 
-    batch_norm, scale_free, rewards_ignoring_the_input = "running", False, True
+    batch_norm, scale_free, rewards_ignoring_the_input, looks_at_images = "running", False, True, True
 
     def __init__(self, score=JACOBIAN, **attributes):
         self.score, self.numbers = score, {}
@@ -164,6 +164,8 @@ MISTAKES = {
     "a share of the batch's mean": (Changed(linked), "depends on its batch mates"),
     "linked where BatchNorm may be": (Changed(linked, batch_norm="batch"), "depends on its batch mates"),
     "the mean for all": (Changed(one_for_all), "every image has the same score"),
+    "scores of images that it says not to look at": (Changed(looks_at_images=False), "have scores of their own"),
+    "one score for all that changes with them": (Changed(one_for_all, looks_at_images=False), "change with them"),
     "the mean alone": (Changed(lambda *a: JACOBIAN(*a).mean(0, keepdim=True)), "one score an image"),
     "the gradient of the mean": (Changed(gradient_of_the_mean), "gradient to the alphas is not"),
     "a doubled gradient": (Changed(lambda *a: 2 * (s := JACOBIAN(*a)) - s.detach()), r"alphas is not .* 2 times"),
