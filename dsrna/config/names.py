@@ -37,4 +37,6 @@ def fill_in_name(config: DictConfig, entry: str, choices: Mapping[str, str], typ
         config.name = entry
     else:
         data, space, strategy, metric = map(str, parts)
-        config.name = "_".join([data, *([] if space == "darts" else [space]), strategy if metric == "none" else metric])
+        config.name = "_".join(
+            [data, *([] if space == "darts" else [space]), strategy, *([] if metric == "none" else [metric])]
+        )

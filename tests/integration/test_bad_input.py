@@ -187,7 +187,7 @@ ROWS = {
         "1, 2, 3, 4, 5|conf: evaluate.corruptions.severities",
     ),
     # what doesn't go together
-    "warm-up without end": ("search", "search.warmup_epochs=8", "conf: search.warmup_epochs|architecture steps"),
+    "warm-up without end": ("search", "search.warmup_epochs=20", "conf: search.warmup_epochs|architecture steps"),
     "projection for l_inf": ("search", "metric.norm=linf metric.estimator=projection", "metric.estimator|classes"),
     "channels not divided by K": ("search", "strategy.partial_channels=3", "partial_channels|multiple|conf: search"),
     "images too small for the stem": ("search", "retrain.stem=imagenet", "32 x 32|fewer `cells`|conf: retrain"),

@@ -85,6 +85,25 @@ def test_the_headline_experiment_is_the_papers():
     assert settings.objective["relative_step_size"] * threat_of(settings).eps == 2 / 255
 
 
+def test_the_default_search_is_the_recorded_one():
+    """experiments/digits: at a tenth of this rate, or of these steps, the operation weights stay where they were."""
+    settings = settings_of("search")
+    search, strategy = settings.search, settings.strategy
+    assert strategy["_target_"].endswith("Snas")
+    assert (strategy["partial_channels"], strategy["temperature_end"]) == (1, 0.03)
+    assert search.alphas_optimizer["lr"] == 0.05
+    assert (search.batch_size, search.epochs, search.warmup_epochs, search.cells) == (32, 20, 4, 3)
+    assert (settings.metric["_target_"].rpartition(".")[2], settings.metric["weight"]) == ("JacobianNorm", 0.01)
+    assert settings.selection["_target_"].endswith("Argmax")
+
+
+@pytest.mark.parametrize("experiment", ["digits_jacobian", "digits_pcdarts", "cifar10_jacobian", "mnist_jacobian"])
+def test_what_is_named_after_the_paper_has_its_host(experiment):
+    settings = settings_of("search", f"+experiment={experiment}")
+    assert settings.strategy["_target_"].endswith("PCDarts")
+    assert settings.search.alphas_optimizer["lr"] < 0.01
+
+
 @pytest.mark.parametrize(
     ("recipe", "epochs", "schedule", "rate", "objective"),
     [

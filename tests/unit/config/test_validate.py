@@ -166,8 +166,8 @@ def test_the_certified_metric_takes_the_norm_of_the_threat_and_fractions():
 
 
 def test_warm_up_only_matters_where_there_is_a_search():
-    assert "search.warmup_epochs" in problems("search.warmup_epochs=8")
-    validate(settings_of("search.warmup_epochs=8", "stages=[retrain]"))
+    assert "search.warmup_epochs" in problems("search.warmup_epochs=20")
+    validate(settings_of("search.warmup_epochs=20", "stages=[retrain]"))
 
 
 def test_a_regulariser_that_makes_no_sense_is_refused_with_its_key():
