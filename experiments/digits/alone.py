@@ -72,7 +72,7 @@ def main() -> None:
 def cells_to_train(
     settings: Settings, folders: Sequence[Path], count: int, within: float
 ) -> list[tuple[str, Genotype]]:
-    """Derived and random cells by turns, so that an unfinished file has some of both; any random ones without derived."""
+    """Derived and random cells by turns, so that an unfinished file has some of both."""
     derived = [(folder.name, genotype_codec.load(RunFolder.open(folder).genotype_json)) for folder in folders]
     splits, space = load_splits(settings), build_part(settings.space, "space")
 
@@ -161,8 +161,8 @@ def compare(key: str, better: int, derived: list[dict[str, float]], random: list
         shown.append(f"{statistics.mean(ours) - statistics.mean(theirs):+.4f} (standard error {error:.4f})")
     beaten = [sum(better * (one[key] - other[key]) > 0 for other in random) for one in derived]
     print(
-        f"{key}: derived - random {shown[0]}, over log parameters {shown[1]}; of {len(random)} random cells the derived "
-        f"ones beat {beaten}; standard deviation of random cells {statistics.stdev(m[key] for m in random):.4f}"
+        f"{key}: derived - random {shown[0]}, over log parameters {shown[1]}; of {len(random)} random cells the "
+        f"derived ones beat {beaten}; standard deviation of random cells {statistics.stdev(m[key] for m in random):.4f}"
     )
 
 
