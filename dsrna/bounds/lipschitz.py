@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -18,16 +18,16 @@ class LipschitzGain(AbstractTensor):
     """How far a value may move for each unit that the image does: a bound on the Lipschitz constant, as a log-normal.
 
     ``network(LipschitzGain.of_images(x, norm, spread))`` runs the network's own forward. ln L is normal with mean
-    ``log_mean`` and variance ``log_variance``. The rules, in l_inf or l_2 for images and logits alike:
+    ``log_mean`` and variance ``log_variance + own``. The rules, in l_inf or l_2 for images and logits alike:
 
     - linear, convolution: times the operator norm: in l_inf the largest row sum of |W|; in l_2 its bound by Schur, the
       root of the largest row sum times the largest column sum. BatchNorm: times the largest factor. Pooling, means and
       moves likewise; ReLU leaves L as it is;
     - a known factor that is a single tensor is an operation weight w: log-normal too, with median w and ln-variance
       spread^2, independent of others;
-    - sums: the log-normal with the same mean and variance (Fenton and Wilkinson), where the smallest ln-variance among
-      the terms is taken as common to all of them, as they come from common operations, and the rest as independent.
-      Concatenation: in l_2 the same of squares, in l_inf the one of the largest median.
+    - sums: the log-normal with the same mean and variance (Fenton and Wilkinson). Terms come from common operations:
+      the smallest ln-variance that they had before their own operation weights is taken as common to all of them, and
+      the rest as independent. Concatenation: in l_2 the same of squares, in l_inf the one of the largest median.
 
     The image begins with ln-variance spread^2, so that no L is certain. Differentiable in network and operation
     weights. An operation weight that serves several cells counts as another one in each. Cost: a forward pass of a
@@ -35,7 +35,9 @@ class LipschitzGain(AbstractTensor):
 
     Args:
         zeros: (1, ...), of the value's shape.
-        log_mean, log_variance: scalars.
+        log_mean: scalar.
+        log_variance: scalar, of what lies before the last sum.
+        own: scalar, ln-variance that has come since.
         norm: ``"linf"`` or ``"l2"``.
         spread: of operation weights.
 
@@ -43,16 +45,19 @@ class LipschitzGain(AbstractTensor):
     spectral norms by power iteration, and the distribution of the operation weights is what is searched.
     """
 
-    def __init__(self, zeros: Tensor, log_mean: Tensor, log_variance: Tensor, norm: Norm, spread: float) -> None:
+    def __init__(
+        self, zeros: Tensor, log_mean: Tensor, log_variance: Tensor, own: Tensor, norm: Norm, spread: float
+    ) -> None:
         self.zeros = zeros
-        self.log_mean, self.log_variance = log_mean, log_variance
+        self.log_mean, self.log_variance, self.own = log_mean, log_variance, own
         self.norm: Norm = norm
         self.spread = spread
 
     @classmethod
     def of_images(cls, x: Tensor, norm: Norm, spread: float) -> Self:
         """The image itself: its constant is 1."""
-        return cls(torch.zeros_like(x[:1]), x.new_zeros(()), x.new_full((), spread**2), norm, spread)
+        zero = x.new_zeros(())
+        return cls(torch.zeros_like(x[:1]), zero, zero + spread**2, zero, norm, spread)
 
     @property
     def shape(self) -> torch.Size:
@@ -131,27 +136,22 @@ class LipschitzGain(AbstractTensor):
 
     @classmethod
     def _joined(cls, tensors: Sequence[Self], dim: int) -> Self:
-        first, zeros = tensors[0], torch.cat([tensor.zeros for tensor in tensors], dim)
-        if first.norm == "linf":
-            largest = max(tensors, key=lambda tensor: float(tensor.log_mean.detach()))
-            return first._made(zeros, largest.log_mean, largest.log_variance)
-        squares = _sum([2 * tensor.log_mean for tensor in tensors], [4 * tensor.log_variance for tensor in tensors])
-        return first._made(zeros, squares[0] / 2, squares[1] / 4)
+        zeros = torch.cat([tensor.zeros for tensor in tensors], dim)
+        if tensors[0].norm == "linf":
+            return max(tensors, key=lambda tensor: float(tensor.log_mean.detach()))._made(zeros)
+        return cls._sum(tensors, zeros, power=2)
 
     def _plus(self, other: Any) -> Self:
         if isinstance(other, LipschitzGain):
-            terms = (self, other)
-            return self._made(
-                self.zeros + other.zeros, *_sum([t.log_mean for t in terms], [t.log_variance for t in terms])
-            )
-        return self._made(self.zeros + 0 * other, self.log_mean, self.log_variance)
+            return self._sum((self, cast(Self, other)), self.zeros + other.zeros)
+        return self._made(self.zeros + 0 * other)
 
     def _times(self, factor: Any) -> Self:
         if not isinstance(factor, Tensor):
             return self._scaled(self.zeros, abs(factor))
         scaled = self._scaled(self.zeros * factor.detach().abs(), factor.abs().max())
         if factor.ndim == 0:
-            scaled.log_variance = scaled.log_variance + self.spread**2
+            scaled.own = scaled.own + self.spread**2
         return scaled
 
     def _positive_linear(self, function: Callable[[Tensor], Tensor]) -> Self:
@@ -167,20 +167,25 @@ class LipschitzGain(AbstractTensor):
         log_norm = _log(rows, self.log_mean)
         if self.norm == "l2" and columns is not None:
             log_norm = (log_norm + _log(columns, self.log_mean)) / 2
-        return self._made(zeros, self.log_mean + log_norm, self.log_variance)
+        return self._made(zeros, self.log_mean + log_norm)
 
-    def _made(self, zeros: Tensor, log_mean: Tensor, log_variance: Tensor) -> Self:
-        return type(self)(zeros, log_mean, log_variance, self.norm, self.spread)
+    def _made(self, zeros: Tensor, log_mean: Tensor | None = None) -> Self:
+        return type(self)(
+            zeros, self.log_mean if log_mean is None else log_mean, self.log_variance, self.own, self.norm, self.spread
+        )
 
-
-def _sum(log_means: list[Tensor], log_variances: list[Tensor]) -> tuple[Tensor, Tensor]:
-    means, variances = torch.stack(log_means), torch.stack(log_variances)
-    common = variances.amin()
-    own = variances - common
-    log_mean = torch.logsumexp(means + own / 2, dim=0)
-    relative = own.expm1() * (2 * (means + own / 2 - log_mean)).exp()  # variances over the squared mean
-    variance = relative.sum().log1p()
-    return log_mean - variance / 2, common + variance
+    @classmethod
+    def _sum(cls, terms: Sequence[Self], zeros: Tensor, power: int = 1) -> Self:
+        """Of the terms' powers; its root."""
+        means = power * torch.stack([term.log_mean for term in terms])
+        before = torch.stack([term.log_variance for term in terms])
+        common = before.amin()
+        own = power**2 * (before - common + torch.stack([term.own for term in terms]))
+        log_mean = torch.logsumexp(means + own / 2, dim=0)
+        relative = own.expm1() * (2 * (means + own / 2 - log_mean)).exp()  # variances over the squared mean
+        variance = relative.sum().log1p()
+        median, spread = (log_mean - variance / 2) / power, terms[0].spread
+        return cls(zeros, median, common + variance / power**2, torch.zeros_like(median), terms[0].norm, spread)
 
 
 def _log(value: Tensor | float, like: Tensor) -> Tensor:

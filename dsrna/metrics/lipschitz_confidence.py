@@ -69,4 +69,4 @@ class LipschitzConfidence(RobustnessMetric):
         if self._log_bound is None and bool(gain.log_mean.isfinite()):
             self._log_bound = gain.log_mean.item()
         room = (0.0 if self._log_bound is None else self._log_bound) - gain.log_mean
-        return torch.special.log_ndtr(room / gain.log_variance.sqrt()).expand(len(x))
+        return torch.special.log_ndtr(room / (gain.log_variance + gain.own).sqrt()).expand(len(x))
