@@ -173,7 +173,11 @@ def as_dictionary(space, genotype):
 
 @pytest.mark.parametrize(
     ("name", "implementation", "edge_weights", "partial"),
-    [("darts", "auto", True, 1), ("darts", "textbook", False, 2), ("nasbench201", "auto", False, 1)],
+    [
+        ("darts", "auto", True, 1),
+        pytest.param("darts", "textbook", False, 2, marks=pytest.mark.slow),
+        ("nasbench201", "auto", False, 1),
+    ],
 )
 def test_it_does_what_the_textbook_does(name, implementation, edge_weights, partial):
     space = SPACES[name]
