@@ -1,10 +1,10 @@
 """Whether derived cells are better than random ones once each is trained alone, as the retrain stage trains.
 
-Run: ``python experiments/digits/alone.py train --out FILE.jsonl RUN_FOLDER … [--overrides KEY=VALUE …]``: the derived
-cell of every run folder, and as many random cells as ``--random`` says, whose parameters lie within those of the
-derived ones, give or take ``--within``. Each is trained with every seed of ``--seeds``, by the retrain stage itself
-and the overrides of a search. One line a training: clean and PGD-20 accuracy and loss on the test split, on which
-nothing is chosen. An interrupted run goes on when it is started again. Then ``… report FILE.jsonl``.
+Run: ``python experiments/digits/alone.py train --out FILE.jsonl [--overrides KEY=VALUE …] -- GENOTYPE.json …``: the
+derived cell of every genotype file, and as many random cells as ``--random`` says, whose parameters lie within those
+of the derived ones, give or take ``--within``. Each is trained with every seed of ``--seeds``, by the retrain stage
+itself and the overrides of a search. One line a training: clean and PGD-20 accuracy and loss on the test split, on
+which nothing is chosen. An interrupted run goes on when it is started again. Then ``… report FILE.jsonl``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     train.add_argument("--within", type=float, default=0.1)
     train.add_argument("--seeds", type=int, nargs="+", default=[0])
     train.add_argument("--overrides", nargs="*", default=[], help="of a search")
-    train.add_argument("folders", type=Path, nargs="*", help="run folders of finished searches")
+    train.add_argument("genotypes", type=Path, nargs="*", help="files with the derived cells")
     commands.add_parser("report").add_argument("files", type=Path, nargs="+")
     chosen = parser.parse_args()
     if chosen.command == "report":
@@ -60,20 +60,21 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     settings = validated(compose("search", [*chosen.overrides, "trainer=cpu", "logger=none"]))
-    cells = cells_to_train(settings, chosen.folders, chosen.random, chosen.within)
+    objective = settings.objective["_target_"].rpartition(".")[2]
+    cells = cells_to_train(settings, chosen.genotypes, chosen.random, chosen.within)
     for seed in chosen.seeds:
         for name, cell in cells:
-            known = {(line["cell"], line["seed"]) for _, line in read_lines(chosen.out, dict[str, Any])}
-            if (name, seed) not in known:
+            about = {"cell": name, "seed": seed, "objective": objective}
+            if not any(about.items() <= line.items() for _, line in read_lines(chosen.out, dict[str, Any])):
                 line = trained_alone(cell, seed, chosen.overrides)
-                append_line(chosen.out, {"cell": name, "seed": seed, **line, "genotype": genotype_codec.to_json(cell)})
+                append_line(chosen.out, about | line | {"genotype": genotype_codec.to_json(cell)})
 
 
 def cells_to_train(
-    settings: Settings, folders: Sequence[Path], count: int, within: float
+    settings: Settings, genotypes: Sequence[Path], count: int, within: float
 ) -> list[tuple[str, Genotype]]:
     """Derived and random cells by turns, so that an unfinished file has some of both."""
-    derived = [(folder.name, genotype_codec.load(RunFolder.open(folder).genotype_json)) for folder in folders]
+    derived = [(path.stem, genotype_codec.load(path)) for path in genotypes]
     splits, space = load_splits(settings), build_part(settings.space, "space")
 
     def parameters(cell: Genotype) -> int:
