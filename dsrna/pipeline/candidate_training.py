@@ -53,7 +53,7 @@ def train_as_weight_steps(
         purpose="selection images", shuffle=True, augmentation=job.augmentation(), drop_last=True,
         replays=objective.replays,
     )  # fmt: skip
-    each = at_most(len(loader), limits.batches)
+    each, epochs = at_most(len(loader), limits.batches), at_most(epochs, limits.epochs)
     # Fused steps stumble over weights that had no gradient yet, as those of a path that was not drawn before.
     node = search.weights_optimizer | ({"fused": False} if "fused" in search.weights_optimizer else {})
     optimizer = build_optimizer(node, "search.weights_optimizer", network.parameters())

@@ -20,7 +20,8 @@ def own(tmp_path):
     (folder / "data" / "mine.yaml").write_text(text.replace("# ", "# Mine: ", 1))
     (folder / "metric" / "strong.yaml").write_text("# A strong one\ndefaults: [jacobian]\nweight: 7.0\n")
     (folder / "experiment" / "tiny.yaml").write_text(
-        "# @package _global_\n# A tiny one\ndefaults: [override /data: mine]\nname: tiny\nsearch: {epochs: 3}\n"
+        "# @package _global_\n# A tiny one\ndefaults: [override /data: mine]\nname: tiny\n"
+        "search: {epochs: 3, warmup_epochs: 1}\n"
     )
     return folder
 

@@ -22,8 +22,8 @@ def objective_of(*overrides, entry="search"):
         ("search", ["objective=standard"], "retrain/val/acc_adv"),
         ("search", ["stages=[search]"], "search/val/score"),
         ("search", ["stages=[search]", "metric=none"], "search/val/acc"),
-        ("search", ["stages=[search]", "metric.warmup_epochs=6"], "search/val/acc"),  # it never counts
-        ("search", ["stages=[search]", "metric.warmup_epochs=5"], "search/val/score"),
+        ("search", ["stages=[search]", "metric.warmup_epochs=16"], "search/val/acc"),  # it never counts
+        ("search", ["stages=[search]", "metric.warmup_epochs=15"], "search/val/score"),
         ("search", ["stages=[search]", "metric.warmup_epochs=1", "trainer=debug"], "search/val/acc"),
         ("search", ["stages=[search]", "sweep_objective=search/val/acc"], "search/val/acc"),
         ("search", ["retrain.certified=true", "sweep_objective=certified/val/acc_adv"], "certified/val/acc_adv"),

@@ -133,12 +133,12 @@ def test_a_fused_optimiser_takes_the_same_steps(search_stage, tmp_path):
     layouts = []
     step = fused.module.weight_step
 
-    def watched(loss, weights, clip):
+    def watched(loss, weights, *rest):
         gradients = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True)
         layouts.extend(
             w.stride() == g.stride() for w, g in zip(weights, gradients, strict=True) if g is not None and g.dim() == 4
         )
-        step(loss, weights, clip)
+        step(loss, weights, *rest)
 
     fused.module.weight_step = watched
     for stage in (plain, fused):
