@@ -58,6 +58,15 @@ class RunFiles:
         """How good cells were that a selection trained alone, one line each."""
         return self.path / "search" / "candidates.jsonl"
 
+    def candidate_checkpoint(self, purpose: str, how: str) -> Path:
+        """Where a selection or comparison keeps the training of its candidates until the stage is done."""
+        return self.path / "search" / f"candidate_{purpose}_{how}.ckpt"
+
+    @property
+    def candidate_checkpoints(self) -> list[Path]:
+        """All of them that there are."""
+        return sorted(self.path.glob("search/candidate_*.ckpt"))
+
     @property
     def verdict_json(self) -> Path:
         """What the published tables say of the derived architecture."""

@@ -31,7 +31,7 @@ def transposed_conv2d(
     Raises:
         UnsupportedError: ``padding="same"`` with a kernel that can't be centred.
     """
-    steps, gaps = _pair(stride), _pair(dilation)
+    steps, gaps = pair(stride), pair(dilation)
     reach = tuple(gap * (length - 1) for gap, length in zip(gaps, weight.shape[2:], strict=True))
     margins = _margins(padding, reach)
     images = rows.flatten(0, 1)
@@ -50,13 +50,14 @@ def _margins(padding: Any, reach: tuple[int, ...]) -> Pair:
     if padding == "valid":
         return (0, 0)
     if padding != "same":
-        return _pair(padding)
+        return pair(padding)
     if any(span % 2 for span in reach):
         raise UnsupportedError('No bound is known for padding="same" with an even kernel; pad with zeros before it.')
     return (reach[0] // 2, reach[1] // 2)
 
 
-def _pair(value: Any) -> Pair:
+def pair(value: Any) -> Pair:
+    """What torch makes of a size that is given as one number, or as one for each side."""
     if isinstance(value, int):
         return (value, value)
     first, *rest = value

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.bounds.abstract_tensor import AbstractTensor
+from dsrna.bounds.convolution import pair
 from dsrna.bounds.movement import Move
 from dsrna.types import Norm
 
@@ -106,7 +107,7 @@ class LipschitzGain(AbstractTensor):
             self._refuse("the indices of a max pooling")
         zeros = F.max_pool2d(self.zeros, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
         windows = 1
-        for size, step in zip(_pair(kernel_size), _pair(kernel_size if stride is None else stride), strict=True):
+        for size, step in zip(pair(kernel_size), pair(kernel_size if stride is None else stride), strict=True):
             windows *= -(-size // step)  # that a value may be the largest of
         return self._scaled(zeros, 1.0, float(windows))
 
@@ -191,7 +192,3 @@ class LipschitzGain(AbstractTensor):
 def _log(value: Tensor | float, like: Tensor) -> Tensor:
     tensor = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     return tensor.clamp_min(torch.finfo(like.dtype).tiny).log()
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])

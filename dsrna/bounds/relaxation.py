@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.bounds.abstract_tensor import AbstractTensor
-from dsrna.bounds.convolution import transposed_conv2d
+from dsrna.bounds.convolution import pair, transposed_conv2d
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.maximum_node import MaximumNode
 from dsrna.bounds.movement import Move
@@ -109,7 +109,7 @@ class Relaxation(AbstractTensor):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Self:
-        pairs = (_pair(kernel_size), _pair(stride or kernel_size), _pair(padding), _pair(dilation))
+        pairs = (pair(kernel_size), pair(stride or kernel_size), pair(padding), pair(dilation))
         node = MaximumNode(self.node, self.interval, *pairs, ceil_mode)
         if self._tighten is not None:
             self._narrow(node.at_stake)
@@ -193,7 +193,3 @@ class Relaxation(AbstractTensor):
 def _fit(rows: Tensor, shape: torch.Size) -> Tensor:
     """Rows over a value that was broadcast from a shape -> rows over it."""
     return rows if rows.shape[1:] == shape else rows.sum_to_size((len(rows), *shape))
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)

@@ -63,7 +63,7 @@ def train_as_weight_steps(
     interval = 1 if interval_of(search.weights_schedule) == "step" else each
     done = 0
     found = load_checkpoint(checkpoint) if checkpoint.exists() else None
-    if found is not None and found["what"] == what:
+    if found is not None and (found["what"], found["of"]) == (what, epochs):
         network.load_state_dict(found["network"])
         optimizer.load_state_dict(found["optimizer"])
         if schedule is not None:
@@ -92,7 +92,7 @@ def train_as_weight_steps(
         save_checkpoint(
             checkpoint,
             {
-                "what": what, "epochs": epoch + 1, "loss": loss, "network": network.state_dict(),
+                "what": what, "of": epochs, "epochs": epoch + 1, "loss": loss, "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(), "schedule": None if schedule is None else schedule.state_dict(),
                 "objective": objective.state(),
             },

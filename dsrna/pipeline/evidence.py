@@ -148,7 +148,7 @@ def _among_random_cells(
     scores: list[PathScore] = []
     with Progress("random cells", epochs + len(cells) + 1, mode=job.settings.trainer.progress) as bar:
         if epochs > 0:
-            trained = TrainedCandidates(job, weights_half, supernet, paths_on, new_supernet)
+            trained = TrainedCandidates(job, weights_half, supernet, paths_on, new_supernet, "comparison")
             paths = trained.together(
                 [genotype, *cells], epochs, IMAGES, lambda done, loss: bar.reach(done, bar.total, {"loss": loss})
             )

@@ -142,6 +142,8 @@ def search(job: Job) -> None:
     log.info("genotype: %s", job.folder.genotype_json)
     judge(job.folder, settings.data)
     weigh_evidence(job, supernet, expected, selected.genotype, weights_half, new_supernet, plain(selected))
+    for checkpoint in job.folder.candidate_checkpoints:  # nothing goes on from them any more
+        checkpoint.unlink()
 
 
 def warn_of_ignoring_the_input(metric: RobustnessMetric) -> None:

@@ -74,7 +74,7 @@ def select_genotype(
         objective = selection_objective(search, "architecture", job.threat)
         return paths_of(job, of, objective, weights_half, architecture_half, "selection", images)
 
-    trained = TrainedCandidates(job, weights_half, supernet, paths, new_supernet)
+    trained = TrainedCandidates(job, weights_half, supernet, paths, new_supernet, "selection")
     with Progress("selection", 1, mode=settings.trainer.progress) as bar:
         return selection.select(
             TrainedSearch(

@@ -36,6 +36,7 @@ class TrainedCandidates:
         supernet: the search's.
         paths: (supernet, number of images) -> what scores its paths and other networks on as many images.
         new_supernet: a fresh supernet of the search's size.
+        purpose: tells the checkpoints from those of other candidates of the run.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class TrainedCandidates:
         supernet: Supernet,
         paths: Callable[[Supernet, int], Paths],
         new_supernet: Callable[[], Supernet],
+        purpose: str,
     ) -> None:
         self._job, self._images, self._supernet = job, images, supernet
-        self._paths, self._new_supernet = paths, new_supernet
+        self._paths, self._new_supernet, self._purpose = paths, new_supernet, purpose
         self._known = {
             str(line["genotype"]): PathScore(
                 line["score"]["loss"], line["score"]["accuracy"], line["score"]["objective_accuracy"]
@@ -72,9 +74,9 @@ class TrainedCandidates:
             order = torch.randperm(len(cells), generator=generator(job.settings.seed, "candidates' order", turn))
             fixed.fix(paths[int(order[place])])
 
-        what = f"together: {[to_json(cell) for cell in cells]}"
+        what = str([to_json(cell) for cell in cells])
         train_as_weight_steps(
-            job, fixed, self._images, epochs, self._checkpoint, what, report, draw,
+            job, fixed, self._images, epochs, self._checkpoint("together"), what, report, draw,
             search_objective,  # attacks by the statistics of the batch: the running ones are of all cells
         )  # fmt: skip
         return self._paths(supernet, images)
@@ -85,7 +87,8 @@ class TrainedCandidates:
         if str(written) not in self._known:
             with self._same_start():
                 network = self._network(genotype).to(self._job.device)
-            train_as_weight_steps(self._job, network, self._images, epochs, self._checkpoint, str(written), report)
+            checkpoint = self._checkpoint("alone")
+            train_as_weight_steps(self._job, network, self._images, epochs, checkpoint, str(written), report)
             score = self._paths(self._supernet, images).score(network)
             append_line(self._job.folder.candidates_jsonl, {"genotype": written, "score": asdict(score)})
             self._known[str(written)] = score
@@ -105,6 +108,6 @@ class TrainedCandidates:
             mean=splits.mean, std=splits.std,
         )  # fmt: skip
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self._job.folder.candidates_jsonl.with_name("candidate.ckpt")
+    def _checkpoint(self, how: str) -> Path:
+        """Of its own for each way: one that is done is looked at again when a run is stopped in the next."""
+        return self._job.folder.candidate_checkpoint(self._purpose, how)

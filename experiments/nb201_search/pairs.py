@@ -22,6 +22,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from dsrna.benchmarks.published import open_tables_there
+from dsrna.benchmarks.robustness_dataset import CORRUPTIONS
 from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
@@ -29,9 +30,6 @@ from dsrna.spaces.genotype import Genotype
 
 GOOD = 0.5
 """Points of regret that a search may have."""
-CORRUPTIONS = ("brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_noise",
-               "glass_blur", "impulse_noise", "jpeg_compression", "motion_blur", "pixelate", "shot_noise", "snow",
-               "zoom_blur")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ceiling_report import report
 from cells import BASE, SWAPS, architecture, spread
@@ -44,6 +43,7 @@ from dsrna.pipeline.job import load_splits
 from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.progress import Progress
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.strategies.selection.training import train
 from dsrna.training.rng import seed_all
 from dsrna.types import Threat
 
@@ -121,23 +121,25 @@ def trained(network: nn.Module, objective: Objective, images: ImageDataset, sett
     schedule = build_schedule(
         search.weights_schedule, "search.weights_schedule", optimizer, epochs=search.epochs, steps_per_epoch=len(loader)
     )
-    by_step = interval_of(search.weights_schedule) == "step"
-    losses: list[float] = []
-    for epoch in range(search.epochs):
-        losses = []
-        for number, (x, y) in enumerate(loader.batches(epoch)):
-            network.train()
-            loss = objective(network, x, y, generator(settings.seed, "attack", epoch, number)).loss
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), search.gradient_clip)
-            optimizer.step()
-            losses.append(loss.item())
-            if schedule is not None and by_step:
-                schedule.step()
-        if schedule is not None and not by_step:
+    interval = 1 if interval_of(search.weights_schedule) == "step" else len(loader)
+
+    def after_step(number: int) -> None:
+        if schedule is not None and (number + 1) % interval == 0:
             schedule.step()
-    return float(np.mean(losses))
+
+    loss = 0.0
+    for epoch in range(search.epochs):
+        first = epoch * len(loader)
+        loss = train(
+            network,
+            objective,
+            loader.batches(epoch),
+            optimizer,
+            gradient_clip=search.gradient_clip,
+            noise=lambda number, epoch=epoch: generator(settings.seed, "attack", epoch, number),
+            after_step=lambda number, first=first: after_step(first + number),
+        )
+    return loss
 
 
 def measured(network: nn.Module, images: ImageDataset, objective: str, settings: Settings) -> dict[str, float]:

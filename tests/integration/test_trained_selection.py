@@ -43,6 +43,7 @@ def test_candidates_learn_on_one_half_and_are_judged_on_the_other(command_line, 
     assert seen["held out"] == seen["halves"][1]
     assert seen["objective"] is FastAdversarial
     folder = RunFolder.open(next(tmp_path.iterdir()))
+    assert folder.candidate_checkpoints == []
     found = folder.read_evidence()["candidates"]
     assert [candidate["alone"] is not None for candidate in found] == [True, True, False]
     assert all(candidate["score"] is not None for candidate in found)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.bounds.abstract_tensor import AbstractTensor
+from dsrna.bounds.convolution import pair
 from dsrna.bounds.lowering.graph import Graph, Node, Value
 from dsrna.bounds.lowering.kernels import Pads, dense_kernel
 from dsrna.bounds.lowering.operation_weight import OperationWeight
@@ -72,8 +73,8 @@ class Symbol(AbstractTensor):
     ) -> Self:
         if isinstance(padding, str):
             self._refuse(f"a convolution with padding={padding!r}; give it as numbers")
-        kernel, steps = self._value(weight), _pair(dilation)
-        vertical, horizontal = _pair(padding)
+        kernel, steps = self._value(weight), pair(dilation)
+        vertical, horizontal = pair(padding)
         return self._with(
             self.graph.conv(
                 self.resolve(),
@@ -81,7 +82,7 @@ class Symbol(AbstractTensor):
                 None if bias is None else self._value(bias),
                 weight.shape[0],
                 ((weight.shape[2] - 1) * steps[0] + 1, (weight.shape[3] - 1) * steps[1] + 1),
-                _pair(stride),
+                pair(stride),
                 Pads(horizontal, horizontal, vertical, vertical),
             )
         )
@@ -121,11 +122,11 @@ class Symbol(AbstractTensor):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Self:
-        if return_indices or _pair(dilation) != (1, 1):
+        if return_indices or pair(dilation) != (1, 1):
             self._refuse("max pooling with dilation or indices")
-        window = _pair(kernel_size)
+        window = pair(kernel_size)
         node = max_pooled(
-            self.graph, self.resolve(), window, _pair(stride or window), _pair(padding), ceil_mode=ceil_mode
+            self.graph, self.resolve(), window, pair(stride or window), pair(padding), ceil_mode=ceil_mode
         )
         if node is None:
             self._refuse("max pooling with windows whose middle lies outside of the map")
@@ -142,22 +143,21 @@ class Symbol(AbstractTensor):
     ) -> Self:
         if ceil_mode or divisor_override is not None:
             self._refuse("average pooling with ceil_mode or divisor_override")
-        window = _pair(kernel_size)
+        window = pair(kernel_size)
         return self._with(
             average_pooled(
                 self.graph,
                 self.resolve(),
                 window,
-                _pair(stride or window),
-                _pair(padding),
+                pair(stride or window),
+                pair(padding),
                 count_include_pad=count_include_pad,
             )
         )
 
     def adaptive_avg_pool2d(self, output_size: Any) -> Self:
         wanted = tuple(
-            size if size is not None else length
-            for size, length in zip(_pair(output_size), self.shape[2:], strict=True)
+            size if size is not None else length for size, length in zip(pair(output_size), self.shape[2:], strict=True)
         )
         if any(length % size for size, length in zip(wanted, self.shape[2:], strict=True)):
             self._refuse(f"adaptive pooling of {tuple(self.shape[2:])} to {wanted}, which doesn't divide it")
@@ -284,10 +284,3 @@ def _positions(shape: tuple[int, ...]) -> Tensor:
 def _per_channel(values: Tensor, channels: int) -> Tensor:
     """One number, or one a channel, of whatever shape -> (C,)."""
     return values.reshape(-1).expand(channels)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    first, *rest = value
-    return (first, rest[0]) if rest else (first, first)

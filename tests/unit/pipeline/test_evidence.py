@@ -156,6 +156,7 @@ def test_cells_may_be_compared_in_a_new_supernet_that_is_trained_on_all_of_them(
             other, supernet, evidence.path_objective(other), half, splits.validation, "comparison with random cells"
         ),
         lambda: supernet_of(other, seed=1),
+        "comparison",
     ).together(cells, 2, 512, lambda epochs, loss: None)
     scores = [paths.score_of(cell) for cell in cells]
     assert found["comparison_epochs"] == 2

@@ -61,6 +61,7 @@ def candidates_of(job):
             images,
         ),
         lambda: fresh(job),
+        "selection",
     )
 
 
@@ -146,7 +147,7 @@ def stop_after(count):
 def test_a_training_that_was_stopped_goes_on_to_the_bit(job):
     cells = [job.space.genotype(index) for index in (9999, 13433)]
     whole = candidates_of(job).together(cells, 2, 60, ignore)
-    checkpoint = job.folder.candidates_jsonl.with_name("candidate.ckpt")
+    (checkpoint,) = job.folder.candidate_checkpoints
     checkpoint.unlink()
     with pytest.raises(StoppedError):
         candidates_of(job).together(cells, 2, 60, stop_after(1))
@@ -155,11 +156,29 @@ def test_a_training_that_was_stopped_goes_on_to_the_bit(job):
     assert told == [1, 2]
     for one, other in zip(whole.supernet.state_dict().values(), again.supernet.state_dict().values(), strict=True):
         assert torch.equal(one, other)
-    #                                    the file is of another training now, which is not taken for this one
-    alone = candidates_of(job).alone(cells[0], 1, 60, ignore)
-    job.folder.candidates_jsonl.unlink()
-    checkpoint.unlink()
-    assert candidates_of(job).alone(cells[0], 1, 60, ignore) == alone
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_for_this_one(job):
+    cells = [job.space.genotype(index) for index in (9999, 13433)]
+    expected = candidates_of(job).together(cells[::-1], 1, 60, ignore).supernet.state_dict()
+    for checkpoint in job.folder.candidate_checkpoints:
+        checkpoint.unlink()
+    candidates_of(job).together(cells, 1, 60, ignore)  # other cells
+    candidates_of(job).together(cells[::-1], 2, 60, ignore)  # more epochs
+    found = candidates_of(job).together(cells[::-1], 1, 60, ignore).supernet.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_run_that_is_stopped_at_a_cell_alone_does_not_train_them_together_again(job):
+    cells = [job.space.genotype(index) for index in (9999, 13433)]
+    candidates_of(job).together(cells, 2, 60, ignore)
+    with pytest.raises(StoppedError):
+        candidates_of(job).alone(cells[0], 2, 60, stop_after(1))
+    told = []
+    candidates_of(job).together(cells, 2, 60, lambda epochs, loss: told.append(epochs))
+    assert told == [2]
+    candidates_of(job).alone(cells[0], 2, 60, lambda epochs, loss: told.append(epochs))
+    assert told == [2, 1, 2]
 
 
 def test_what_was_trained_is_remembered_and_another_cell_does_not_depend_on_it(job, monkeypatch):
