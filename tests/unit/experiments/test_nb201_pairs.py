@@ -16,8 +16,13 @@ def pairs():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         yield import_module("pairs")
-        for name in ("pairs", "judge"):
-            sys.modules.pop(name)
+        for name in ("strategies", "pairs", "judge"):
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def strategies(pairs):
+    return import_module("strategies")
 
 
 def searches(pairs, **by_seed):
@@ -49,3 +54,16 @@ def test_half_a_point_of_regret_is_good_and_pairs_are_of_the_same_seed(pairs):
 def test_without_a_finished_search_it_says_so(pairs):
     assert pairs.summary({}, "plain") == ["plain: no finished search"]
     assert pairs.compared({}, searches(pairs, s1=(0.1, 44.0))) == []
+
+
+def test_a_rule_is_told_by_its_median_its_worst_search_and_its_cells(pairs, strategies):
+    ended = list(searches(pairs, s0=(0.5, 45.0), s1=(3.0, 44.0), s2=(1.0, 40.0)).values())
+    row = dict(zip(strategies.COLUMNS, strategies.row("darts", ended), strict=True))
+    assert (row["rule"], row["searches"], row["regret, median"], row["worst"]) == ("darts", "3", "1.00", "3.00")
+    assert (row["std PGD, median"], row["skips"], row["minutes"], row["cells"]) == ("44.0", "1.0", "5.0", "333s33 x3")
+
+
+def test_rules_are_found_by_the_names_of_their_run_folders(strategies, tmp_path):
+    for name in ("2026-11-28_10-00-00Z_gdas_s0_0a1b2c3d", "2026-11-28_10-00-00Z_beta_decay_s12_0a1b2c3d", "notes"):
+        (tmp_path / name).mkdir()
+    assert strategies.names([tmp_path]) == {"gdas", "beta_decay"}
