@@ -108,7 +108,7 @@ def run_values(config: DictConfig, schema: type[Settings]) -> dict[str, Any]:
         for group in ("regulariser", "search_schedule"):
             config.setdefault(group, {})
     plain = typed_values(config, schema, NODES)
-    for kind in ("weights_objective", "architecture_objective", "selection_objective"):
+    for kind in ("weights_objective", "architecture_objective", "selection_objective", "ranking_objective"):
         setattr(plain["search"], kind, with_fractions(getattr(plain["search"], kind)))
     plain["certified"].objective = with_fractions(plain["certified"].objective)
     plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)

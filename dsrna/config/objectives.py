@@ -54,15 +54,17 @@ def selection_objective(
     search: SearchSettings, steps: Literal["weights", "architecture"], threat: Threat, build: Build = retrain_objective
 ) -> Objective:
     """That of a selection's candidates: the one of ``search.selection_objective`` where it is given, else that of the
-    search's weight or architecture steps.
+    search's weight or architecture steps. What ranks them may be another one, ``search.ranking_objective``.
 
     Args:
         search: the settings.
-        steps: which objective of the search is meant.
+        steps: which objective of the search is meant: ``"weights"`` train candidates, ``"architecture"`` rank them.
         threat: the threat.
         build: :func:`retrain_objective` for networks whose running statistics are their own, the other one for those
             that still have a supernet's.
     """
+    if steps == "architecture" and search.ranking_objective is not None:
+        return build(search.ranking_objective, "search.ranking_objective", threat)
     if search.selection_objective is not None:
         return build(search.selection_objective, "search.selection_objective", threat)
     node = search.weights_objective if steps == "weights" else search.architecture_objective

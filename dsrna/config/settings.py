@@ -54,6 +54,7 @@ class SearchSettings:
     weights_objective: Any
     architecture_objective: Any
     selection_objective: Any
+    ranking_objective: Any
     weights_optimizer: Any
     weights_schedule: Any
     alphas_optimizer: Any

@@ -192,8 +192,9 @@ def _check_threat_parts(settings: Settings, attempt: Callable[[Callable[[], obje
     attempt(lambda: retrain_objective(settings.objective, "objective", threat))
     attempt(lambda: search_objective(settings.search.weights_objective, "search.weights_objective", threat))
     attempt(lambda: search_objective(settings.search.architecture_objective, "search.architecture_objective", threat))
-    if settings.search.selection_objective is not None:
-        attempt(lambda: search_objective(settings.search.selection_objective, "search.selection_objective", threat))
+    for kind in ("selection_objective", "ranking_objective"):
+        if (node := getattr(settings.search, kind)) is not None:
+            attempt(lambda n=f"search.{kind}", v=node: search_objective(v, n, threat))  # type: ignore[misc]
     if settings.retrain.certified:  # it may need a package
         attempt(lambda: retrain_objective(settings.certified.objective, "certified.objective", threat))
     attempt(lambda: eps_curve(settings))

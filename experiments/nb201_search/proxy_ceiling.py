@@ -163,12 +163,14 @@ def measured(network: nn.Module, images: ImageDataset, objective: str, settings:
             sums[prefix + "acc"] += (logits.argmax(1) == y).sum().item()
     found = {name: value / len(images) for name, value in sums.items()}
     ball, right = Threat(threat.norm, threat.eps / 8 if objective == "standard" else threat.eps), 0.0
-    attack = PGD(ball.norm, ball.eps, steps=10)
+    attack, attacked_loss = PGD(ball.norm, ball.eps, steps=10), 0.0
     for number, (x, y) in enumerate(batches(images, ATTACKED)):
         attacked = attack(network, x, y, generator(settings.seed, "measured", number))
         with evaluation_mode(network), torch.no_grad():
-            right += (network(attacked).argmax(1) == y).sum().item()
-    return {**found, "pgd": right / ATTACKED}
+            logits = network(attacked)
+        right += (logits.argmax(1) == y).sum().item()
+        attacked_loss += nn.functional.cross_entropy(logits, y, reduction="sum").item()
+    return {**found, "pgd_loss": attacked_loss / ATTACKED, "pgd": right / ATTACKED}
 
 
 def batches(images: ImageDataset, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -4,7 +4,7 @@ import torch
 
 from dsrna.data.splits import search_halves
 from dsrna.json_files import read_json
-from dsrna.objectives.fast import FastAdversarial
+from dsrna.objectives.adversarial import Adversarial
 from dsrna.pipeline import selecting
 from dsrna.pipeline.job import load_splits
 from dsrna.run_folder import RunFolder
@@ -36,12 +36,12 @@ def test_candidates_learn_on_one_half_and_are_judged_on_the_other(command_line, 
         "search.epochs=1", "search.warmup_epochs=0", "search.cells=1", "search.channels=8", "search.random_cells=0",
         "data.train_limit=200", "selection=trained", "selection.candidates=3", "selection.shared_epochs=1",
         "selection.finalists=2", "selection.epochs=1", "selection.images=50", "trainer.progress=off",
-        "objective@search.selection_objective=fast", f"out={tmp_path}",
+        "objective@search.selection_objective=fast", "objective@search.ranking_objective=pgd", f"out={tmp_path}",
     )  # fmt: skip
     assert outcome.status == 0, outcome.text
     assert seen["learnt"] == seen["calibration"] == seen["halves"][0]
     assert seen["held out"] == seen["halves"][1]
-    assert seen["objective"] is FastAdversarial
+    assert seen["objective"] is Adversarial
     folder = RunFolder.open(next(tmp_path.iterdir()))
     assert folder.candidate_checkpoints == []
     found = folder.read_evidence()["candidates"]

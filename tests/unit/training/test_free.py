@@ -127,7 +127,7 @@ def test_training_a_candidate_carries_the_perturbation_too():
     torch.testing.assert_close(network[1].weight, by_hand[1].weight)
 
 
-@pytest.mark.parametrize("place", ["architecture_objective", "selection_objective"])
+@pytest.mark.parametrize("place", ["architecture_objective", "selection_objective", "ranking_objective"])
 def test_architecture_steps_and_scores_refuse_it_with_the_reason(place):
     with pytest.raises(ConfigError, match=rf"backward passes of weight steps.*conf: search.{place}"):
         validated(compose("search", [f"objective@search.{place}=free"]))
