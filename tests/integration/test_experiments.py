@@ -9,6 +9,8 @@ from dsrna.testing.data_roots import ARRAY_SETS, write_array_set, write_folder
 
 EXPERIMENTS = choices("experiment")
 RETRAINED = {"imagenet_transfer": "from=DARTS_V2"}
+VERIFIED = {"digits_certified", "mnist_certified"}
+QUICKLY = [f"evaluate.verify.{setting}" for setting in ("bisection_steps=2", "attack_steps=2", "attack_restarts=1")]
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +29,9 @@ def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_lin
     monkeypatch.setenv("DSRNA_DATA", str(data_root))
     given = [RETRAINED[experiment]] if experiment in RETRAINED else []
     stages = ["retrain", "evaluate"] if given else ["search", "retrain", "evaluate"]
+    given += QUICKLY if experiment in VERIFIED else []
     outcome = command_line(
-        "retrain" if given else "search", f"+experiment={experiment}", "trainer=debug", *given,
+        stages[0], f"+experiment={experiment}", "trainer=debug", *given,
         f"stages=[{','.join(stages)}]", "trainer.limits.test_images=2", "trainer.limits.batches=1",
         "evaluate.eps_curve=[0.01]", "data.download=false", f"out={tmp_path}",
     )  # fmt: skip
@@ -38,6 +41,9 @@ def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_lin
     folder = RunFolder.open(path)
     assert folder.is_complete
     assert set(folder.read_run()["stages"]) >= set(stages)
-    result = read_json(folder.evaluation_json)["networks"]["retrain"]["result"]
+    networks = read_json(folder.evaluation_json)["networks"]
+    result = networks["retrain"]["result"]
     assert {record["attack"] for record in result["records"]} == {"fgsm", "pgd20"}
+    verified = [network.get("verification") is not None for network in networks.values()]
+    assert verified == [experiment in VERIFIED] * len(networks)
     assert {record["stage"] for record in folder.read_metrics()} >= set(stages) - {"evaluate"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from dsrna.errors import ConfigError
@@ -12,8 +11,8 @@ from dsrna.strategies.selection.base import (
     Selected,
     Selection,
     TrainedSearch,
+    by_merit,
 )
-from dsrna.strategies.selection.paths import PathScore
 from dsrna.strategies.selection.sampling import likeliest_cells
 
 
@@ -26,9 +25,10 @@ class Trained(Selection):
     Guo et al.: *Single Path One-Shot Neural Architecture Search with Uniform Sampling*, ECCV 2020; here of a few likely
     cells, not of the space). Then the best of them are trained alone.
 
-    Cells are ranked by the sum of two places: in the loss of the objective on images of the architecture steps, and in
-    the accuracy on the images that it is of, the attacked ones if any; of equals the lower loss. Likely cells differ by
-    about as much as either number scatters; the loss scatters less and hangs on the scale of the logits.
+    Cells are ranked by the accuracy on images of the architecture steps, attacked ones if the objective has any, of
+    equals by the loss. Likely cells differ by about as much as an accuracy scatters: take many images, and an attack
+    of several steps (``search.ranking_objective``); losses, and accuracies under the attack that the cells were trained
+    on, say how well a cell learnt in a few epochs, not how it stands.
 
     Cost: shared_epochs + finalists * epochs passes of a derived network at the search's size over the weight steps'
     images, and candidates + finalists scores.
@@ -83,23 +83,11 @@ class Trained(Selection):
                 score = paths.score_of(candidate.genotype)
                 found[place] = replace(candidate, score=score)
                 search.report(self.shared_epochs + place + 1, total, {"acc": score.objective_accuracy})
-            found = [found[place] for place in _best_first([candidate.score for candidate in found])]
+            found.sort(key=lambda candidate: by_merit(candidate.score))  # of equals the likelier
         for place, candidate in enumerate(found[:finalists]):
             before = self.shared_epochs + scored + place * (self.epochs + 1)
             score = search.alone(candidate.genotype, self.epochs, self.images, reporting(before))
             found[place] = replace(candidate, alone=score)
             search.report(before + self.epochs + 1, total, {"acc": score.objective_accuracy})
-        best_first = _best_first([candidate.alone for candidate in found[:finalists]])
-        ranked = [found[place] for place in best_first] + found[finalists:]
+        ranked = sorted(found[:finalists], key=lambda candidate: by_merit(candidate.alone)) + found[finalists:]
         return Selected(ranked[0].genotype, tuple(ranked))
-
-
-def _best_first(scores: Sequence[PathScore | None]) -> list[int]:
-    """Indices by the sum of the places in loss and accuracy, then by the loss, then as they come."""
-    known = [score for score in scores if score is not None]
-    keys = []
-    for score in known:
-        by_loss = sum(other.loss < score.loss for other in known)
-        by_accuracy = sum(other.objective_accuracy > score.objective_accuracy for other in known)
-        keys.append((by_loss + by_accuracy, score.loss))
-    return sorted(range(len(known)), key=keys.__getitem__)
