@@ -35,9 +35,10 @@ def run(command_line, tmp_path):
     """(kind, *overrides) -> the run folder of a run that ended well."""
 
     def start(kind, *overrides):
-        outcome = command_line(kind, *overrides, *TINY, f"out={tmp_path}")
+        out = tmp_path / f"out_{len(list(tmp_path.iterdir()))}"
+        outcome = command_line(kind, *overrides, *TINY, f"out={out}")
         assert outcome.status == 0, outcome.text
-        (path,) = tmp_path.iterdir()
+        (path,) = out.iterdir()
         folder = RunFolder.open(path)
         assert folder.is_complete
         return folder
@@ -116,8 +117,17 @@ def test_evaluating_a_run_again(finished, run):
 
 
 @pytest.mark.skipif(cpp_compiler() is None, reason="torch.compile needs a C++ compiler")
-def test_attacks_on_a_network_that_torch_compiled_find_the_same(finished, run):
+def test_attacks_on_a_network_that_torch_compiled_find_the_same(finished, run, monkeypatch):
+    """Traced as for any compiler but run by torch: the kernels that one makes take a minute, and tests of their own."""
+    compiled, torch_compile = [], torch.compile
+
+    def traced(network, **options):
+        compiled.append(options)
+        return torch_compile(network, **options, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", traced)
     again = run("evaluate", f"from={finished.path}", "evaluate.torch_compile=true", "trainer.limits.attacks=[pgd20]")
+    assert len(compiled) == 2
     accuracies = []
     for folder in (finished, again):
         networks = read_json(folder.evaluation_json)["networks"]
