@@ -1,3 +1,20 @@
 """dsrna: differentiable search of robust neural architectures."""
 
+from dsrna.api import compare_runs, evaluate, load, predict, query, rank, retrain, search, verify
+from dsrna.errors import DsrnaError
+from dsrna.finished_run import Run
+
 __version__ = "0.1.0"
+__all__ = [
+    "DsrnaError",
+    "Run",
+    "compare_runs",
+    "evaluate",
+    "load",
+    "predict",
+    "query",
+    "rank",
+    "retrain",
+    "search",
+    "verify",
+]

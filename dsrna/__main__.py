@@ -1,4 +1,7 @@
-"""Small commands: ``python -m dsrna doctor | list [GROUP] | show [OVERRIDES] | report FOLDER | export from=FOLDER``."""
+"""All commands behind one word: ``dsrna search …``, ``dsrna doctor``, … or ``python -m dsrna …``.
+
+``dsrna search`` is ``python -m dsrna.search``; so are ``retrain``, ``evaluate``, ``rank``, ``query`` and ``benchmark``.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,55 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from dsrna import __version__
 from dsrna.console import output
 from dsrna.pipeline.command import run_command
 from dsrna.streams import StandardStream
 
+ENTRIES = ("search", "retrain", "evaluate", "rank", "query", "benchmark")
+"""Commands that are modules of their own."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status, as :func:`dsrna.pipeline.command.run_command` has it."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        run_command(lambda: run(arguments))
+        if words and words[0] in ENTRIES:
+            start(words[0], words[1:])
+        else:
+            run_command(lambda: run(words))
     except SystemExit as end:
         return int(end.code or 0)
     return 0
 
 
-def run(arguments: list[str] | None) -> None:
+def start(entry: str, words: list[str]) -> None:
+    """Does what ``python -m dsrna.ENTRY WORDS`` does."""
+    if entry == "benchmark":
+        from dsrna.benchmark import main as run_benchmark
+
+        run_benchmark(words)
+        return
+    from dsrna.pipeline.entry import main_of
+
+    sys.argv = [f"dsrna {entry}", *words]  # Hydra reads it
+    main_of(entry)
+
+
+def run(arguments: list[str]) -> None:
     """Does what one command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m dsrna", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dsrna", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"dsrna {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
+    for entry in ENTRIES:
+        commands.add_parser(entry, help=f"python -m dsrna.{entry}", add_help=False)
     commands.add_parser("doctor", help="versions, devices, optional parts and what each enables")
     listing = commands.add_parser("list", help="config groups and their choices")
     listing.add_argument("words", nargs="*", metavar="GROUP", help="one group, e.g. metric; all when left out")
     showing = commands.add_parser("show", help="the composed config")
-    showing.add_argument("overrides", nargs="*", help="as for dsrna.search, e.g. +experiment=cifar10_jacobian")
+    showing.add_argument("overrides", nargs="*", metavar="[COMMAND] OVERRIDES", help=(
+        "of search, or of the command that is the first word, e.g. +experiment=cifar10_jacobian, or: rank n=5"
+    ))  # fmt: skip
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
     reporting.add_argument("folder", type=Path)
     exporting = commands.add_parser("export", help="a trained network as ONNX and a VNN-LIB property an image")
@@ -44,7 +73,7 @@ def run(arguments: list[str] | None) -> None:
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
     for command in (listing, showing, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
-    word, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    word, *rest = arguments or ["--help"]
     if word not in commands.choices:
         parser.parse_args([word])  # prints help, or says what the commands are
     chosen = commands.choices[word].parse_intermixed_args(rest)  # options may stand between overrides
@@ -100,16 +129,18 @@ def show_list(words: list[str], config_folder: str | None) -> None:
 
 
 def show_config(overrides: list[str], config_folder: str | None) -> None:
-    """Prints the config that ``python -m dsrna.search OVERRIDES`` would run with."""
+    """Prints the config that ``dsrna search OVERRIDES`` would run with, or that of the command that is named first."""
     from omegaconf import OmegaConf
 
     from dsrna.config.command_line import with_config_folder
     from dsrna.config.compose import compose
-    from dsrna.config.validate import validated
+    from dsrna.config.replay import replay
+    from dsrna.pipeline.entry import READERS
 
-    config = compose("search", with_config_folder(overrides, config_folder))
+    entry, *given = overrides if overrides and overrides[0] in READERS else ["search", *overrides]
+    config = compose(entry, replay(entry, with_config_folder(given, config_folder)))
     if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
-        validated(config)
+        READERS[entry](config)
     text = OmegaConf.to_yaml(config, resolve=True)
     console = output()
     if console.is_terminal:
@@ -140,5 +171,10 @@ def export_network(chosen: argparse.Namespace) -> None:
     output().print(f"{what}: {folder}", soft_wrap=True)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console script ``dsrna``."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    command()

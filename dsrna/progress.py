@@ -1,4 +1,4 @@
-"""One progress bar for all long work: the numbers that matter and the time left; quiet when not a terminal."""
+"""One progress bar for all long work: the numbers that matter and the time left; quiet where nobody can watch it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("dsrna")
 
 
 class Progress:
-    """A bar on a terminal; elsewhere nothing but a log line now and then.
+    """A bar on a terminal and in a notebook; elsewhere nothing but a log line now and then.
 
     Use it as a context manager; :meth:`advance` moves it on and shows numbers beside it.
 
@@ -24,7 +24,7 @@ class Progress:
         title: what is going on, e.g. ``"search"``.
         total: how many steps there are.
         done: how many of them were done before (a resumed run).
-        mode: ``"auto"`` (a bar where standard error is a terminal), ``"on"`` (a bar anywhere) or ``"off"``.
+        mode: ``"auto"`` (a bar on a terminal and in a notebook), ``"on"`` (a bar anywhere) or ``"off"``.
         every_seconds: without a bar, a log line at most this often.
     """
 
@@ -35,7 +35,7 @@ class Progress:
         if mode == "on" and not console.is_terminal:
             console = plain_console(file=console.file, force_terminal=True)
         self._title, self._total, self._done = title, total, done
-        self._shown = mode == "on" or (mode == "auto" and console.is_terminal)
+        self._shown = mode == "on" or (mode == "auto" and (console.is_terminal or console.is_jupyter))
         self._quiet = mode == "off"
         self._every, self._last_line = every_seconds, time.monotonic()
         self._rich = RichProgress(

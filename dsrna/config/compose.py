@@ -50,6 +50,11 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
         ConfigError: an unknown group, choice or key (the nearest name is suggested), a malformed override, a config
             folder that isn't there, or a `_target_` that neither the config folders nor an override names.
     """
+    return compose_with_hydra(entry, overrides)[0]
+
+
+def compose_with_hydra(entry: str, overrides: list[str]) -> tuple[DictConfig, DictConfig]:
+    """The same, and Hydra's own part of the config: what was overridden, and what was chosen in each group."""
     _refuse_repeats(overrides)
     own_folders(overrides)
     lend_usual(overrides)
@@ -65,7 +70,7 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
     _refuse_modes(of_hydra)
     refuse_foreign_targets(config, overrides)
     complete(config, of_hydra)
-    return config
+    return config, of_hydra
 
 
 def complete(config: DictConfig, of_hydra: DictConfig | HydraConf) -> None:

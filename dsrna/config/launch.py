@@ -6,22 +6,19 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from dsrna.config.catalog import conf_folder, is_searchpath
+from dsrna.config.catalog import conf_folder
 from dsrna.config.choice import choose_folder
 from dsrna.config.command_line import chooses_sweeper, expand, quoted, read_command_line, without_globs
-from dsrna.config.compose import complete, compose, key_of
-from dsrna.config.fingerprint import fingerprint_of
+from dsrna.config.compose import complete, compose
 from dsrna.config.replay import replay
+from dsrna.config.request import Request, given_folder, request_of, resume_command
 from dsrna.config.settings import RunSettings
 from dsrna.config.single_process import refuse_several
 from dsrna.config.sweep import Sweep
@@ -32,35 +29,6 @@ from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 
 S = TypeVar("S", bound=RunSettings)
-
-
-@dataclass(frozen=True)
-class Request(Generic[S]):
-    """One job, ready to run.
-
-    Attributes:
-        kind: the entry point, ``search``, ``retrain``, ``evaluate``, ``rank`` or ``query``.
-        settings: typed, validated.
-        config_text: the resolved config as YAML.
-        overrides: the job's own, of what the user typed.
-        config_folders: the override that names config folders of the user's, where there is one.
-        folder: the job's run folder, which may not exist yet.
-        fingerprint: hash of all settings that change results.
-        in_sweep: whether it is one job of a multirun.
-        resume_command: the command line that goes on with the run, or with the whole multirun.
-        choices: config group -> what was chosen.
-    """
-
-    kind: str
-    settings: S
-    config_text: str
-    overrides: list[str]
-    config_folders: list[str]
-    folder: Path
-    fingerprint: str
-    in_sweep: bool
-    resume_command: str
-    choices: dict[str, str] = field(default_factory=dict)
 
 
 def launch(
@@ -93,11 +61,11 @@ def launch(
         every = _checked(kind, read, jobs)
         if chooses_sweeper(overrides):
             refuse_mixed(every)
-        folder = _given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
+        folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
     except DsrnaError as error:
         say(f"[error] {error}")
         raise SystemExit(2) from None
-    resume_command = _resume_command(kind, typed.overrides, typed.multirun)
+    again = resume_command(kind, typed.overrides, typed.multirun)
     sweep = Sweep(folder.absolute()) if typed.multirun else None
 
     def task(config: DictConfig) -> float | None:
@@ -109,7 +77,7 @@ def launch(
                 if sweep is not None and sweep.stopped_by is not None:
                     return None
                 RunFolder(folder).failure_json.unlink(missing_ok=True)
-                return run(_request(kind, read(config), config, resume_command))
+                return run(request_of(kind, read(config), config, HydraConfig.get(), folder, again))
         except DsrnaError as error:
             say(f"[error] {error}")
             if sweep is None:
@@ -137,7 +105,7 @@ def launch(
         if sweep is None:
             start()
         else:
-            _run_all(sweep, len(jobs), start, finish_sweep, say, resume_command)
+            _run_all(sweep, len(jobs), start, finish_sweep, say, again)
     except Interrupted:
         if not any(folder.rglob("run.json")):
             say("Stopped before anything was done.")
@@ -186,38 +154,8 @@ def _run_all(
         raise SystemExit(status or 2)
 
 
-def module_of(kind: str) -> list[str]:
-    """What follows ``python -m`` on the command line of an entry point.
-
-    >>> module_of("rank"), module_of("benchmark_train")
-    (['dsrna.rank'], ['dsrna.benchmark', 'train'])
-    """
-    return f"dsrna.{kind}".split("_")
-
-
 def _never(config: DictConfig) -> None:
     raise AssertionError("Hydra prints help and config without running the task")
-
-
-def _resume_command(kind: str, typed: list[str], multirun: bool) -> str:
-    kept = [override for override in typed if not override.startswith("resume=")]
-    return shlex.join(["python", "-m", *module_of(kind), *(["-m"] if multirun else []), *kept, "resume=auto"])
-
-
-def _request(kind: str, settings: S, config: DictConfig, resume_command: str) -> Request[S]:
-    plain = OmegaConf.to_container(config, resolve=True)
-    return Request(
-        kind=kind,
-        settings=settings,
-        config_text=OmegaConf.to_yaml(OmegaConf.create(plain)),
-        overrides=list(HydraConfig.get().overrides.task),
-        config_folders=[override for override in HydraConfig.get().overrides.hydra if is_searchpath(override)],
-        folder=Path(HydraConfig.get().runtime.output_dir),
-        fingerprint=fingerprint_of(settings),
-        in_sweep=HydraConfig.get().mode == RunMode.MULTIRUN,
-        resume_command=resume_command,
-        choices={group: str(choice) for group, choice in HydraConfig.get().runtime.choices.items()},
-    )
 
 
 def _checked(kind: str, read: Callable[[DictConfig], S], jobs: list[list[str]]) -> list[S]:
@@ -230,14 +168,3 @@ def _checked(kind: str, read: Callable[[DictConfig], S], jobs: list[list[str]]) 
             raise ConfigError(f"Job {number}, {shlex.join(job)}: {error}" if len(jobs) > 1 else str(error)) from error
         every.append(settings)
     return every
-
-
-def _given_folder(key: str, overrides: list[str]) -> Path | None:
-    """The folder that the user chose by Hydra's own key."""
-    given = [override for override in overrides if key_of(override) == key]
-    if not given:
-        return None
-    folder = OverridesParser.create().parse_override(given[0]).value()
-    if not isinstance(folder, str) or "${" in folder:
-        raise ConfigError(f"Expected the name of a folder, got {folder!r}. (conf: {key})")
-    return Path(folder)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dsrna.config.benchmark_train import benchmark_training_settings
-from dsrna.config.launch import Request, launch
+from dsrna.config.launch import launch
+from dsrna.config.request import Request
 from dsrna.config.settings import BenchmarkTrainingSettings
 from dsrna.console import say
 

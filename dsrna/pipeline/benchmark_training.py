@@ -15,7 +15,7 @@ from dsrna.benchmarks.own_tables import TrainedNetwork, check_layout, write_tabl
 from dsrna.config.benchmark_train import architectures
 from dsrna.config.compose import key_of
 from dsrna.config.fingerprint import fingerprint_of
-from dsrna.config.launch import Request
+from dsrna.config.request import Request
 from dsrna.config.settings import BenchmarkTrainingSettings, Settings
 from dsrna.config.validate import attack_grid
 from dsrna.files import write_json

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsrna.config.launch import Request, launch
+from dsrna.config.in_process import run_in_process
+from dsrna.config.launch import launch
 from dsrna.config.query import query_settings
 from dsrna.config.rank import rank_settings
+from dsrna.config.request import Request
 from dsrna.config.settings import QuerySettings, RankSettings, Settings
 from dsrna.config.validate import validated
 from dsrna.console import say
 from dsrna.pipeline.command import run_command
+
+READERS = {
+    "search": validated,
+    "retrain": validated,
+    "evaluate": validated,
+    "rank": rank_settings,
+    "query": query_settings,
+}
+"""Entry point -> what reads and validates its composed config."""
 
 
 def main_of(kind: str) -> None:
@@ -28,6 +39,15 @@ def main_of(kind: str) -> None:
             launch(kind, validated, run, finish_sweep, say)
 
     run_command(start)
+
+
+def run_here(kind: str, overrides: list[str]) -> Path:
+    """Runs what ``python -m dsrna.KIND OVERRIDES`` does in this process; see :func:`run_in_process`."""
+    if kind == "rank":
+        return run_in_process(kind, rank_settings, rank, overrides)
+    if kind == "query":
+        return run_in_process(kind, query_settings, query, overrides)
+    return run_in_process(kind, validated, run, overrides)
 
 
 def run(request: Request[Settings]) -> float | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsrna.config.launch import Request
 from dsrna.config.objectives import retrain_objective
 from dsrna.config.parts import number
+from dsrna.config.request import Request
 from dsrna.config.settings import QuerySettings, RankSettings, Settings
 from dsrna.config.usual import is_assumed
 from dsrna.config.validate import threat_of

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from dsrna.config.launch import Request, module_of
+from dsrna.config.request import Request, module_of
 from dsrna.config.settings import TrainerSettings
 from dsrna.errors import CheckpointError, DsrnaError
 from dsrna.files import is_full, writing_to

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dsrna.config.launch import Request
 from dsrna.config.parts import build_part
 from dsrna.config.query import PROXY, build_methods, guides_of
+from dsrna.config.request import Request
 from dsrna.config.settings import QuerySettings
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json

@@ -16,9 +16,9 @@ from dsrna.benchmarks.columns import Column, accuracy_columns, check_asked_for
 from dsrna.benchmarks.published import open_tables
 from dsrna.benchmarks.rank_agreement import Coefficient, rank_agreements
 from dsrna.benchmarks.sampling import random_architectures
-from dsrna.config.launch import Request
 from dsrna.config.parts import located
 from dsrna.config.rank import benchmark_eps
+from dsrna.config.request import Request
 from dsrna.config.settings import RankSettings
 from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError

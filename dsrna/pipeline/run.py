@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from dsrna.config.launch import Request
 from dsrna.config.parts import build_part
+from dsrna.config.request import Request
 from dsrna.config.settings import Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.data.splits import Splits

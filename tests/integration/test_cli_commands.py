@@ -51,6 +51,27 @@ def test_show_prints_what_would_run_as_yaml():
     assert "hydra" not in shown
 
 
+def test_show_prints_the_config_of_the_command_that_is_named_first(capsys):
+    assert main(["show", "rank", "n=5"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["n"], "croze" in shown["proxy"]) == (5, True)
+    assert main(["show", "evaluate", "from=RNAS", "seed=7"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["stages"], shown["seed"]) == (["evaluate", "report"], 7)
+
+
+def test_every_entry_point_is_a_command_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["dsrna"])
+    assert main(["search", "metric=nonesuch", f"out={tmp_path}"]) == 2
+    assert "Unknown metric `nonesuch`" in capsys.readouterr().err
+    assert main(["rank", "n=0", f"out={tmp_path}"]) == 2
+    assert "conf: n" in capsys.readouterr().err
+    assert main(["benchmark", "nonesuch"]) == 2
+    assert "nonesuch" in capsys.readouterr().err
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"dsrna {version('dsrna')}"
+
+
 def test_show_leaves_open_what_must_be_given(capsys):
     assert main(["show", "data=arrays"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["data"]["source"]["path"] == "???"

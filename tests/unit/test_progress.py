@@ -35,6 +35,14 @@ def test_it_is_quiet_where_there_is_no_terminal(console, caplog):
     assert caplog.records == []
 
 
+def test_a_notebook_shows_a_bar(monkeypatch):
+    made = Console(file=io.StringIO(), force_jupyter=True, width=120)
+    monkeypatch.setattr(dsrna.progress, "terminal", lambda: made)
+    assert not made.is_terminal
+    assert Progress("search", 4)._shown
+    assert not Progress("search", 4, mode="off")._shown
+
+
 def test_a_terminal_shows_title_count_numbers_and_time_left(console):
     shown = console(True)
     walk()

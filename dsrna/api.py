@@ -1,0 +1,168 @@
+"""dsrna in Python: what the commands do, as functions that return what came out.
+
+>>> import dsrna
+>>> run = dsrna.search(None, ["trainer=debug"])  # doctest: +SKIP
+>>> run.genotype, run.network(), run.accuracies, run.report  # doctest: +SKIP
+
+Each takes the overrides of its command, for one job, and raises what that would print: a
+:class:`~dsrna.errors.DsrnaError` that says what to do. Nothing exits, the global random number generators are left as
+they were, and Ctrl-C (a notebook's stop button) leaves a run that ``resume=auto`` goes on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsrna.finished_run import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dsrna.spaces.derived_network import DerivedNetwork
+
+Source = str | Path | Run
+"""A run, a run folder, a genotype file, a published name (``"RNAS"``), or a checkpoint."""
+
+
+def search(experiment: str | None = None, overrides: Sequence[str] = ()) -> Run:
+    """Searches, derives, retrains, evaluates and reports, as ``python -m dsrna.search`` does.
+
+    Args:
+        experiment: a name of ``conf/experiment``; None for the embedded default.
+        overrides: ``key=value`` each, as on the command line.
+
+    Raises:
+        DsrnaError: the settings, the data or something on disk can't be used; the message says what to do.
+    """
+    return _run("search", [*([f"+experiment={experiment}"] if experiment is not None else []), *overrides])
+
+
+def retrain(source: Source, overrides: Sequence[str] = ()) -> Run:
+    """Trains the network of a genotype, evaluates and reports, as ``python -m dsrna.retrain from=…`` does."""
+    return _run("retrain", [_from(source), *overrides])
+
+
+def evaluate(source: Source, overrides: Sequence[str] = ()) -> Run:
+    """Evaluates trained networks again and reports, as ``python -m dsrna.evaluate from=…`` does."""
+    return _run("evaluate", [_from(source), *overrides])
+
+
+def verify(source: Source, overrides: Sequence[str] = ()) -> Run:
+    """Evaluates trained networks by attacks and certified bounds: ``evaluate`` with ``evaluate=certified``."""
+    return evaluate(source, ["evaluate=certified", *overrides])
+
+
+def rank(overrides: Sequence[str] = ()) -> Run:
+    """Ranks architectures by zero-cost proxies, as ``python -m dsrna.rank`` does; see :attr:`Run.scores`."""
+    return _run("rank", list(overrides))
+
+
+def query(overrides: Sequence[str] = ()) -> Run:
+    """Searches tables or proxies by queries, as ``python -m dsrna.query`` does."""
+    return _run("query", list(overrides))
+
+
+def load(source: str | Path | Run, stage: str | None = None) -> DerivedNetwork:
+    """A trained network: images (N, C, H, W) in [0, 1] -> logits (N, K); on the CPU, in evaluation mode.
+
+    Args:
+        source: a run, a run folder, or a ``best.ckpt``.
+        stage: which network of a run, see :meth:`Run.network`.
+
+    Raises:
+        CheckpointError: there is none, or its file is damaged.
+    """
+    from dsrna.pipeline.trained_network import load_network
+
+    path = _path(source)
+    return Run(path).network(stage) if path.is_dir() else load_network(path)[0]
+
+
+def predict(network: nn.Module | str | Path | Run, images: Any, batch_size: int = 256) -> Tensor:
+    """The classes of images.
+
+    Args:
+        network: one in evaluation mode, or what :func:`load` takes.
+        images: (N, C, H, W), tensor or array: floats in [0, 1], or bytes, which are divided by 255.
+        batch_size: images at a time.
+
+    Returns:
+        Classes, (N,) int64, on the CPU.
+
+    Raises:
+        DataError: the images have another form or other values.
+    """
+    import torch
+
+    from dsrna.errors import DataError
+
+    x = torch.as_tensor(images)
+    if x.ndim != 4:
+        raise DataError(f"Expected images of shape (N, C, H, W), got {tuple(x.shape)}.")
+    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    if x.numel() and not (x.min() >= 0 and x.max() <= 1):  # also with NaN
+        raise DataError(f"Expected values in [0, 1], or bytes, got {x.min():.4g} to {x.max():.4g}; don't normalise.")
+    module = network if isinstance(network, torch.nn.Module) else load(network)
+    if module.training:
+        raise DataError("Expected a network in evaluation mode: call network.eval(); batches would change the answers.")
+    device = next(module.parameters()).device
+    with torch.no_grad():
+        found = [module(part.to(device)).argmax(1).cpu() for part in x.split(batch_size)]
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64)
+
+
+def compare_runs(*runs: str | Path | Run) -> list[dict[str, Any]]:
+    """Runs side by side.
+
+    Returns:
+        A dictionary a run: ``run`` (its folder's name), ``seed``, the settings in which they differ, ``threat``,
+        accuracies in [0, 1] (``clean`` and one an attack), ``parameters``, ``state``.
+
+    Raises:
+        CheckpointError: one of them is no run folder.
+    """
+    from dsrna.report.sweep import sweep_table
+
+    return [
+        {"run": row.job, "seed": row.seed, **row.differs, "threat": row.threat, **row.numbers}
+        | {"parameters": row.parameters, "state": row.state}
+        for row in sweep_table([_path(run) for run in runs])
+    ]
+
+
+def _run(kind: str, overrides: list[str]) -> Run:
+    from dsrna.pipeline.entry import run_here
+
+    with _own_random_numbers():
+        return Run(run_here(kind, overrides))
+
+
+def _path(source: str | Path | Run) -> Path:
+    return source.path if isinstance(source, Run) else Path(source)
+
+
+def _from(source: Source) -> str:
+    from dsrna.config.command_line import quoted
+
+    return f"from={quoted(str(source.path if isinstance(source, Run) else source))}"
+
+
+@contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """Training seeds the global generators; afterwards they are where the caller had them."""
+    import random
+
+    import numpy as np
+
+    from dsrna.training.rng import rng_state, set_rng_state
+
+    state = rng_state(), random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        set_rng_state(state[0])
+        random.setstate(state[1])
+        np.random.set_state(state[2])

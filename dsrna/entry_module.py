@@ -1,0 +1,23 @@
+"""Modules that are run by ``python -m`` and have the name of a function of the package."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class EntryModule(ModuleType):
+    """``dsrna.search`` is the function until somebody imports the module of that name, which Python then puts in its
+    place; so the module can be called as well.
+    """
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        from dsrna import api
+
+        return getattr(api, self.__name__.rpartition(".")[2])(*arguments, **named)
+
+
+def make_callable(name: str) -> None:
+    """Lets the module of this name be called as the function of :mod:`dsrna.api`."""
+    sys.modules[name].__class__ = EntryModule
