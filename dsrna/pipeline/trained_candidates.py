@@ -81,12 +81,12 @@ class TrainedCandidates:
         )  # fmt: skip
         return self._paths(supernet, images)
 
-    def alone(self, genotype: Genotype, epochs: int, images: int, report: ReportEpoch) -> PathScore:
-        """The score of a network that was trained alone."""
+    def alone(self, genotype: Genotype, cells: int | None, epochs: int, images: int, report: ReportEpoch) -> PathScore:
+        """The score of a network that was trained alone, of so many cells or, for None, as many as the supernet."""
         written = to_json(genotype)
         if str(written) not in self._known:
             with self._same_start():
-                network = self._network(genotype).to(self._job.device)
+                network = self._network(genotype, cells).to(self._job.device)
             checkpoint = self._checkpoint("alone")
             train_as_weight_steps(self._job, network, self._images, epochs, checkpoint, str(written), report)
             score = self._paths(self._supernet, images).score(network)
@@ -100,11 +100,11 @@ class TrainedCandidates:
             torch.default_generator.manual_seed(derive_seed(self._job.settings.seed, "selection weights"))
             yield
 
-    def _network(self, genotype: Genotype) -> nn.Module:
+    def _network(self, genotype: Genotype, cells: int | None) -> nn.Module:
         search, splits, limits = self._job.settings.search, self._job.splits, self._job.settings.trainer.limits
         return self._job.space.network(
             genotype, splits.train.shape, splits.train.classes,
-            cells=at_most(search.cells, limits.cells), channels=at_most(search.channels, limits.channels),
+            cells=at_most(cells or search.cells, limits.cells), channels=at_most(search.channels, limits.channels),
             mean=splits.mean, std=splits.std,
         )  # fmt: skip
 

@@ -28,7 +28,8 @@ class TrainedSearch:
         paths: gives the supernet's cells as networks, scored by the architecture steps' objective on their images.
         together: (cells, epochs, images, report) trains a new supernet as the weight steps do, on one of some cells in
             each step; its paths, scored on so many images. What was trained before a run was stopped is remembered.
-        alone: (cell, epochs, images, report) does so with a network of the cell alone; its score.
+        alone: (cell, cells, epochs, images, report) does so with a network of the cell alone, of so many cells or, for
+            None, as many as the supernet; its score.
         tune: (network, steps, learning rate, purpose) trains a network in place on the weight steps' images, by their
             objective.
         generator: purpose -> a CPU generator of the run's seed, the only source of random numbers.
@@ -39,7 +40,7 @@ class TrainedSearch:
     weights: OperationWeights
     paths: Callable[[], Paths]
     together: Callable[[Sequence[Genotype], int, int, ReportEpoch], Paths]
-    alone: Callable[[Genotype, int, int, ReportEpoch], PathScore]
+    alone: Callable[[Genotype, int | None, int, int, ReportEpoch], PathScore]
     tune: Callable[[nn.Module, int, float, str], None]
     generator: Callable[[str], torch.Generator]
     report: Callable[[int, int, dict[str, float | str]], None]

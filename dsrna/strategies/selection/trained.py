@@ -38,6 +38,8 @@ class Trained(Selection):
         shared_epochs: of the supernet that they share, >= 0; 0 leaves that out, and the finalists are the likeliest.
         finalists: how many are trained alone, >= 0.
         epochs: of training each of them, >= 1.
+        cells: of their networks, counted as ``search.cells`` is, >= 1; None for as many as the supernet has. What an
+            operation is worth may show in deeper networks only: that of a skip connection, for one.
         images: that a score is of, >= 1; fewer where there are fewer.
 
     Raises:
@@ -45,11 +47,17 @@ class Trained(Selection):
     """
 
     def __init__(
-        self, candidates: int = 40, shared_epochs: int = 12, finalists: int = 0, epochs: int = 3, images: int = 5000
+        self,
+        candidates: int = 40,
+        shared_epochs: int = 12,
+        finalists: int = 0,
+        epochs: int = 3,
+        cells: int | None = None,
+        images: int = 5000,
     ) -> None:
         for name, value, least in (
             ("candidates", candidates, 1), ("shared_epochs", shared_epochs, 0), ("finalists", finalists, 0),
-            ("epochs", epochs, 1), ("images", images, 1),
+            ("epochs", epochs, 1), ("cells", 1 if cells is None else cells, 1), ("images", images, 1),
         ):  # fmt: skip
             if not least <= value <= 1_000_000:
                 raise ConfigError(f"Expected `{name}` >= {least}, got {value}. (conf: selection.{name})")
@@ -59,7 +67,7 @@ class Trained(Selection):
                 "`selection: argmax` is the same. (conf: selection.shared_epochs)"
             )
         self.candidates, self.shared_epochs = candidates, shared_epochs
-        self.finalists, self.epochs, self.images = finalists, epochs, images
+        self.finalists, self.epochs, self.cells, self.images = finalists, epochs, cells, images
 
     def select(self, search: TrainedSearch) -> Selected:
         """See :class:`dsrna.strategies.selection.base.Selection`."""
@@ -86,7 +94,7 @@ class Trained(Selection):
             found.sort(key=lambda candidate: by_merit(candidate.score))  # of equals the likelier
         for place, candidate in enumerate(found[:finalists]):
             before = self.shared_epochs + scored + place * (self.epochs + 1)
-            score = search.alone(candidate.genotype, self.epochs, self.images, reporting(before))
+            score = search.alone(candidate.genotype, self.cells, self.epochs, self.images, reporting(before))
             found[place] = replace(candidate, alone=score)
             search.report(before + self.epochs + 1, total, {"acc": score.objective_accuracy})
         ranked = sorted(found[:finalists], key=lambda candidate: by_merit(candidate.alone)) + found[finalists:]

@@ -93,10 +93,10 @@ def by_hand(job, network, epochs, before_step=lambda number: None, batch_norm="r
     return network
 
 
-def trained_alone(job, genotype, epochs):
+def trained_alone(job, genotype, cells, epochs):
     torch.manual_seed(derive_seed(0, "selection weights"))
     network = job.space.network(
-        genotype, (1, 8, 8), 10, cells=1, channels=4, mean=job.splits.mean, std=job.splits.std
+        genotype, (1, 8, 8), 10, cells=cells, channels=4, mean=job.splits.mean, std=job.splits.std
     )  # fmt: skip
     return by_hand(job, network, epochs)
 
@@ -105,13 +105,14 @@ def close(one, other):
     return one == pytest.approx(other, abs=1e-3)
 
 
-def test_a_cell_alone_is_trained_as_the_weight_steps_train_and_scored_on_held_out_images(job):
+@pytest.mark.parametrize("cells", [None, 2])
+def test_a_cell_alone_is_trained_as_the_weight_steps_train_and_scored_on_held_out_images(job, cells):
     genotype, candidates = job.space.genotype(9999), candidates_of(job)
     told = []
-    score = candidates.alone(genotype, 2, 60, lambda epochs, loss: told.append(epochs))
+    score = candidates.alone(genotype, cells, 2, 60, lambda epochs, loss: told.append(epochs))
     assert told == [1, 2]
     paths, (_, held_out) = candidates._paths(fresh(job), 60), search_halves(job.splits, 0, 0.5)
-    expected = paths.score(trained_alone(job, genotype, 2))
+    expected = paths.score(trained_alone(job, genotype, cells or 1, 2))
     assert close(score.loss, expected.loss)
     assert close(score.objective_accuracy, expected.objective_accuracy)
     assert paths.images == 60
@@ -173,24 +174,24 @@ def test_a_run_that_is_stopped_at_a_cell_alone_does_not_train_them_together_agai
     cells = [job.space.genotype(index) for index in (9999, 13433)]
     candidates_of(job).together(cells, 2, 60, ignore)
     with pytest.raises(StoppedError):
-        candidates_of(job).alone(cells[0], 2, 60, stop_after(1))
+        candidates_of(job).alone(cells[0], None, 2, 60, stop_after(1))
     told = []
     candidates_of(job).together(cells, 2, 60, lambda epochs, loss: told.append(epochs))
     assert told == [2]
-    candidates_of(job).alone(cells[0], 2, 60, lambda epochs, loss: told.append(epochs))
+    candidates_of(job).alone(cells[0], None, 2, 60, lambda epochs, loss: told.append(epochs))
     assert told == [2, 1, 2]
 
 
 def test_what_was_trained_is_remembered_and_another_cell_does_not_depend_on_it(job, monkeypatch):
     first, second = job.space.genotype(9999), job.space.genotype(13433)
     candidates = candidates_of(job)
-    scores = [candidates.alone(cell, 1, 60, ignore) for cell in (first, second)]
+    scores = [candidates.alone(cell, None, 1, 60, ignore) for cell in (first, second)]
     assert scores[0] != scores[1]
     with monkeypatch.context() as patch:
         patch.setattr(trained_candidates, "train_as_weight_steps", lambda *_: pytest.fail("it was trained before"))
         again = candidates_of(job)
-        assert [again.alone(cell, 1, 60, ignore) for cell in (second, first)] == scores[::-1]
+        assert [again.alone(cell, None, 1, 60, ignore) for cell in (second, first)] == scores[::-1]
     lines = [line for _, line in read_lines(job.folder.candidates_jsonl, dict)]
     assert len(lines) == 2
     job.folder.candidates_jsonl.unlink()
-    assert candidates_of(job).alone(second, 1, 60, ignore) == scores[1]
+    assert candidates_of(job).alone(second, None, 1, 60, ignore) == scores[1]

@@ -80,8 +80,8 @@ def searched(weights, together, alone):
             report(epoch + 1, 1.0)
         return SharedPaths()
 
-    def train_alone(cell, epochs, images, report):
-        asked.append((cell, epochs, images))
+    def train_alone(cell, cells, epochs, images, report):
+        asked.append((cell, cells, epochs, images))
         for epoch in range(epochs):
             report(epoch + 1, 1.0)
         return scored(alone[cell])
@@ -125,9 +125,9 @@ def test_equal_cells_stay_in_the_order_of_their_likelihood():
 def test_the_finalists_are_the_best_that_were_trained_together_and_the_best_alone_is_kept():
     alone = {CELLS[3]: (0.3, 0.9), CELLS[1]: (0.5, 1.2), CELLS[2]: (0.5, 1.1)}  # of equals the lower loss
     search, asked, told = searched(WEIGHTS, TOGETHER, alone)
-    found = Trained(candidates=5, shared_epochs=2, finalists=3, epochs=4, images=70).select(search)
+    found = Trained(candidates=5, shared_epochs=2, finalists=3, epochs=4, cells=2, images=70).select(search)
     assert found.genotype == CELLS[2]
-    assert asked[1:] == [(CELLS[i], 4, 70) for i in (3, 1, 2)]
+    assert asked[1:] == [(CELLS[i], 2, 4, 70) for i in (3, 1, 2)]
     assert [candidate.genotype for candidate in found.candidates] == [CELLS[i] for i in (2, 1, 3, 0, 4)]
     assert told == [(i, 22) for i in range(1, 23)]
 
@@ -137,7 +137,7 @@ def test_without_a_shared_supernet_the_likeliest_are_trained_alone():
     search, asked, told = searched(WEIGHTS, {}, alone)
     found = Trained(candidates=5, shared_epochs=0, finalists=2, epochs=1).select(search)
     assert found.genotype == CELLS[1]
-    assert [cell for cell, *_ in asked] == CELLS[:2]
+    assert [(cell, cells) for cell, cells, *_ in asked] == [(cell, None) for cell in CELLS[:2]]
     assert told[-1] == (4, 4)
 
 
@@ -147,7 +147,7 @@ def test_one_candidate_is_the_derived_cell():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"candidates": 0}, {"shared_epochs": -1}, {"finalists": -1}, {"epochs": 0}, {"images": 0}]
+    "bad", [{"candidates": 0}, {"shared_epochs": -1}, {"finalists": -1}, {"epochs": 0}, {"cells": 0}, {"images": 0}]
 )
 def test_values_out_of_range_are_refused_with_their_key(bad):
     with pytest.raises(ConfigError, match=f"conf: selection.{next(iter(bad))}"):
