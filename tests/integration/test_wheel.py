@@ -50,6 +50,13 @@ def test_the_main_job_runs_from_an_empty_folder(installed, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_console_script_is_the_packages_main(installed, tmp_path):
+    done = run(installed, tmp_path, installed / "bin" / "dsrna", "show", "rank", "n=5")
+    assert done.returncode == 0, done.stderr
+    assert "\nn: 5\n" in done.stdout
+
+
+@pytest.mark.slow
 def test_every_config_and_template_is_in_the_wheel(installed):
     def names(top: Path, pattern: str) -> set[str]:
         return {str(path.relative_to(top)) for path in top.rglob(pattern)}
