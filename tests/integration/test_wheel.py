@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +54,7 @@ def test_the_main_job_runs_from_an_empty_folder(installed, tmp_path):
 def test_the_console_script_is_the_packages_main(installed, tmp_path):
     done = run(installed, tmp_path, installed / "bin" / "dsrna", "show", "rank", "n=5")
     assert done.returncode == 0, done.stderr
-    assert "\nn: 5\n" in done.stdout
+    assert yaml.safe_load(done.stdout)["n"] == 5
 
 
 @pytest.mark.slow

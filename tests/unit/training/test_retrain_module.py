@@ -313,7 +313,12 @@ def test_search_and_retrain_never_look_at_the_test_split(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(cpp_compiler() is None, reason="torch.compile needs a C++ compiler")
-def test_attacks_by_torch_compile_are_reproducible_and_leave_no_trace_in_what_is_saved(tmp_path, retrain_stage):
+def test_attacks_by_torch_compile_are_reproducible_and_leave_no_trace_in_what_is_saved(
+    tmp_path, retrain_stage, monkeypatch
+):
+    """Traced as for any compiler but run by torch: making kernels takes half a minute."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: compiled(network, backend="aot_eager"))
     runs = []
     for name in ("one", "two"):
         stage = retrain_stage(tmp_path / name, torch_compile=True, epochs=2, drop_path=0.3)
