@@ -18,7 +18,7 @@ from dsrna.console import output
 from dsrna.pipeline.command import run_command
 from dsrna.streams import StandardStream
 
-ENTRIES = ("search", "retrain", "evaluate", "rank", "query", "benchmark")
+MODULES = ("search", "retrain", "evaluate", "rank", "query", "benchmark")
 """Commands that are modules of their own."""
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status, as :func:`dsrna.pipeline.command.run_command` has it."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        if words and words[0] in ENTRIES:
+        if words and words[0] in MODULES:
             start(words[0], words[1:])
         else:
             run_command(lambda: run(words))
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dsrna", description=__doc__)
     parser.add_argument("--version", action="version", version=f"dsrna {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for entry in ENTRIES:
+    for entry in MODULES:
         commands.add_parser(entry, help=f"python -m dsrna.{entry}", add_help=False)
     commands.add_parser("doctor", help="versions, devices, optional parts and what each enables")
     listing = commands.add_parser("list", help="config groups and their choices")
@@ -135,12 +135,12 @@ def show_config(overrides: list[str], config_folder: str | None) -> None:
     from dsrna.config.command_line import with_config_folder
     from dsrna.config.compose import compose
     from dsrna.config.replay import replay
-    from dsrna.pipeline.entry import READERS
+    from dsrna.pipeline.entry import ENTRIES
 
-    entry, *given = overrides if overrides and overrides[0] in READERS else ["search", *overrides]
+    entry, *given = overrides if overrides and overrides[0] in ENTRIES else ["search", *overrides]
     config = compose(entry, replay(entry, with_config_folder(given, config_folder)))
     if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
-        READERS[entry](config)
+        ENTRIES[entry].read(config)
     text = OmegaConf.to_yaml(config, resolve=True)
     console = output()
     if console.is_terminal:

@@ -61,7 +61,7 @@ def rank(overrides: Sequence[str] = ()) -> Run:
 
 
 def query(overrides: Sequence[str] = ()) -> Run:
-    """Searches tables or proxies by queries, as ``python -m dsrna.query`` does."""
+    """Searches tables or proxies by queries, as ``python -m dsrna.query`` does; see :attr:`Run.searches`."""
     return _run("query", list(overrides))
 
 
@@ -152,7 +152,9 @@ def _from(source: Source) -> str:
 
 @contextmanager
 def _own_random_numbers() -> Iterator[None]:
-    """Training seeds the global generators; afterwards they are where the caller had them."""
+    """Training seeds the global generators; afterwards they are where the caller had them, after an error too (after
+    which Lightning's ``isolate_rng`` would leave them).
+    """
     import random
 
     import numpy as np

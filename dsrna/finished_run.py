@@ -13,9 +13,6 @@ if TYPE_CHECKING:  # `import dsrna` imports this file, and torch takes seconds
     from dsrna.spaces.derived_network import DerivedNetwork
     from dsrna.spaces.genotype import Genotype
 
-STAGES = ("retrain", "certified", "baseline")
-"""Those that train a network, the one that a run is about first."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -50,11 +47,11 @@ class Run:
         from dsrna.errors import CheckpointError
         from dsrna.pipeline.trained_network import load_network
 
-        there = [name for name in STAGES if self._folder.best_checkpoint(name).is_file()]
+        there = self._folder.networks
         if not there or stage not in (None, *there):
             known = f"those of: {', '.join(there)}" if there else "none: dsrna.retrain trains one"
             raise CheckpointError(f"Expected a network of {stage or 'any stage'} in {self.path}, found {known}.")
-        return load_network(self._folder.best_checkpoint(stage or there[0]))[0]
+        return load_network(there[stage or next(iter(there))])[0]
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
@@ -67,7 +64,7 @@ class Run:
         from dsrna.pipeline.summary import result_rows
 
         return {
-            row["label"]: {key: value for key, value in row.items() if key in STAGES}
+            row["label"]: {key: value for key, value in row.items() if key not in ("label", "accuracy")}
             for row in result_rows(self._folder)
         }
 
@@ -90,6 +87,11 @@ class Run:
     def scores(self) -> list[dict[str, Any]]:
         """The architectures of a ranking with their proxies' scores; empty for other runs."""
         return self._folder.read_scores()
+
+    @property
+    def searches(self) -> list[dict[str, Any]]:
+        """What each search by queries found, and when; empty for other runs."""
+        return self._folder.read_searches()
 
     @property
     def report(self) -> Path:

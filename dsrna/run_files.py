@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+NETWORKS = ("retrain", "certified", "baseline")
+"""Stages that train a network, the one that a run is about first."""
+
 
 @dataclass(frozen=True)
 class RunFiles:
@@ -118,6 +121,11 @@ class RunFiles:
     def last_checkpoint(self, stage: str) -> Path:
         """Where ``stage`` keeps everything it needs to continue exactly."""
         return self.path / stage / "last.ckpt"
+
+    @property
+    def networks(self) -> dict[str, Path]:
+        """Stage -> its :meth:`best_checkpoint`, for the trained networks that there are, in the order of NETWORKS."""
+        return {stage: path for stage in NETWORKS if (path := self.best_checkpoint(stage)).is_file()}
 
     def best_checkpoint(self, stage: str) -> Path:
         """Where ``stage`` keeps the weights that did best on the validation split."""

@@ -15,7 +15,6 @@ from dsrna.config.replay import replay
 from dsrna.config.request import Request, given_folder, request_of, resume_command
 from dsrna.config.settings import RunSettings
 from dsrna.interruption import Interrupted, StopSignals
-from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 
 S = TypeVar("S", bound=RunSettings)
@@ -52,4 +51,4 @@ def run_in_process(
     finally:
         with suppress(OSError):  # only an empty folder goes: nothing was done in it
             folder.rmdir()
-    return RunFolder(folder).path
+    return folder

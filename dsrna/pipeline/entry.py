@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsrna.config.in_process import run_in_process
 from dsrna.config.launch import launch
@@ -14,14 +17,20 @@ from dsrna.config.validate import validated
 from dsrna.console import say
 from dsrna.pipeline.command import run_command
 
-READERS = {
-    "search": validated,
-    "retrain": validated,
-    "evaluate": validated,
-    "rank": rank_settings,
-    "query": query_settings,
-}
-"""Entry point -> what reads and validates its composed config."""
+
+@dataclass(frozen=True)
+class Entry:
+    """What an entry point is made of.
+
+    Attributes:
+        read: its composed config -> validated settings.
+        run: does one job.
+        finish_sweep: is called with the folder of a multirun when its jobs are done.
+    """
+
+    read: Callable[[Any], Any]
+    run: Callable[[Request[Any]], float | None]
+    finish_sweep: Callable[[Path], None]
 
 
 def main_of(kind: str) -> None:
@@ -29,25 +38,13 @@ def main_of(kind: str) -> None:
 
     Exit status: as of :func:`dsrna.pipeline.command.run_command`.
     """
-
-    def start() -> None:
-        if kind == "rank":
-            launch(kind, rank_settings, rank, lambda folder: say(f"rankings: {folder}"), say)
-        elif kind == "query":
-            launch(kind, query_settings, query, lambda folder: say(f"searches: {folder}"), say)
-        else:
-            launch(kind, validated, run, finish_sweep, say)
-
-    run_command(start)
+    entry = ENTRIES[kind]
+    run_command(lambda: launch(kind, entry.read, entry.run, entry.finish_sweep, say))
 
 
 def run_here(kind: str, overrides: list[str]) -> Path:
     """Runs what ``python -m dsrna.KIND OVERRIDES`` does in this process; see :func:`run_in_process`."""
-    if kind == "rank":
-        return run_in_process(kind, rank_settings, rank, overrides)
-    if kind == "query":
-        return run_in_process(kind, query_settings, query, overrides)
-    return run_in_process(kind, validated, run, overrides)
+    return run_in_process(kind, ENTRIES[kind].read, ENTRIES[kind].run, overrides)
 
 
 def run(request: Request[Settings]) -> float | None:
@@ -78,3 +75,14 @@ def finish_sweep(folder: Path) -> None:
     from dsrna.report import write_sweep_report
 
     say(f"table over the jobs: {write_sweep_report(folder)}")
+
+
+_STAGES = Entry(validated, run, finish_sweep)
+ENTRIES = {
+    "search": _STAGES,
+    "retrain": _STAGES,
+    "evaluate": _STAGES,
+    "rank": Entry(rank_settings, rank, lambda folder: say(f"rankings: {folder}")),
+    "query": Entry(query_settings, query, lambda folder: say(f"searches: {folder}")),
+}
+"""Name of the module, and of its primary config -> what it is made of."""

@@ -24,12 +24,10 @@ from dsrna.verification import Verification, verify
 
 log = logging.getLogger("dsrna")
 
-NETWORKS = ("retrain", "certified", "baseline")
-
 
 def evaluate(job: Job) -> None:
     """Evaluates every trained network of the run folder and writes ``evaluation.json``."""
-    found = [stage for stage in NETWORKS if job.folder.best_checkpoint(stage).exists()]
+    found = list(job.folder.networks)
     if not found:
         raise CheckpointError(
             f"Expected a trained network in {job.folder.path}, found none. "

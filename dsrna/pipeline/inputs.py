@@ -10,7 +10,6 @@ from dsrna.config.parts import located
 from dsrna.data.splits import Splits
 from dsrna.errors import CheckpointError, ConfigError, DataError, GenotypeError
 from dsrna.files import write_atomically, writing_to
-from dsrna.pipeline.evaluate_stage import NETWORKS
 from dsrna.pipeline.trained_network import load_network
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
@@ -98,7 +97,7 @@ def _read_networks(source: Path, splits: Splits) -> Inputs:
         found = {"retrain": source}
     elif source.is_dir():
         folder = RunFolder.open(source)
-        found = {stage: folder.best_checkpoint(stage) for stage in NETWORKS if folder.best_checkpoint(stage).exists()}
+        found = folder.networks
     else:
         found_there = "something that is neither" if source.exists() else "nothing"
         raise CheckpointError(f"Expected a run folder or a checkpoint, found {found_there} at {source}.")

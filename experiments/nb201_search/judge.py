@@ -31,8 +31,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--root", type=Path, required=True, help="folder of the published tables")
     chosen = parser.parse_args()
-    tables, problems = open_tables_there(chosen.root, "cifar10")
-    print(*problems, sep="\n", file=sys.stderr)
+    tables = published_tables(chosen.root)
     shown = Table()
     for column in ("search", "cells by epoch", "moved", "changed", "seconds", "trained on PGD: PGD 8/255", "regret"):
         shown.add_column(column)
@@ -40,6 +39,13 @@ def main() -> None:
     for path in sorted(chosen.runs, key=lambda path: path.name.partition("Z_")[2]):
         shown.add_row(*row(RunFolder.open(path), tables))
     Console(width=160).print(shown)
+
+
+def published_tables(root: Path) -> list[Any]:
+    """Those of CIFAR-10 that are in the folder; what is wrong with others goes to standard error."""
+    tables, problems = open_tables_there(root, "cifar10")
+    print(*problems, sep="\n", file=sys.stderr)
+    return tables
 
 
 def row(folder: RunFolder, tables: list[Any]) -> list[str]:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from judge import letters
+from judge import letters, published_tables
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
-from dsrna.benchmarks.published import open_tables_there
 from dsrna.benchmarks.robustness_dataset import CORRUPTIONS
 from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
@@ -62,8 +60,7 @@ def main() -> None:
     parser.add_argument("--robust", default="robust")
     parser.add_argument("--plain", default="plain")
     chosen = parser.parse_args()
-    tables, problems = open_tables_there(chosen.root, "cifar10")
-    print(*problems, sep="\n", file=sys.stderr)
+    tables = published_tables(chosen.root)
     robust, plain = (searches(chosen.folders, name, tables) for name in (chosen.robust, chosen.plain))
     console = Console(width=150)
     console.print(table_of(robust, plain, chosen.robust, chosen.plain))

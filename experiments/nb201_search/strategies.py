@@ -12,16 +12,14 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from statistics import mean, median
 
+from judge import published_tables
 from pairs import Search, searches
 from rich.console import Console
 from rich.table import Table
-
-from dsrna.benchmarks.published import open_tables_there
 
 COLUMNS = (
     "rule", "searches", "regret, median", "worst", "std PGD, median", "AutoAttack", "corruptions", "skips", "minutes",
@@ -34,8 +32,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--root", type=Path, required=True, help="folder of the published tables")
     chosen = parser.parse_args()
-    tables, problems = open_tables_there(chosen.root, "cifar10")
-    print(*problems, sep="\n", file=sys.stderr)
+    tables = published_tables(chosen.root)
     shown = Table(*COLUMNS)
     found = [(name, list(searches(chosen.folders, name, tables).values())) for name in names(chosen.folders)]
     for name, ended in sorted(found, key=lambda entry: median_regret(entry[1])):

@@ -145,8 +145,10 @@ def test_ctrl_c_leaves_a_run_to_go_on_with(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("dsrna.pipeline.run.retrain", interrupted)
+        before = torch.get_rng_state()
         with pytest.raises(KeyboardInterrupt):
             dsrna.search(None, overrides)
+        assert torch.equal(torch.get_rng_state(), before)
     (folder,) = tmp_path.iterdir()
     assert read_json(folder / "run.json")["stages"]["retrain"]["state"] == "interrupted"
     assert dsrna.search(None, [*overrides, "resume=auto"]).path == folder

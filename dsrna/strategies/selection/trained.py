@@ -26,9 +26,8 @@ class Trained(Selection):
     cells, not of the space). Then the best of them are trained alone.
 
     Cells are ranked by the accuracy on images of the architecture steps, attacked ones if the objective has any, of
-    equals by the loss. Likely cells differ by about as much as an accuracy scatters: take many images, and an attack
-    of several steps (``search.ranking_objective``); losses, and accuracies under the attack that the cells were trained
-    on, say how well a cell learnt in a few epochs, not how it stands.
+    equals by the loss. Mind that likely cells differ by about as much as one training scatters (measured in
+    experiments/nb201_search); many images take away only what the images add to that.
 
     Cost: shared_epochs + finalists * epochs passes of a derived network at the search's size over the weight steps'
     images, and candidates + finalists scores.
