@@ -1,4 +1,4 @@
-"""README's commands, word for word, each to its end: made-up images and tables, small settings behind the words."""
+"""The commands of README and of the guide, word for word, each to its end: made-up images and tables, small settings behind the words."""
 
 import os
 import re
@@ -19,8 +19,9 @@ from dsrna.testing.made_up_tables import share
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
-README = Path(__file__).parents[2] / "README.md"
-COMMANDS = sorted(set(re.findall(r"python -m dsrna[^`\n]*", README.read_text())))
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+COMMANDS = sorted({found for page in PAGES for found in re.findall(r"python -m dsrna[^`\n]*", page.read_text())})
 RUN = "runs/…"
 
 DEBUG = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]"]
