@@ -1,4 +1,6 @@
-"""The commands of README and of the guide, word for word, each to its end: made-up images and tables, small settings behind the words."""
+"""The commands of README and of the guide, word for word, each to its end: small settings behind the words.
+
+Images and tables are made up."""
 
 import os
 import re
