@@ -53,6 +53,7 @@ class AttackRecord(TypedDict):
     restarts: int | None
     steps: int | None
     step_size: float | None
+    attacks: NotRequired[list[str]]  # of the worst case: what it is over
 
 
 class MaskingCheck(TypedDict):

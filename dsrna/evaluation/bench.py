@@ -110,9 +110,13 @@ class Bench:
             self.progress(label, file.done, file.images, file.outcomes.float().mean().item())
 
 
-def accuracy_of(file: OutcomeFile) -> dict[str, Any]:
-    """Accuracy in [0, 1], its interval ([low, high], Wilson's 95 % for the sampling of images), and of how many."""
-    correct, images = int(file.outcomes.sum()), file.images
+def accuracy_of(outcomes: Tensor) -> dict[str, Any]:
+    """Accuracy in [0, 1], its interval ([low, high], Wilson's 95 % for the sampling of images), and of how many.
+
+    Args:
+        outcomes: (M,) bool, which images are correct.
+    """
+    correct, images = int(outcomes.sum()), len(outcomes)
     interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     return {
         "accuracy": correct / images,

@@ -122,7 +122,7 @@ def _record(bench: Bench, name: str, severity: int, source: str, outcome: BatchO
     images = len(bench.dataset) if limit is None else min(limit, len(bench.dataset))
     label = f"{name.replace('_', ' ')} {severity}"
     file = bench.measure(f"corruption_{name}_{severity}", label, settings | {"source": source}, outcome, images)
-    return {**settings, **accuracy_of(file), "seed": bench.seed, "seconds": file.seconds}
+    return {**settings, **accuracy_of(file.outcomes), "seed": bench.seed, "seconds": file.seconds}
 
 
 def _open(folder: str, names: str | Sequence[str], classes: int) -> PublishedCorruptions:

@@ -16,6 +16,7 @@ from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.evaluation.masking import Measurement, masking_checks
 from dsrna.evaluation.outcome_file import OutcomeFile
+from dsrna.evaluation.worst_case import worst_case
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
 
@@ -70,12 +71,13 @@ def evaluate(
         progress: called after every batch.
 
     Returns:
-        ``{"clean": record, "records": [record of each attack], "curve": [record of each eps], "grid": [record of each
-        pair], "checks": [see :func:`dsrna.evaluation.masking.masking_checks`], "guessing": accuracy of the best answer
-        that ignores the image (the share of the most frequent class), "images": int, "classes": int}``. A record is
+        ``{"clean": record, "records": [record of each attack, then of the worst case over them], "curve": [record of
+        each eps], "grid": [record of each pair], "checks": [see
+        :func:`dsrna.evaluation.masking.masking_checks`], "guessing": accuracy of the best answer that ignores the image
+        (the share of the most frequent class), "images": int, "classes": int}``. A record is
         plain: attack (key), label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling
         of images), images, engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean
-        record has eps 0, steps 0 and restarts 0.
+        record has eps 0, steps 0 and restarts 0; for that of the worst case see :func:`dsrna.evaluation.worst_case`.
 
     Raises:
         ConfigError: two attacks share a key, or a value is out of range.
@@ -97,7 +99,7 @@ def evaluate(
     guessing = torch.bincount(dataset.labels).max().item() / len(dataset)
     return {
         "clean": clean,
-        "records": [measurement.record for measurement in measured],
+        "records": [*(measurement.record for measurement in measured), *worst_case(measured)],
         "curve": curve,
         "grid": further,
         "checks": masking_checks(measured, at_large_eps, clean, correct, guessing),
@@ -157,7 +159,7 @@ class AttackBench(Bench):
             "label": label,
             "norm": threat.norm,
             "eps": float(threat.eps),
-            **accuracy_of(file),
+            **accuracy_of(file.outcomes),
             "engine": settings["engine"],
             "version": settings["version"],
             "seed": self.seed,

@@ -58,7 +58,10 @@ def _evaluated(evaluation: dict[str, Any]) -> list[str]:
     if worst is None:
         return [*sentences, proved] if proved else sentences
     tried = len(comparable(evaluation, name))
-    which = f"the strongest of {tried} attacks, {worst['label']}" if tried > 1 else worst["label"]
+    if "attacks" in worst:
+        which = f"the worst case over {len(worst['attacks'])} attacks"
+    else:
+        which = f"the strongest of {tried} attacks, {worst['label']}" if tried > 1 else worst["label"]
     if worst["images"] < clean["images"]:
         which += f", on the first {worst['images']:,} images"
     sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")

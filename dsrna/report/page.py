@@ -132,7 +132,8 @@ def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
     worst = strongest(evaluation, name)
     if worst is not None:
         threat = threat_text(worst["norm"], worst["eps"])
-        tiles.append(Tile(percent(worst["accuracy"]), f"under {worst['label']} ({threat}){_if_fewer(worst, clean)}"))
+        under = f"worst case of {len(worst['attacks'])} attacks" if "attacks" in worst else f"under {worst['label']}"
+        tiles.append(Tile(percent(worst["accuracy"]), f"{under} ({threat}){_if_fewer(worst, clean)}"))
         for other in evaluation["networks"]:
             record = same_attack(evaluation, other, worst) if other != name else None
             if record is not None:

@@ -69,8 +69,10 @@ def result_rows(evaluation: dict[str, Any]) -> list[Row]:
 
 
 def strongest(evaluation: dict[str, Any], network: str) -> Record | None:
-    """The one of the :func:`comparable` attacks that leaves the lowest accuracy; None without attacks."""
-    return min(comparable(evaluation, network), key=lambda one: one["accuracy"], default=None)
+    """The worst case over the attacks, where there is one; else the :func:`comparable` attack that leaves the lowest
+    accuracy; None without attacks."""
+    found = comparable(evaluation, network)
+    return min(found, key=lambda one: ("attacks" not in one, one["accuracy"]), default=None)
 
 
 def comparable(evaluation: dict[str, Any], network: str) -> list[Record]:
@@ -160,6 +162,8 @@ def _details(titles: list[str], records: list[Record | None]) -> list[str]:
 
 
 def _detail(record: Record) -> str:
+    if "attacks" in record:
+        return f"correct under all of {', '.join(record['attacks'])} · {_count(record['images'], 'image')}"
     parts = [f"{record['engine']} {record['version']}"]
     if record["steps"]:
         length = f" of {record['step_size']:.3g}" if record["step_size"] is not None else ""

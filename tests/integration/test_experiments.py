@@ -43,7 +43,7 @@ def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_lin
     assert set(folder.read_run()["stages"]) >= set(stages)
     networks = read_json(folder.evaluation_json)["networks"]
     result = networks["retrain"]["result"]
-    assert {record["attack"] for record in result["records"]} == {"fgsm", "pgd20"}
+    assert {record["attack"] for record in result["records"]} == {"fgsm", "pgd20", "worst_case"}
     verified = [network.get("verification") is not None for network in networks.values()]
     assert verified == [experiment in VERIFIED] * len(networks)
     assert {record["stage"] for record in folder.read_metrics()} >= set(stages) - {"evaluate"}

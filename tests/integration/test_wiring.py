@@ -274,11 +274,16 @@ def test_the_evaluation_is_of_the_best_weights_on_the_test_split(watch, stage):
     assert entry["parameters"] == sum(np.prod(p.shape) for _, p in network.named_parameters())
 
 
+def attacks_of(result):
+    """The records of attacks that were run, not what was counted from them."""
+    return [one for one in result["records"] + result["curve"] if "attacks" not in one]
+
+
 def test_recorded_radii_are_the_distances_of_the_examples(watch):
     document = read_json(watch.folder.evaluation_json)
     assert document["threat"] == {"norm": "linf", "eps": EPS}
     results = [entry["result"] for entry in document["networks"].values()]
-    recorded = {(one["attack"], one["eps"]) for result in results for one in result["records"] + result["curve"]}
+    recorded = {(one["attack"], one["eps"]) for result in results for one in attacks_of(result)}
     assert recorded == {("fgsm", EPS), ("pgd20", EPS), *(("pgd20", eps) for eps in CURVE)}
     assert {(key, round(max(distances), 6)) for (key, _), distances in watch.attacked.items()} == recorded
 
@@ -287,9 +292,13 @@ def test_outcomes_of_single_images_add_up_to_the_accuracies(watch):
     document = read_json(watch.folder.evaluation_json)
     for stage, entry in document["networks"].items():
         clean = read_json(watch.folder.evaluation_dir / stage / "clean.json")["outcomes"]
-        for record in entry["result"]["records"] + entry["result"]["curve"]:
+        outcomes_of = {}
+        for record in attacks_of(entry["result"]):
             file = watch.folder.evaluation_dir / stage / f"{record['attack']}_linf_{record['eps']:.6g}.json"
-            outcomes = json.loads(file.read_text())["outcomes"]
+            outcomes = outcomes_of[record["attack"], record["eps"]] = json.loads(file.read_text())["outcomes"]
             assert len(outcomes) == record["images"] == TEST
             assert sum(map(int, outcomes)) / TEST == pytest.approx(record["accuracy"])
             assert all(int(before) >= int(after) for before, after in zip(clean, outcomes, strict=True))
+        worst = entry["result"]["records"][-1]
+        standing = zip(*(outcomes_of[attack, EPS] for attack in ("fgsm", "pgd20")), strict=True)
+        assert worst["accuracy"] == sum(pair == ("1", "1") for pair in standing) / TEST

@@ -180,6 +180,18 @@ def test_another_threat_model_gets_a_row_of_its_own_that_says_so() -> None:
     assert worst["label"] == "AutoAttack"
 
 
+def test_the_worst_case_over_all_attacks_is_the_headline() -> None:
+    evaluation = example_evaluation()
+    records = evaluation["networks"]["retrain"]["result"]["records"]
+    lowest = min(record["accuracy"] for record in records)
+    names = [record["attack"] for record in records]
+    worst = records[0] | {"attack": "worst_case", "label": "Worst case", "accuracy": lowest, "attacks": names}
+    records.append(worst)
+    assert strongest(evaluation, "retrain") == worst
+    (row,) = [row for row in result_rows(evaluation) if row.label == "Worst case"]
+    assert row.details == [f"correct under all of {', '.join(names)} · {worst['images']:,} images"]
+
+
 def test_nothing_comes_from_outside(page: Page) -> None:
     assert page.addresses
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
