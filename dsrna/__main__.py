@@ -64,6 +64,10 @@ def run(arguments: list[str]) -> None:
     ))  # fmt: skip
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
     reporting.add_argument("folder", type=Path)
+    agreeing = commands.add_parser("consensus", help="one genotype from several finished searches of one space")
+    agreeing.add_argument("folders", type=Path, nargs="+", help="run folders, or folders of them, as of a multirun")
+    agreeing.add_argument("--out", type=Path, default=Path("consensus.json"), help="default: consensus.json")
+    agreeing.add_argument("--tables", help="folder of the published tables; $DSRNA_DATA or ./data when left out")
     exporting = commands.add_parser("export", help="a trained network as ONNX and a VNN-LIB property an image")
     exporting.add_argument("overrides", nargs="+", help="as for dsrna.evaluate: from=RUN_FOLDER or from=best.ckpt, …")
     exporting.add_argument("--network", help="retrain, certified or baseline; the first there is when left out")
@@ -83,6 +87,8 @@ def run(arguments: list[str]) -> None:
         show_list(chosen.words, chosen.config_dir)
     elif word == "show":
         show_config(chosen.overrides, chosen.config_dir)
+    elif word == "consensus":
+        write_agreed(chosen.folders, chosen.out, chosen.tables)
     elif word == "export":
         export_network(chosen)
     else:
@@ -157,6 +163,19 @@ def draw_report(folder: Path) -> None:
 
     redraw(folder)
     show_result(RunFolder.open(folder))
+
+
+def write_agreed(folders: list[Path], out: Path, tables: str | None) -> None:
+    """Writes the genotype that the mean of the searches' operation weights stands for, and says what is known of it."""
+    from dsrna.pipeline.consensus import published_lines, searches_in, write_consensus
+    from dsrna.pipeline.tables_folder import tables_folder
+
+    searches = searches_in(folders)
+    genotype = write_consensus(searches, out)
+    console = output()
+    console.print(f"consensus of {len(searches)} searches: {out}", soft_wrap=True)
+    for line in published_lines(genotype, tables_folder(tables, None)[0]):
+        console.print(line, soft_wrap=True)
 
 
 def export_network(chosen: argparse.Namespace) -> None:

@@ -71,10 +71,13 @@ def query(request: Request[QuerySettings]) -> float | None:
 
 
 def finish_sweep(folder: Path) -> None:
-    """Draws the table over the jobs of a multirun."""
+    """Draws the table over the jobs of a multirun, and writes what its seeds agree on."""
+    from dsrna.pipeline.consensus import sweep_consensus
     from dsrna.report import write_sweep_report
 
     say(f"table over the jobs: {write_sweep_report(folder)}")
+    for line in sweep_consensus(folder):
+        say(line)
 
 
 _STAGES = Entry(validated, run, finish_sweep)

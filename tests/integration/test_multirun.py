@@ -3,9 +3,14 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from dsrna.run_folder import RunFolder
+from dsrna.spaces import genotype_codec
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.types import CellWeights
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +49,21 @@ def test_every_job_has_its_folder_and_its_settings(sweep):
     assert len({job.read_run()["fingerprint"] for job in jobs}) == 4
     scores = [any("search/val/score" in record for record in job.read_metrics()) for job in jobs]
     assert scores == [False, False, True, True]
+
+
+def test_seeds_that_differ_in_nothing_else_have_a_consensus(sweep):
+    _, folder, outcome = sweep
+    for number, jobs in ((1, "01"), (2, "23")):
+        found = genotype_codec.load(folder / f"consensus_{number}.json")
+        epochs = [json.loads((folder / job / "search" / "architecture.json").read_text())["epochs"] for job in jobs]
+        mean = {
+            cell: CellWeights(torch.tensor(np.mean([one[-1]["weights"][cell]["operations"] for one in epochs], axis=0)))
+            for cell in epochs[0][-1]["weights"]
+        }
+        assert found == DartsSpace().derive(mean)
+        assert json.loads((folder / f"consensus_{number}.json").read_text())["consensus_of"] == list(jobs)
+        assert f"consensus_{number}.json" in outcome.text.replace("\n", "")
+    assert "consensus of 2 seeds, metric=jacobian" in outcome.text
 
 
 def test_the_table_has_a_row_for_every_job(sweep):

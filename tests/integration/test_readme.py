@@ -15,6 +15,7 @@ from dsrna.__main__ import main
 from dsrna.benchmark import main as benchmark
 from dsrna.benchmarks.published_proxies import FILE_NAME as PROXIES_FILE
 from dsrna.run_folder import RunFolder
+from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.testing.data_roots import write_arrays
 from dsrna.testing.made_up_tables import share
@@ -122,11 +123,16 @@ def test_a_small_command_of_the_readme(command, finished, capsys, tmp_path):
     words = shlex.split(command.replace(RUN, str(finished)))[3:]
     if words[0] == "report":
         (finished / "report.html").unlink(missing_ok=True)
-    further = ["--images", "2", "--out", str(tmp_path)] if words[0] == "export" else []
+    further = {
+        "export": ["--images", "2", "--out", str(tmp_path)],
+        "consensus": ["--out", str(tmp_path / "consensus.json")],
+    }.get(words[0], [])
     assert main([*words, *further]) == 0
     assert capsys.readouterr().out or words[0] in ("report", "export")
     if words[0] == "report":
         assert (finished / "report.html").is_file()
+    if words[0] == "consensus":
+        assert genotype_codec.load(tmp_path / "consensus.json") == genotype_codec.load(finished / "genotype.json")
     if words[0] == "export":
         assert {file.name for file in tmp_path.iterdir()} >= {"network.onnx", "instances.csv"}
 
