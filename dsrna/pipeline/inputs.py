@@ -13,8 +13,8 @@ from dsrna.files import write_atomically, writing_to
 from dsrna.pipeline.trained_network import load_network
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
-from dsrna.spaces.darts.published import published
 from dsrna.spaces.genotype import Genotype
+from dsrna.spaces.genotype_source import read_genotype
 from dsrna.spaces.search_space import SearchSpace
 
 
@@ -48,7 +48,7 @@ def read_inputs(first_stage: str, source: str | None, space: SearchSpace, splits
 
     Args:
         first_stage: the stage that starts from it.
-        source: ``from``: a run folder, a genotype file, a published name, or a checkpoint.
+        source: ``from``: a run folder, a checkpoint, or what :func:`dsrna.spaces.genotype_source.read_genotype` takes.
         space: the space that a genotype must be of.
         splits: the images that trained networks must fit.
 
@@ -83,13 +83,8 @@ def _read_genotype(source: str, space: SearchSpace) -> Genotype:
             raise GenotypeError(
                 f"Expected a genotype.json in {source}: did its search end? Continue it with resume=auto."
             )
-    is_file = path.exists() or path.suffix or path.name != source
-    if is_file:
-        genotype = genotype_codec.load(path, space)
-    else:  # an architecture string of NAS-Bench-201, or the name of a published DARTS genotype
-        genotype = genotype_codec.parse(source, space) if source.startswith("|") else published(source)
-    space.check(genotype)
-    return genotype
+        return genotype_codec.load(path, space)
+    return read_genotype(source, space)
 
 
 def _read_networks(source: Path, splits: Splits) -> Inputs:

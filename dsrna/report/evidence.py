@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsrna.report.movement import Movement
-from dsrna.report.results import genotype_text, percent
+from dsrna.report.results import percent
+from dsrna.spaces.notation.writing import published_text
 
 NOISE = "Not distinguishable from a random cell"
 
@@ -200,7 +201,7 @@ def candidate_rows(evidence: dict[str, Any] | None) -> list[tuple[str, ...]]:
     used = [way for way in ways if any(candidate.get(way) for candidate in found)]
     rows = [
         (
-            genotype_text(candidate["genotype"]),
+            published_text(candidate["genotype"]),
             *(percent(candidate[way]["objective_accuracy"]) if candidate.get(way) else "\u2013" for way in used),
         )
         for candidate in found

@@ -29,7 +29,6 @@ from dsrna.report.pictures import CELL_TITLES, Picture, draw_pictures
 from dsrna.report.published import pair_rows, published_title, telling_rows
 from dsrna.report.results import (
     Row,
-    genotype_text,
     hundredths,
     objective_text,
     percent,
@@ -41,6 +40,7 @@ from dsrna.report.results import (
 from dsrna.report.run_data import RunData
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder
+from dsrna.spaces.notation.writing import published_text
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "checked": checked_networks(evaluation) if evaluation else [],
         "pictures": pictures,
         "embed": lambda picture: base64.b64encode(picture.content).decode(),
-        "genotype": genotype_text(data.genotype) if data.genotype else None,
+        "genotype": published_text(data.genotype) if data.genotype else None,
         "config_text": data.config_text,
         "settings": _settings(data),
         "provenance": _provenance(folder, data),

@@ -141,15 +141,6 @@ def threat_text(norm: str, eps: float) -> str:
     return f"{NORM_NAMES.get(norm, norm)}, eps {eps_text(norm, eps)}"
 
 
-def genotype_text(genotype: dict[str, Any]) -> str:
-    """The genotype in the notation in which papers publish them, ``Genotype(normal=[('skip_connect', 0), …], …)``."""
-    entries = []
-    for cell, content in genotype["cells"].items():
-        operations = [(operation, source) for node in content["nodes"] for operation, source in node]
-        entries += [f"{cell}={operations}", f"{cell}_concat={content['concat']}"]
-    return "Genotype(" + ", ".join(entries) + ")"
-
-
 def _row_key(record: Record) -> tuple[str, str, float]:
     return (record["attack"], record["norm"], record["eps"])
 

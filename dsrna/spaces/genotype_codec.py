@@ -1,6 +1,6 @@
-"""Genotypes as text: this project's JSON, and the notations in which papers publish them.
+"""Genotypes as JSON; for the notations in which papers publish them see :mod:`dsrna.spaces.notation`.
 
-JSON, schema version 1::
+Schema version 1::
 
     {"schema": "dsrna.genotype", "version": 1, "space": "darts",
      "cells": {"normal": {"nodes": [[["sep_conv_3x3", 1], ["sep_conv_3x3", 0]], …], "concat": [2, 3, 4, 5]}, …}}
@@ -16,17 +16,14 @@ from typing import Any
 
 from dsrna.errors import GenotypeError
 from dsrna.files import write_json
-from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.genotype import CellGenotype, Genotype, Node
-from dsrna.spaces.nasbench201.architecture_string import read_architecture_string
-from dsrna.spaces.nasbench201.space import Nasbench201Space
-from dsrna.spaces.published_notation import read_published_notation
 from dsrna.spaces.registry import space_of
 from dsrna.spaces.search_space import SearchSpace
 
 SCHEMA = "dsrna.genotype"
 VERSION = 1
-_LONGEST_TEXT = 100_000
+LONGEST_TEXT = 2_000_000
+"""Characters of a text that may hold a genotype; the log of a search has fewer."""
 
 
 def to_json(genotype: Genotype) -> dict[str, Any]:
@@ -38,7 +35,7 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
         }
         for cell_type, cell in genotype.cells.items()
     }
-    return {"schema": SCHEMA, "version": VERSION, "space": genotype.space, "cells": cells}
+    return document(genotype.space, cells)
 
 
 def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
@@ -65,30 +62,21 @@ def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
     return _checked(name, entries.get("cells"), space)
 
 
-def parse(text: str, space: SearchSpace | None = None) -> Genotype:
-    """Reads a genotype from text: JSON, or a notation in which a space's architectures are published.
+def document(space: str, cells: Any) -> dict[str, Any]:
+    """The JSON form of a genotype from the name of its space and its entry ``cells``; :func:`from_json` checks both."""
+    return {"schema": SCHEMA, "version": VERSION, "space": space, "cells": cells}
 
-    These are ``Genotype(normal=[…], normal_concat=…, …)`` of DARTS and ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`` of
-    NAS-Bench-201. Nothing in the text is ever executed.
 
-    Args:
-        text: the text; what starts with ``{`` is read as JSON, what starts with ``|`` as an architecture string.
-        space: see :func:`from_json`.
+def read_json(text: str) -> Any:
+    """What a JSON text holds.
 
     Raises:
-        GenotypeError: the text is malformed or truncated, or describes no architecture of the space.
+        GenotypeError: it is no JSON.
     """
-    if len(text) > _LONGEST_TEXT:
-        raise GenotypeError(f"Expected a genotype, got a text of {len(text)} characters.")
-    if text.lstrip().startswith("|"):
-        return _checked(Nasbench201Space.name, read_architecture_string(text), space)
-    if not text.lstrip().startswith("{"):
-        return _checked(DartsSpace.name, read_published_notation(text), space)
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise GenotypeError(f"Expected JSON, got text that isn't ({error}); is the file truncated?") from error
-    return from_json(value, space)
 
 
 def save(genotype: Genotype, path: Path) -> None:
@@ -97,29 +85,43 @@ def save(genotype: Genotype, path: Path) -> None:
 
 
 def load(path: Path, space: SearchSpace | None = None) -> Genotype:
-    """Reads a genotype from a file of either form.
+    """Reads a genotype that :func:`save` wrote.
 
     Args:
-        path: a JSON file or a text file in a published notation.
+        path: a JSON file; :func:`dsrna.spaces.notation.reading.load` reads other notations too.
         space: see :func:`from_json`.
 
     Raises:
-        GenotypeError: the file is missing, unreadable, no ordinary one or no text, or as in :func:`parse`; the message
-            names the file.
+        GenotypeError: the file is missing, unreadable, no ordinary one or no JSON, or as in :func:`from_json`; the
+            message names the file.
     """
-    if path.exists() and not path.is_file():
-        raise GenotypeError(f"Expected a genotype file, got {path}, which is none that can be read to its end.")
     try:
-        return parse(path.read_text(encoding="utf-8"), space)
-    except UnicodeDecodeError as error:
-        raise GenotypeError(
-            f"Expected a genotype in {path}, got bytes that are no text (UTF-8). Give the genotype.json of a run, or "
-            "a text file with a published notation."
-        ) from error
-    except OSError as error:
-        raise GenotypeError(f"Expected a genotype file at {path}, but can't read it: {error}") from error
+        return from_json(read_json(read_text(path)), space)
     except GenotypeError as error:
         raise GenotypeError(f"{path}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that should hold a genotype.
+
+    Raises:
+        GenotypeError: it is missing, unreadable, no ordinary file, too large, or no text.
+    """
+    if path.exists() and not path.is_file():
+        raise GenotypeError("Expected a genotype file, got what is none that can be read to its end.")
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST_TEXT + 1)
+    except UnicodeDecodeError as error:
+        raise GenotypeError(
+            "Expected a genotype, got bytes that are no text (UTF-8). Give the genotype.json of a run, or a text file "
+            "with a published notation."
+        ) from error
+    except (OSError, ValueError) as error:  # a path with a null byte is no OSError
+        raise GenotypeError(f"Expected a genotype file, but can't read it: {error}") from error
+    if len(text) > LONGEST_TEXT:
+        raise GenotypeError(f"Expected a genotype, got a text of more than {LONGEST_TEXT} characters.")
+    return text
 
 
 def _checked(name: str, cells: Any, space: SearchSpace | None) -> Genotype:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dsrna.errors import GenotypeError
 from dsrna.spaces.genotype import Genotype
-from dsrna.spaces.genotype_codec import parse
 from dsrna.spaces.names import unknown_name
+from dsrna.spaces.notation.reading import parse, plain_name
 
 PUBLISHED = {
     # Liu, Simonyan, Yang; ICLR 2019; first order, CIFAR-10
@@ -69,7 +69,7 @@ PUBLISHED = {
 
 
 def published(name: str) -> Genotype:
-    """A published genotype by its name.
+    """A published genotype by its name, whatever its case and dashes.
 
     Raises:
         GenotypeError: there is none of that name.
@@ -78,5 +78,8 @@ def published(name: str) -> Genotype:
     (('sep_conv_3x3', 0), ('sep_conv_3x3', 1))
     """
     if name not in PUBLISHED:
-        raise GenotypeError(unknown_name("published genotype", name, PUBLISHED))
+        spelt_alike = [known for known in PUBLISHED if plain_name(known) == plain_name(name)]
+        if not spelt_alike:
+            raise GenotypeError(unknown_name("published genotype", name, PUBLISHED))
+        name = spelt_alike[0]
     return parse(PUBLISHED[name])

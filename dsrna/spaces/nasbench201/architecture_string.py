@@ -6,7 +6,6 @@ One group a node, from node 1 to the output, node 3; ``op~i`` is the operation o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dsrna.errors import GenotypeError
 from dsrna.spaces.genotype import Genotype
@@ -57,18 +56,6 @@ def architecture_string(genotype: Genotype) -> str:
     """The architecture string of a checked genotype of this space."""
     nodes = genotype.canonical().cells[CELL_TYPE].nodes
     return string_of([name for node in nodes for name, _ in node])
-
-
-def read_architecture_string(text: str) -> dict[str, Any]:
-    """The cell of an architecture string, as the entry ``cells`` of a genotype's JSON form.
-
-    Raises:
-        GenotypeError: see :func:`operations_of`.
-    """
-    nodes: list[list[list[str | int]]] = [[] for _ in range(NODES)]
-    for name, (source, target) in zip(operations_of(text), EDGES, strict=True):
-        nodes[target - 1].append([name, source])
-    return {CELL_TYPE: {"nodes": nodes, "concat": [NODES]}}
 
 
 def _operation(entry: str, source: int, place: str) -> str:

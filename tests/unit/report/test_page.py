@@ -1,7 +1,6 @@
 """report.html says what the run folder holds, escapes it, needs nothing from outside, and copes with missing parts."""
 
 import base64
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,10 +15,12 @@ from dsrna.report import write_report
 from dsrna.report.certified import certified_row, radius_rows
 from dsrna.report.headline import headline
 from dsrna.report.masking import TITLES
-from dsrna.report.results import genotype_text, result_rows, strongest, threat_text
+from dsrna.report.results import result_rows, strongest, threat_text
 from dsrna.report.run_data import RunData
 from dsrna.run_folder import RunFolder
-from dsrna.spaces.published_notation import read_published_notation
+from dsrna.spaces.genotype_codec import from_json
+from dsrna.spaces.notation.reading import parse
+from dsrna.spaces.notation.writing import published_text
 from dsrna.testing.run_folders import CONFIG_TEXT, build_run_folder, example_evaluation, example_genotype
 
 
@@ -340,10 +341,9 @@ def test_the_epoch_of_the_evaluated_weights_is_named(page: Page) -> None:
 
 def test_the_published_notation_reads_back(page: Page) -> None:
     genotype = example_genotype()
-    text = genotype_text(genotype)
+    text = published_text(genotype)
     assert text in page.text
-    read = read_published_notation(text)
-    assert json.loads(json.dumps(read)) == genotype["cells"]
+    assert parse(text) == from_json(genotype)
 
 
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:

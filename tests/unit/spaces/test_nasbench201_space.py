@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from dsrna.errors import ConfigError, GenotypeError, NonFiniteError, UnsupportedError
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.genotype import CellGenotype, Genotype
-from dsrna.spaces.genotype_codec import from_json, load, parse, save, to_json
+from dsrna.spaces.genotype_codec import from_json, save, to_json
 from dsrna.spaces.nasbench201.architecture_string import architecture_string
 from dsrna.spaces.nasbench201.index import COUNT, string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.spaces.nasbench201.topology import PRIMITIVES
+from dsrna.spaces.notation.reading import load, parse
 from dsrna.spaces.registry import space_of
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
@@ -231,11 +232,10 @@ REFUSED_TEXTS = [
     ),
     (STRING.replace("~2", "~1"), r"node 3, operation 3: expected nor_conv_3x3~2, got 'nor_conv_3x3~1'"),
     (STRING.replace("|none~1", ""), r"node 3: expected 3 operations between bars"),
-    (STRING[:-1], r"node 3: expected 3 operations between bars"),
     (STRING[:40], r"node 2: |with 2 groups"),
     (STRING + "+|none~0|", r"with 4 groups"),
     (STRING.replace("none~1", "none"), r"node 3, operation 2: expected none~1, got 'none'"),
-    ("|" * 90_000, r"with 1 groups"),
+    ("|" * 90_000, r"Expected a genotype"),
 ]
 
 

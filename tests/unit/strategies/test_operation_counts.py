@@ -4,7 +4,7 @@ import pytest
 
 from dsrna.spaces.darts.published import PUBLISHED
 from dsrna.spaces.genotype import CellGenotype, Genotype
-from dsrna.spaces.genotype_codec import parse
+from dsrna.spaces.notation.reading import parse
 from dsrna.strategies.operation_counts import operation_counts, skip_connection_warning
 
 

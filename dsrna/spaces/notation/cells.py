@@ -1,0 +1,97 @@
+"""The cells of DARTS-like genotypes, from entries such as ``normal`` and ``normal_concat``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dsrna.errors import GenotypeError
+from dsrna.nn.operations import OPERATIONS
+
+CONCAT = "_concat"
+_OPERATIONS_PER_NODE = 2
+_INPUTS = 2
+_MOST_NODES = 100
+_SPELLINGS = {name.lower(): name for name in OPERATIONS}
+
+
+def cells_of(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry ``cells`` of a genotype's document.
+
+    A cell's operations come in one of four forms:
+
+    - one list of ``(operation, input)``, two for each node (DARTS);
+    - a list for each node (DARTS-PT, AutoDL-Projects), of as many as it has;
+    - either of these with a weight beside, ``(operation, input, 0.13)``, which says nothing about the architecture;
+    - one list of ``(operation, node, input)`` in whole numbers (FairDARTS). Nodes without any operation, which its
+      networks don't have, are left out: those after them move up, and the cell's output is without them.
+
+    Entries that hold nothing (``normal_bottleneck=''``, ``connects=None``) are left out.
+
+    Args:
+        entries: cell type -> its operations, cell type + ``_concat`` -> the nodes that make up its output; all values
+            are literals.
+
+    Raises:
+        GenotypeError: operations can't be dealt out to nodes; the message names the cell. What else may be wrong is
+            left for the codec to find.
+    """
+    kinds = [name for name, value in entries.items() if not name.endswith(CONCAT)]
+    return {
+        kind: _cell(entries[kind], entries.get(kind + CONCAT), kind)
+        for kind in kinds
+        if entries[kind] not in ("", None, []) or kind + CONCAT in entries
+    }
+
+
+def _cell(operations: Any, concat: Any, place: str) -> dict[str, Any]:
+    if not isinstance(operations, list):
+        return {"nodes": operations, "concat": concat}
+    if operations and all(_is_edge(operation) for operation in operations):
+        return _cell_of_edges(operations, concat, place)
+    if all(isinstance(node, list) and all(isinstance(pair, list) for pair in node) for node in operations):
+        return {"nodes": [[_pair(pair) for pair in node] for node in operations], "concat": concat}
+    if len(operations) % _OPERATIONS_PER_NODE:
+        raise GenotypeError(
+            f"{place}: expected {_OPERATIONS_PER_NODE} operations for each node, got {len(operations)} operations"
+        )
+    pairs = [_pair(pair) for pair in operations]
+    nodes = [pairs[i : i + _OPERATIONS_PER_NODE] for i in range(0, len(pairs), _OPERATIONS_PER_NODE)]
+    return {"nodes": nodes, "concat": concat}
+
+
+def _pair(value: Any) -> Any:
+    """``[operation, input]`` without a weight; what has another form is left for the codec to refuse."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], str):
+        return value
+    weighted = len(value) == 3 and type(value[2]) in (int, float)
+    return [_known(value[0]), *(value[1:2] if weighted else value[1:])]
+
+
+def _is_edge(value: Any) -> bool:
+    return isinstance(value, list) and [type(part) for part in value] == [str, int, int]
+
+
+def _cell_of_edges(edges: list[list[Any]], concat: Any, place: str) -> dict[str, Any]:
+    for number, (operation, node, source) in enumerate(edges, start=1):
+        if not 0 <= source < node or not _INPUTS <= node < _INPUTS + _MOST_NODES:
+            raise GenotypeError(
+                f"{place}, operation {number}: expected (operation, node, input) with a node from {_INPUTS} and an "
+                f"earlier input, got {(operation, node, source)!r}"
+            )
+    present = sorted({node for _, node, _ in edges})
+    positions = {node: position for position, node in enumerate([*range(_INPUTS), *present])}
+    nodes: list[list[Any]] = [[] for _ in present]
+    for number, (operation, node, source) in enumerate(edges, start=1):
+        if source not in positions:
+            raise GenotypeError(f"{place}, operation {number}: input {source} is a node without operations")
+        nodes[positions[node] - _INPUTS].append([_known(operation), positions[source]])
+    if isinstance(concat, list):
+        absent = set(range(_INPUTS, _INPUTS + _MOST_NODES)) - set(present)
+        concat = [positions.get(i, i) if type(i) is int else i for i in concat if i not in absent]
+    return {"nodes": nodes, "concat": concat}
+
+
+def _known(operation: str) -> str:
+    """The operation's name in this project's spelling, where it differs in upper and lower case alone."""
+    return operation if operation in OPERATIONS else _SPELLINGS.get(operation.lower(), operation)
