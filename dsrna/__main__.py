@@ -15,7 +15,7 @@ from rich.text import Text
 
 from dsrna import __version__
 from dsrna.console import output
-from dsrna.pipeline.command import run_command
+from dsrna.runs.exit_status import run_command
 from dsrna.streams import StandardStream
 
 MODULES = ("search", "retrain", "evaluate", "rank", "query", "benchmark")
@@ -23,7 +23,7 @@ MODULES = ("search", "retrain", "evaluate", "rank", "query", "benchmark")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status, as :func:`dsrna.pipeline.command.run_command` has it."""
+    """Runs one command; returns the exit status, as :func:`dsrna.runs.exit_status.run_command` has it."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if words and words[0] in MODULES:
@@ -42,7 +42,7 @@ def start(entry: str, words: list[str]) -> None:
 
         run_benchmark(words)
         return
-    from dsrna.pipeline.entry import main_of
+    from dsrna.commands import main_of
 
     sys.argv = [f"dsrna {entry}", *words]  # Hydra reads it
     main_of(entry)
@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> None:
     listing.add_argument("words", nargs="*", metavar="GROUP", help="one group, e.g. metric; all when left out")
     showing = commands.add_parser("show", help="the composed config")
     showing.add_argument("overrides", nargs="*", metavar="[COMMAND] OVERRIDES", help=(
-        "of search, or of the command that is the first word, e.g. +experiment=cifar10_jacobian, or: rank n=5"
+        "of search, or of the command that is named first, e.g. +experiment=cifar10_jacobian, or: benchmark train n=5"
     ))  # fmt: skip
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
     reporting.add_argument("folder", type=Path)
@@ -136,18 +136,11 @@ def show_list(words: list[str], config_folder: str | None) -> None:
 
 def show_config(overrides: list[str], config_folder: str | None) -> None:
     """Prints the config that ``dsrna search OVERRIDES`` would run with, or that of the command that is named first."""
-    from omegaconf import OmegaConf
-
+    from dsrna.commands import named
     from dsrna.config.command_line import with_config_folder
-    from dsrna.config.compose import compose
-    from dsrna.config.replay import replay
-    from dsrna.pipeline.entry import ENTRIES
 
-    entry, *given = overrides if overrides and overrides[0] in ENTRIES else ["search", *overrides]
-    config = compose(entry, replay(entry, with_config_folder(given, config_folder)))
-    if not OmegaConf.missing_keys(config):  # what must still be given is shown as ???
-        ENTRIES[entry].read(config)
-    text = OmegaConf.to_yaml(config, resolve=True)
+    command, given = named(overrides)
+    text = command.config_text(with_config_folder(given, config_folder))
     console = output()
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default"))
@@ -157,9 +150,9 @@ def show_config(overrides: list[str], config_folder: str | None) -> None:
 
 def draw_report(folder: Path) -> None:
     """Draws pictures and page again from what the run folder holds, and prints the result table if there is one."""
-    from dsrna.pipeline.summary import show_result
-    from dsrna.report import redraw
+    from dsrna.commands import redraw
     from dsrna.run_folder import RunFolder
+    from dsrna.stages.summary import show_result
 
     redraw(folder)
     show_result(RunFolder.open(folder))
@@ -167,8 +160,8 @@ def draw_report(folder: Path) -> None:
 
 def write_agreed(folders: list[Path], out: Path, tables: str | None) -> None:
     """Writes the genotype that the mean of the searches' operation weights stands for, and says what is known of it."""
-    from dsrna.pipeline.consensus import published_lines, searches_in, write_consensus
-    from dsrna.pipeline.tables_folder import tables_folder
+    from dsrna.runs.sources import tables_folder
+    from dsrna.stages.consensus import published_lines, searches_in, write_consensus
 
     searches = searches_in(folders)
     genotype = write_consensus(searches, out)
@@ -179,9 +172,9 @@ def write_agreed(folders: list[Path], out: Path, tables: str | None) -> None:
 
 
 def export_network(chosen: argparse.Namespace) -> None:
-    """Writes the files of :func:`dsrna.pipeline.export.export` and says where they are."""
+    """Writes the files of :func:`dsrna.stages.export.export` and says where they are."""
     from dsrna.config.command_line import with_config_folder
-    from dsrna.pipeline.export import export
+    from dsrna.stages.export import export
 
     overrides = with_config_folder(chosen.overrides, chosen.config_dir)
     folder, what = export(

@@ -75,7 +75,7 @@ def load(source: str | Path | Run, stage: str | None = None) -> DerivedNetwork:
     Raises:
         CheckpointError: there is none, or its file is damaged.
     """
-    from dsrna.pipeline.trained_network import load_network
+    from dsrna.training.trained_network import load_network
 
     path = _path(source)
     return Run(path).network(stage) if path.is_dir() else load_network(path)[0]
@@ -134,7 +134,7 @@ def compare_runs(*runs: str | Path | Run) -> list[dict[str, Any]]:
 
 
 def _run(kind: str, overrides: list[str]) -> Run:
-    from dsrna.pipeline.entry import run_here
+    from dsrna.commands import run_here
 
     with _own_random_numbers():
         return Run(run_here(kind, overrides))

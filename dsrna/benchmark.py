@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dsrna.commands import COMMANDS
 from dsrna.console import say
-from dsrna.pipeline.benchmark_entry import train_networks
-from dsrna.pipeline.command import run_command
+from dsrna.runs.exit_status import run_command
+from dsrna.runs.launch import launch
 
 
 def analyse(arguments: Sequence[str]) -> None:
@@ -30,7 +31,7 @@ def analyse(arguments: Sequence[str]) -> None:
     parser.add_argument("--dataset", default="cifar10", help="cifar10 (default), cifar100 or imagenet16_120")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="of the report; runs/analysis_DATASET when left out")
     chosen = parser.parse_intermixed_args(arguments)
-    from dsrna.pipeline.table_analysis import analyse as analyse_tables  # slow to import: --help comes at once
+    from dsrna.tables.analysis import analyse as analyse_tables  # slow to import: --help comes at once
 
     out = chosen.out or Path("runs") / f"analysis_{chosen.dataset}"
     say(f"report: {analyse_tables(chosen.tables, chosen.root, chosen.dataset, out, say)}")
@@ -45,28 +46,29 @@ def _data_root(word: str) -> str:
 
 def train(arguments: Sequence[str]) -> None:
     """``train``: architectures by a published recipe, and a table of what was measured in its layout."""
-    train_networks(arguments)
+    sys.argv = [sys.argv[0], *arguments]  # where Hydra and its launchers look for them
+    launch(COMMANDS["benchmark_train"], say)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse, "train": train}
+SUBCOMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse, "train": train}
 """First word of the command line -> what does it, given the other words."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs one command.
 
-    Exit status: as of :func:`dsrna.pipeline.command.run_command`.
+    Exit status: as of :func:`dsrna.runs.exit_status.run_command`.
     """
-    summaries = "\n".join(f"  {command.__doc__}" for command in COMMANDS.values())
+    summaries = "\n".join(f"  {command.__doc__}" for command in SUBCOMMANDS.values())
     parser = argparse.ArgumentParser(
         prog="python -m dsrna.benchmark",
         description=f"{__doc__}\n\n{summaries}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=list(COMMANDS))
+    parser.add_argument("command", choices=list(SUBCOMMANDS))
 
     def run() -> None:
-        COMMANDS[parser.parse_args(arguments[:1]).command](arguments[1:])
+        SUBCOMMANDS[parser.parse_args(arguments[:1]).command](arguments[1:])
 
     run_command(run)
 

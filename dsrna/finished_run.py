@@ -45,7 +45,7 @@ class Run:
             CheckpointError: there is none, or its file is damaged.
         """
         from dsrna.errors import CheckpointError
-        from dsrna.pipeline.trained_network import load_network
+        from dsrna.training.trained_network import load_network
 
         there = self._folder.networks
         if not there or stage not in (None, *there):
@@ -61,7 +61,7 @@ class Run:
     @property
     def accuracies(self) -> dict[str, dict[str, float]]:
         """Accuracy on the test split in [0, 1]: attack -> stage -> accuracy; ``"Clean"`` is without one."""
-        from dsrna.pipeline.summary import result_rows
+        from dsrna.stages.summary import result_rows
 
         return {
             row["label"]: {key: value for key, value in row.items() if key not in ("label", "accuracy")}
@@ -96,7 +96,7 @@ class Run:
     @property
     def report(self) -> Path:
         """``report.html``, drawn if it isn't there."""
-        from dsrna.report import redraw
+        from dsrna.commands import redraw
 
         page = self._folder.report_html
         return page if page.is_file() else redraw(self.path)

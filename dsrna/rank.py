@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dsrna.commands import main_of
 from dsrna.entry_module import make_callable
-from dsrna.pipeline.entry import main_of
 
 if __name__ == "__main__":
     main_of("rank")

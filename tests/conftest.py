@@ -22,7 +22,7 @@ def command_line():
     ``"benchmark train"`` is a kind, too.
     """
     from dsrna.benchmark import main as benchmark_main
-    from dsrna.pipeline.entry import main_of
+    from dsrna.commands import main_of
 
     def run(kind, *arguments):
         printed, status = io.StringIO(), 0

@@ -30,18 +30,27 @@ class Dashboard:
         name: the run's name there.
         config: the resolved config, shown beside the curves.
         fingerprint: the run's; with the folder's name it says which W&B run a resumed run continues.
+        in_sweep: whether the run is a job of a multirun, whose jobs W&B shows as a group.
 
     Raises:
         ConfigError: another kind, or another W&B mode than online, offline and disabled.
         MissingPartError: TensorBoard is not installed.
     """
 
-    def __init__(self, node: dict[str, Any], folder: Path, name: str, config: dict[str, Any], fingerprint: str) -> None:
+    def __init__(
+        self,
+        node: dict[str, Any],
+        folder: Path,
+        name: str,
+        config: dict[str, Any],
+        fingerprint: str,
+        in_sweep: bool = False,
+    ) -> None:
         kind = node.get("kind", "none")
         self._wandb: Any = None
         self._loggers: list[Logger] = []
         if kind == "wandb":
-            self._open_wandb(node, folder, name, config, fingerprint)
+            self._open_wandb(node, folder, name, config, fingerprint, in_sweep)
         elif kind == "tensorboard":
             self._open_tensorboard(folder)
         elif kind != "none":
@@ -90,7 +99,7 @@ class Dashboard:
         self._wandb, self._loggers = None, []
 
     def _open_wandb(
-        self, node: dict[str, Any], folder: Path, name: str, config: dict[str, Any], fingerprint: str
+        self, node: dict[str, Any], folder: Path, name: str, config: dict[str, Any], fingerprint: str, in_sweep: bool
     ) -> None:
         import wandb
         from pytorch_lightning.loggers import WandbLogger
@@ -103,7 +112,7 @@ class Dashboard:
             return wandb.init(
                 project=node.get("project") or "dsrna",
                 entity=node.get("entity"),
-                group=node.get("group") or (folder.parent.name if folder.name.isdigit() else None),
+                group=node.get("group") or (folder.parent.name if in_sweep else None),
                 name=name,
                 id=wandb_run_id(folder, fingerprint),
                 resume=None if mode == "offline" else "allow",  # offline, `wandb sync` joins what has one id

@@ -27,23 +27,24 @@ from report import report
 from dsrna.config.command_line import quoted
 from dsrna.config.compose import compose
 from dsrna.config.fingerprint import fingerprint_of
-from dsrna.config.launch import Request
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
 from dsrna.config.validate import validated
 from dsrna.errors import CheckpointError, NonFiniteError
 from dsrna.functional.seeding import generator
 from dsrna.json_files import append_line, read_json, read_lines
-from dsrna.pipeline.command import run_command
-from dsrna.pipeline.job import load_splits
-from dsrna.pipeline.retrain_stage import describe
-from dsrna.pipeline.run import run
-from dsrna.pipeline.trained_network import build_network
 from dsrna.provenance import git_state, this_command
 from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
+from dsrna.runs.exit_status import run_command
+from dsrna.runs.life_cycle import run
+from dsrna.runs.request import Request
+from dsrna.runs.sources import load_splits
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
+from dsrna.stages.retrain import describe
+from dsrna.stages.run import STAGES
+from dsrna.training.trained_network import build_network
 
 WAIT_SECONDS = 5.0
 """Until it is looked again whether another process has ended what all that is left depends on."""
@@ -168,19 +169,20 @@ def go(kind: str, folder: RunFolder, overrides: list[str]) -> None:
     overrides = [*overrides, f"name={folder.path.name}", "resume=auto"]
     config = compose(kind, overrides)
     settings: Settings = validated(config)
-    text = OmegaConf.to_yaml(OmegaConf.create(OmegaConf.to_container(config, resolve=True)))
     run(
+        STAGES,
         Request(
             kind,
+            (f"dsrna.{kind}",),
             settings,
-            text,
+            OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
             overrides,
             config_folders=[],
             folder=folder.path,
             fingerprint=fingerprint_of(settings),
             in_sweep=False,
             resume_command=this_command(),
-        )
+        ),
     )
 
 

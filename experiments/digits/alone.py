@@ -30,14 +30,15 @@ from dsrna.data.images import ImageDataset
 from dsrna.functional.seeding import generator
 from dsrna.json_files import append_line, read_lines
 from dsrna.nn.modes import evaluation_mode
-from dsrna.pipeline.job import Job, load_splits
-from dsrna.pipeline.retrain_stage import describe, retrain
-from dsrna.pipeline.trained_network import build_network, load_network
 from dsrna.run_folder import RunFolder
+from dsrna.runs.sources import load_splits
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
+from dsrna.stages.job import Job
+from dsrna.stages.retrain import describe, retrain
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
 from dsrna.training.dashboards import Dashboard
+from dsrna.training.trained_network import build_network, load_network
 
 BATCH = 200
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
+from dsrna.commands import main_of
 from dsrna.config.compose import compose
-from dsrna.pipeline.entry import main_of
 from dsrna.training.search_module import SearchModule
 
 FIRST = 5

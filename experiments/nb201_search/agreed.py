@@ -21,8 +21,8 @@ from pairs import GOOD, Judged, judged
 from rich.console import Console
 from rich.table import Table
 
-from dsrna.pipeline.consensus import agreed_genotype
 from dsrna.run_folder import RunFolder
+from dsrna.stages.consensus import agreed_genotype
 
 Group = tuple[RunFolder, ...]
 COLUMNS = ("searches", "groups", f"regret <= {GOOD}", "regret, median", "worst", "std PGD, median", "cells, regrets")

@@ -25,10 +25,10 @@ from dsrna.data.images import ImageDataset
 from dsrna.data.loader import Batch
 from dsrna.data.splits import search_halves
 from dsrna.objectives.standard import Standard
-from dsrna.pipeline.job import load_splits
-from dsrna.pipeline.search_stage import build_supernet
 from dsrna.progress import Progress
 from dsrna.run_folder import RunFolder
+from dsrna.runs.sources import load_splits
+from dsrna.stages.search import build_supernet
 from dsrna.strategies.selection.paths import Paths
 from dsrna.training.checkpoints import load_checkpoint
 

@@ -39,10 +39,10 @@ from dsrna.nn.modes import evaluation_mode
 from dsrna.objectives.base import Objective
 from dsrna.objectives.fast import FastAdversarial
 from dsrna.objectives.standard import Standard
-from dsrna.pipeline.job import load_splits
-from dsrna.pipeline.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.progress import Progress
+from dsrna.runs.sources import load_splits
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.stages.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.strategies.selection.training import train
 from dsrna.training.rng import seed_all
 from dsrna.types import Threat

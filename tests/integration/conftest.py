@@ -16,8 +16,8 @@ import torch
 
 from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
+from dsrna.commands import main_of
 from dsrna.config.command_line import quoted
-from dsrna.pipeline.entry import main_of
 from dsrna.run_folder import RunFolder
 from dsrna.testing.made_up_tables import write_adversarial, write_standard
 
@@ -70,7 +70,7 @@ class Command:
         self.out = out
         chosen = f"out={out}"
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["dsrna.pipeline.entry", "dsrna.pipeline.run", "pytorch_lightning", "foolbox"])
+        context.set_forkserver_preload(["dsrna.commands", "dsrna.stages.run", "pytorch_lightning", "foolbox"])
         before, sys.argv = sys.argv, ["search", *arguments, *([] if chosen in arguments else [chosen])]
         try:
             self.process = context.Process(target=main_of, args=("search",))

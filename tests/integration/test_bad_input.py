@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from dsrna.files import write_json
-from dsrna.pipeline.trained_network import NetworkDescription, build_network, save_network
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import PUBLISHED, published
 from dsrna.testing.data_roots import write_arrays
 from dsrna.training.checkpoints import load_checkpoint, save_checkpoint
+from dsrna.training.trained_network import NetworkDescription, build_network, save_network
 
 SIZES = {"cells": 3, "channels": 4, "auxiliary": False, "stem": "cifar"}
 

@@ -10,9 +10,10 @@ from dsrna.benchmarks.nas_robbench_201 import FILE_NAME, NasRobBench201
 from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.files import write_json
 from dsrna.json_files import read_json
-from dsrna.pipeline import benchmark_training, evaluate_stage
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
+from dsrna.stages import evaluate as evaluate_stage
+from dsrna.tables import run as benchmark_training
 from dsrna.testing.run_comparison import differences
 
 pytestmark = pytest.mark.slow

@@ -58,6 +58,11 @@ def test_show_prints_the_config_of_the_command_that_is_named_first(capsys):
     assert main(["show", "evaluate", "from=RNAS", "seed=7"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert (shown["stages"], shown["seed"]) == (["evaluate", "report"], 7)
+    assert main(["show", "benchmark", "train", "arch=7"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["arch"], shown["stages"]) == (7, ["retrain", "evaluate"])
+    assert main(["show", "query", "budget=0"]) == 2
+    assert "conf: budget" in capsys.readouterr().err
 
 
 def test_every_entry_point_is_a_command_too(tmp_path, capsys, monkeypatch):

@@ -5,10 +5,10 @@ import torch
 
 from dsrna.json_files import read_json
 from dsrna.nn.compiled.library import cpp_compiler
-from dsrna.pipeline.trained_network import load_network
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import PUBLISHED, published
+from dsrna.training.trained_network import load_network
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from dsrna.__main__ import main
 from dsrna.config.compose import compose, settings_from
 from dsrna.export import onnx_file
 from dsrna.export.vnnlib import from_vnnlib
-from dsrna.pipeline.job import load_splits
-from dsrna.pipeline.retrain_stage import describe
-from dsrna.pipeline.trained_network import build_network, save_network
+from dsrna.runs.sources import load_splits
 from dsrna.spaces.darts.published import published
+from dsrna.stages.retrain import describe
+from dsrna.training.trained_network import build_network, save_network
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -59,7 +59,7 @@ def test_network_and_properties(checkpoint, form, tmp_path, capsys):
 def test_options_may_stand_before_between_and_after_overrides(monkeypatch, turn, tmp_path):
     """README has `export from=… --network certified --images 50 threat.eps=0.05`."""
     calls = []
-    monkeypatch.setattr("dsrna.pipeline.export.export", lambda *given, **_: calls.append(given) or (tmp_path, "what"))
+    monkeypatch.setattr("dsrna.stages.export.export", lambda *given, **_: calls.append(given) or (tmp_path, "what"))
     words = [["from=x"], ["--network", "certified", "--images", "50"], ["threat.eps=0.05"], ["--as-is"]]
     assert main(["export", *(word for part in words[turn:] + words[:turn] for word in part)]) == 0
     ((overrides, stage, images, *_),) = calls

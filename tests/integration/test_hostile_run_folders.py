@@ -9,10 +9,10 @@ import pytest
 from dsrna.__main__ import main
 from dsrna.benchmark import main as benchmark
 from dsrna.config.compose import compose
-from dsrna.config.replay import replay
 from dsrna.errors import ConfigError
 from dsrna.files import write_json
 from dsrna.report import redraw, write_sweep_report
+from dsrna.runs.replay import replay
 from dsrna.testing.run_folders import build_run_folder
 
 PART = "_target_: os.mkdir\npath: {canary}\n"

@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_a_run_to_go_on_with(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("dsrna.pipeline.run.retrain", interrupted)
+        patch.setattr("dsrna.stages.run.retrain", interrupted)
         before = torch.get_rng_state()
         with pytest.raises(KeyboardInterrupt):
             dsrna.search(None, overrides)

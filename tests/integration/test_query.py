@@ -16,8 +16,8 @@ from dsrna.benchmarks.classes import representatives, rows
 from dsrna.benchmarks.published_proxies import FILE_NAME as PROXIES_FILE
 from dsrna.benchmarks.sizes import sizes
 from dsrna.files import write_json
-from dsrna.pipeline import querying
-from dsrna.report.query_page import write_query
+from dsrna.querying import run as querying
+from dsrna.querying.report import write_query
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.space import DartsSpace

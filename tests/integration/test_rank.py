@@ -14,7 +14,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from dsrna.__main__ import main
 from dsrna.files import write_json
-from dsrna.pipeline import ranking
+from dsrna.ranking import run as ranking
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.testing.made_up_tables import share

@@ -2,8 +2,8 @@
 
 import torch
 
-from dsrna.pipeline import search_stage
 from dsrna.run_folder import RunFolder
+from dsrna.stages import search as search_stage
 
 
 def test_selection_and_evidence_see_the_supernet_that_the_search_ended_with(command_line, tmp_path, monkeypatch):

@@ -5,9 +5,9 @@ import torch
 from dsrna.data.splits import search_halves
 from dsrna.json_files import read_json
 from dsrna.objectives.adversarial import Adversarial
-from dsrna.pipeline import selecting
-from dsrna.pipeline.job import load_splits
 from dsrna.run_folder import RunFolder
+from dsrna.runs.sources import load_splits
+from dsrna.stages import selecting
 
 
 def pixels(images):

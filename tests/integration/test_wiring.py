@@ -16,10 +16,10 @@ import torch
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.json_files import read_json
 from dsrna.nn.normalize import Normalize
-from dsrna.pipeline.trained_network import load_network
 from dsrna.run_folder import RunFolder
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.training.stage_module import StageModule
+from dsrna.training.trained_network import load_network
 
 pytestmark = pytest.mark.slow
 

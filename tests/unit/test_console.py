@@ -10,8 +10,8 @@ import dsrna
 import dsrna.progress
 from dsrna.console import output, plain_console, terminal
 from dsrna.files import write_json
-from dsrna.pipeline.summary import show_result
 from dsrna.progress import Progress
+from dsrna.stages.summary import show_result
 from dsrna.testing.run_folders import build_run_folder, example_evaluation
 
 TYPED = "a[b]c[/b] <i>&amp; [/] $x$ :smile: [red]"

@@ -7,11 +7,11 @@ from dsrna.config.catalog import choices
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.query import query_settings
 from dsrna.config.rank import build_proxies, rank_settings
-from dsrna.config.replay import replay
 from dsrna.config.usual import is_assumed
 from dsrna.config.validate import attack_grid, eps_curve, threat_of, validate
 from dsrna.errors import ConfigError
 from dsrna.run_folder import RunFolder
+from dsrna.runs.replay import replay
 
 PATH = {"arrays": ["data.source.path=own.npz"]}
 USUAL = {  # threat, objective and its steps, (epochs, cells, channels) of search and retrain, stem, AutoAttack's images

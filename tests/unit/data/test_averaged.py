@@ -10,7 +10,7 @@ from dsrna.data.images import ArrayImages
 from dsrna.data.source import Source
 from dsrna.data.splits import split
 from dsrna.errors import ConfigError
-from dsrna.pipeline.job import splits_of
+from dsrna.runs.sources import splits_of
 
 
 def images(height=12, width=12, count=20, seed=0):

@@ -6,7 +6,7 @@ import torch
 from dsrna.errors import NonFiniteError
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.metrics.none import NoMetric
-from dsrna.pipeline.search_stage import warn_of_ignoring_the_input
+from dsrna.stages.search import warn_of_ignoring_the_input
 from dsrna.testing.tiny_networks import TinyMixedNetwork, tiny_images
 
 Y = torch.tensor([0, 1, 2, 0])

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from dsrna import progress
 from dsrna.errors import ConfigError
-from dsrna.pipeline.logs import logging_to
 from dsrna.progress import Progress
 from dsrna.run_folder import RunFolder
+from dsrna.runs.logs import logging_to
 from dsrna.training.fit import device_name, device_of
 from dsrna.training.folder_logger import FolderLogger
 from dsrna.training.progress_callback import ProgressCallback
@@ -102,7 +102,7 @@ def terminal(monkeypatch):
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=60)
     monkeypatch.setattr(progress, "terminal", lambda: console)
-    monkeypatch.setattr("dsrna.pipeline.logs.terminal", lambda: console)
+    monkeypatch.setattr("dsrna.runs.logs.terminal", lambda: console)
     return file
 
 

@@ -12,11 +12,12 @@ from dsrna.data.images import ImageDataset
 from dsrna.nn.compiled.library import cpp_compiler
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.objectives.standard import Standard
-from dsrna.pipeline.evaluate_stage import evaluate
-from dsrna.pipeline.job import Job, load_splits
-from dsrna.pipeline.retrain_stage import retrain
-from dsrna.pipeline.search_stage import search
 from dsrna.run_folder import RunFolder
+from dsrna.runs.sources import load_splits
+from dsrna.stages.evaluate import evaluate
+from dsrna.stages.job import Job
+from dsrna.stages.retrain import retrain
+from dsrna.stages.search import search
 from dsrna.training.dashboards import Dashboard
 from dsrna.types import Threat
 

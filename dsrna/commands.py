@@ -1,0 +1,125 @@
+"""The commands. A new one is one entry here, which names its settings, its program and its page.
+
+Programs and pages are imported where they are needed: that takes seconds, and wrong settings are told before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsrna.config.benchmark_train import benchmark_training_settings
+from dsrna.config.query import query_settings
+from dsrna.config.rank import rank_settings
+from dsrna.config.validate import validated
+from dsrna.console import say
+from dsrna.errors import CheckpointError
+from dsrna.run_folder import RunFolder
+from dsrna.runs.command import Command, Program
+from dsrna.runs.exit_status import run_command
+from dsrna.runs.in_process import run_in_process
+from dsrna.runs.launch import launch
+
+
+def main_of(name: str) -> None:
+    """Runs a command with this process's command line.
+
+    Exit status: as of :func:`dsrna.runs.exit_status.run_command`.
+    """
+    run_command(lambda: launch(COMMANDS[name], say))
+
+
+def run_here(name: str, overrides: list[str]) -> Path:
+    """Runs a command in this process; see :func:`dsrna.runs.in_process.run_in_process`."""
+    return run_in_process(COMMANDS[name], overrides)
+
+
+def named(words: Sequence[str]) -> tuple[Command[Any], list[str]]:
+    """The command that words begin with, ``search`` where they begin with none; and the words that are left.
+
+    >>> command, left = named(["benchmark", "train", "n=3"])
+    >>> command.name, left
+    ('benchmark_train', ['n=3'])
+    """
+    for command in COMMANDS.values():
+        length = len(command.words)
+        if tuple(words[:length]) == command.words:
+            return command, list(words[length:])
+    return COMMANDS["search"], list(words)
+
+
+def redraw(folder: Path) -> Path:
+    """Draws pictures and page again from what a run folder holds.
+
+    Returns:
+        The page.
+
+    Raises:
+        CheckpointError: ``folder`` is no run folder, what its page needs isn't there yet, or a file in it is damaged.
+        ConfigError: ``folder`` can't be written to.
+    """
+    kind = RunFolder.open(Path(folder)).read_run()["kind"]
+    try:
+        return COMMANDS.get(kind, COMMANDS["search"]).report(Path(folder))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as error:
+        # Each file is of its shape, but they may be of different runs, or lists in them of different lengths.
+        raise CheckpointError(
+            f"The files in {folder} don't fit together ({type(error).__name__}: {error}). Restore them from a copy."
+        ) from error
+
+
+def _stages() -> Program[Any, Any]:
+    from dsrna.stages.run import STAGES
+
+    return STAGES
+
+
+def _stages_page(folder: Path) -> Path:
+    from dsrna.report.page import write_report
+
+    return write_report(folder)
+
+
+def _ranking() -> Program[Any, Any]:
+    from dsrna.ranking.run import RANKING
+
+    return RANKING
+
+
+def _ranking_page(folder: Path) -> Path:
+    from dsrna.ranking.report import write_ranking
+
+    return write_ranking(folder)
+
+
+def _querying() -> Program[Any, Any]:
+    from dsrna.querying.run import QUERYING
+
+    return QUERYING
+
+
+def _query_page(folder: Path) -> Path:
+    from dsrna.querying.report import write_query
+
+    return write_query(folder)
+
+
+def _training() -> Program[Any, Any]:
+    from dsrna.tables.run import TRAINING
+
+    return TRAINING
+
+
+COMMANDS: dict[str, Command[Any]] = {
+    command.name: command
+    for command in (
+        Command("search", ("search",), validated, _stages, _stages_page),
+        Command("retrain", ("retrain",), validated, _stages, _stages_page),
+        Command("evaluate", ("evaluate",), validated, _stages, _stages_page),
+        Command("rank", ("rank",), rank_settings, _ranking, _ranking_page),
+        Command("query", ("query",), query_settings, _querying, _query_page),
+        Command("benchmark_train", ("benchmark", "train"), benchmark_training_settings, _training, _stages_page),
+    )
+}
+"""By name, which is that of the primary config ``conf/NAME.yaml``."""

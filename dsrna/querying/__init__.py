@@ -1,0 +1,1 @@
+"""`python -m dsrna.query`: searches that ask tables or proxies for one architecture after the other."""

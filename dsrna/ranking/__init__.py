@@ -1,0 +1,1 @@
+"""`python -m dsrna.rank`: architectures ranked by zero-cost proxies, beside the published tables."""

@@ -1,0 +1,160 @@
+"""From a command line to jobs: every job is composed and validated before the first one starts."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from dsrna.config.catalog import conf_folder
+from dsrna.config.command_line import chooses_sweeper, expand, quoted, read_command_line, without_globs
+from dsrna.config.compose import complete, compose
+from dsrna.config.settings import RunSettings
+from dsrna.config.sweep_objective import refuse_mixed
+from dsrna.errors import ConfigError, DsrnaError
+from dsrna.interruption import Interrupted, StopSignals
+from dsrna.run_folder import RunFolder
+from dsrna.run_lock import held
+from dsrna.runs.choice import choose_folder
+from dsrna.runs.command import Command
+from dsrna.runs.replay import replay
+from dsrna.runs.request import given_folder, resume_command
+from dsrna.runs.single_process import refuse_several
+from dsrna.runs.sweep import Sweep
+
+
+def launch(command: Command[Any], say: Callable[[str], None]) -> None:
+    """Parses the command line, checks every job, then lets Hydra run them (one, or a multirun by any launcher).
+
+    Args:
+        command: what is run.
+        say: shows one message to the user.
+    """
+    try:
+        typed = read_command_line(sys.argv[1:])
+        if typed.asks_hydra:
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command.name)(_never)()
+            return
+        refuse_several()
+        key = "hydra.sweep.dir" if typed.multirun else "hydra.run.dir"
+        overrides = replay(command.name, typed.overrides)
+        if typed.multirun:
+            overrides = without_globs(overrides)
+        jobs = expand(overrides) if typed.multirun else [overrides]
+        every = _checked(command, jobs)
+        if chooses_sweeper(overrides):
+            refuse_mixed(every)
+        folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
+    except DsrnaError as error:
+        say(f"[error] {error}")
+        raise SystemExit(2) from None
+    again = resume_command(command.module, typed.overrides, typed.multirun)
+    sweep = Sweep(folder.absolute()) if typed.multirun else None
+
+    def task(config: DictConfig) -> float | None:
+        """One job. Launchers may run it in another process: it reports by files alone."""
+        complete(config, HydraConfig.get())
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        try:
+            with StopSignals(at_once=True), held(folder):
+                if sweep is not None and sweep.stopped_by is not None:
+                    return None
+                RunFolder(folder).failure_json.unlink(missing_ok=True)
+                return command.run(command.request(command.settings(config), config, HydraConfig.get(), folder, again))
+        except DsrnaError as error:
+            say(f"[error] {error}")
+            if sweep is None:
+                raise SystemExit(2) from None
+            sweep.note_failure(folder, error)
+            return None  # the other jobs go on
+        except Interrupted as stopped:
+            if sweep is None:
+                raise
+            sweep.stop(stopped.number)
+            return None  # no other job is begun
+        except Exception as error:
+            if sweep is not None:
+                sweep.note_failure(folder, error)
+            raise
+        finally:
+            with suppress(OSError):  # only an empty folder goes: nothing was done in it
+                folder.rmdir()
+
+    # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
+    flags = ["--multirun"] if typed.multirun else []
+    sys.argv = [sys.argv[0], *flags, *overrides, f"{key}={quoted(str(folder))}"]
+    start = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command.name)(task)
+    try:
+        if sweep is None:
+            start()
+        else:
+            _run_all(sweep, len(jobs), start, command, say, again)
+    except Interrupted:
+        if not any(folder.rglob("run.json")):
+            say("Stopped before anything was done.")
+        raise
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _run_all(
+    sweep: Sweep,
+    jobs: int,
+    start: Callable[[], None],
+    command: Command[Any],
+    say: Callable[[str], None],
+    resume_command: str,
+) -> None:
+    """Runs the jobs of a multirun, and ends with what became of them.
+
+    Raises:
+        SystemExit: a job failed.
+        Interrupted: a signal came, here or to a job.
+    """
+    status = 0
+    with held(sweep.path), StopSignals(at_once=False, on_ask=sweep.stop):
+        sweep.begin()
+        try:
+            start()
+        except SystemExit as end:  # Hydra's, after an error that is nobody's on purpose
+            status = int(end.code or 0)
+        finished = sweep.states
+        try:
+            command.finish_sweep(sweep.path)
+        except DsrnaError as error:  # not one job got so far
+            say(f"[error] {error}")
+        stopped, done = sweep.stopped_by, list(finished.values()).count("done")
+        if stopped is not None:
+            say(f"Stopped: {done} of {jobs} jobs are done. To go on:\n  {resume_command}")
+            raise Interrupted(stopped)
+        failed = [f"  {job}: {state}" for job, state in finished.items() if state != "done"]
+        failed += [f"  {jobs - len(finished)} without a run folder"] if len(finished) < jobs else []
+    if failed:
+        count = jobs - done
+        say("\n".join([f"[error] {count} job(s) failed; `resume=auto` runs only those again.", *failed]))
+    if failed or status:
+        raise SystemExit(status or 2)
+
+
+def _never(config: DictConfig) -> None:
+    raise AssertionError("Hydra prints help and config without running the task")
+
+
+def _checked(command: Command[Any], jobs: list[list[str]]) -> list[RunSettings]:
+    """The settings of every job, validated."""
+    every = []
+    for number, job in enumerate(jobs):
+        try:
+            settings = command.settings(compose(command.name, job))
+        except ConfigError as error:
+            raise ConfigError(f"Job {number}, {shlex.join(job)}: {error}" if len(jobs) > 1 else str(error)) from error
+        every.append(settings)
+    return every

@@ -1,0 +1,164 @@
+"""Stage 3: evaluate the trained networks under attack, and verify them, on the test split."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from dsrna.config.parts import build_part
+from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, verification
+from dsrna.errors import CheckpointError
+from dsrna.evaluation.base import EvaluationAttack
+from dsrna.evaluation.corruption_accuracy import corruption_accuracies
+from dsrna.evaluation.corruption_sweep import CorruptionSweep
+from dsrna.evaluation.evaluator import evaluate as evaluate_network
+from dsrna.files import write_json
+from dsrna.progress import Progress
+from dsrna.report.certified import certified_point
+from dsrna.stages.job import Job
+from dsrna.training.trained_network import load_network
+from dsrna.verification import Verification, verify
+
+log = logging.getLogger("dsrna")
+
+
+def evaluate(job: Job) -> None:
+    """Evaluates every trained network of the run folder and writes ``evaluation.json``."""
+    found = list(job.folder.networks)
+    if not found:
+        raise CheckpointError(
+            f"Expected a trained network in {job.folder.path}, found none. "
+            "Run the retrain stage first, or give a run folder or a best.ckpt as `from`."
+        )
+    allowed = job.settings.trainer.limits.attacks
+    attacks: list[EvaluationAttack] = [
+        build_part(node, f"evaluate.attacks.{name}")
+        for name, node in job.settings.evaluate.attacks.items()
+        if node is not None and (allowed is None or name in allowed)
+    ]
+    networks = {stage: _evaluate_one(job, stage, attacks) for stage in found}
+    document = {
+        "schema": "dsrna.evaluation",
+        "version": 1,
+        "threat": {"norm": job.threat.norm, "eps": job.threat.eps},
+        "data": job.splits.origin,
+        "split": "test",
+        "rehearsal": job.folder.is_rehearsal,
+        "class_names": list(job.splits.class_names),
+        "networks": networks,
+    }
+    write_json(job.folder.evaluation_json, document)
+    for stage, entry in networks.items():
+        numbers = {f"{stage}/test/acc": entry["result"]["clean"]["accuracy"]}
+        numbers |= {f"{stage}/test/acc_{r['attack']}_{r['norm']}": r["accuracy"] for r in entry["result"]["records"]}
+        certified = certified_point(document, stage)
+        if certified is not None:
+            numbers[f"{stage}/test/certified_{job.threat.norm}"] = certified["certified"]
+        if entry["corruptions"] is not None and entry["corruptions"]["mean"] is not None:
+            numbers[f"{stage}/test/acc_corrupted"] = entry["corruptions"]["mean"]
+        job.dashboard.log_summary(numbers | {"rehearsal": 1.0} if document["rehearsal"] else numbers)
+        job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"])
+        _log_checks(stage, entry["result"]["checks"])
+
+
+def _log_checks(stage: str, checks: list[dict[str, str]]) -> None:
+    """Which checks for gradient masking passed, in one line; why the others didn't, as a warning each."""
+    by_state: dict[str, list[str]] = {"passed": [], "failed": [], "not run": []}
+    for check in checks:
+        by_state[check["state"]].append(check["check"])
+        if check["state"] == "failed":
+            log.warning("%s: gradient masking: %s", stage, check["message"])
+    summary = "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items() if names)
+    log.info("%s: checks for gradient masking %s", stage, summary)
+
+
+def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict[str, Any]:
+    checkpoint = job.folder.best_checkpoint(stage)
+    network, _, about = load_network(checkpoint)
+    test, settings = job.splits.test, job.settings
+    curve = eps_curve(settings)
+    grid = [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
+    measurements = len(attacks) + len(curve) + len(grid) + 2  # and clean, and the check at a large eps
+    with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:
+        before: dict[str, int] = {}
+
+        def progress(label: str, done: int, images: int, accuracy: float) -> None:
+            before.setdefault(label, 0)
+            if done <= before[label]:  # the same attack at another eps
+                before[label] = 0
+            bar.advance(done - before[label], {label: f"{accuracy:.2%}"})
+            before[label] = done
+
+        result = evaluate_network(
+            cast(nn.Module, torch.compile(network)) if settings.evaluate.torch_compile else network,
+            test,
+            attacks,
+            job.threat,
+            seed=settings.seed,
+            batch_size=settings.evaluate.batch_size,
+            folder=job.folder.evaluation_dir / stage,
+            eps_curve=curve,
+            grid=grid,
+            device=job.device,
+            progress=progress,
+        )
+    shown = [("clean", result["clean"]["accuracy"]), *((one["label"], one["accuracy"]) for one in result["records"])]
+    log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
+    verified, sweep = verification(settings), corruption_sweep(settings)
+    return {
+        "title": about["title"],
+        "checkpoint": str(checkpoint.relative_to(job.folder.path)),
+        "epoch": about["numbers"].get("epoch"),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "result": result,
+        "corruptions": None if sweep is None else _corrupt_one(job, stage, network, sweep),
+        "verification": None if verified is None else _verify_one(job, stage, network, verified),
+    }
+
+
+def _corrupt_one(job: Job, stage: str, network: nn.Module, sweep: CorruptionSweep) -> dict[str, Any]:
+    settings, seen = job.settings, ""
+    with Progress(f"corrupt {stage}", len(sweep), mode=settings.trainer.progress) as bar:
+
+        def progress(label: str, done: int, images: int, accuracy: float) -> None:
+            nonlocal seen
+            if done == images and label != seen:
+                seen = label
+                bar.advance(1, {label: f"{accuracy:.2%}"})
+
+        result = corruption_accuracies(
+            network,
+            job.splits.test,
+            sweep,
+            seed=settings.seed,
+            batch_size=settings.evaluate.batch_size,
+            folder=job.folder.evaluation_dir / stage,
+            device=job.device,
+            progress=progress,
+        )
+    severities = [
+        f"{severity}: {100 * mean:.2f} %" for severity, mean in result["by_severity"].items() if mean is not None
+    ]
+    log.info("%s: mean accuracy on corrupted images by severity %s", stage, ", ".join(severities))
+    return result
+
+
+def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification) -> dict[str, Any]:
+    test, settings = job.splits.test, job.settings
+    with Progress(f"verify {stage}", len(test), mode=settings.trainer.progress) as bar:
+        result = verify(
+            network,
+            test,
+            verified,
+            seed=settings.seed,
+            folder=job.folder.evaluation_dir / stage,
+            device=job.device,
+            progress=bar.reach,
+        )
+    certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:.4g}" for point in result["curve"]]
+    radius = [f"mean radius {result['radius']['mean']:.4g}"] if result["radius"] else []
+    log.info("%s: certified in %s: %s", stage, result["norm"], ", ".join(certified + radius))
+    return result

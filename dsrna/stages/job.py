@@ -1,0 +1,86 @@
+"""One job: the settings as built parts, shared by its stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from dsrna.config.parts import build_part
+from dsrna.config.settings import Settings
+from dsrna.config.validate import threat_of
+from dsrna.data.augmentation import Augmentation
+from dsrna.data.splits import Splits
+from dsrna.run_folder import RunFolder
+from dsrna.spaces.search_space import SearchSpace
+from dsrna.training.dashboards import Dashboard
+from dsrna.training.fit import TrainerOptions, device_of
+from dsrna.types import Threat
+
+_TOO_SMALL_FOR_THREADS = 16
+
+
+@dataclass
+class Job:
+    """What a stage needs. Stages hand results to each other through the run folder alone.
+
+    Attributes:
+        settings: typed and validated.
+        folder: the run folder.
+        fingerprint: of settings and data; checkpoints carry it.
+        splits: the data.
+        dashboard: W&B, TensorBoard, or neither.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    fingerprint: str
+    splits: Splits
+    dashboard: Dashboard
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return build_part(self.settings.space, "space")
+
+    @cached_property
+    def threat(self) -> Threat:
+        return threat_of(self.settings)
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.settings.trainer.accelerator)
+
+    def choose_threads(self) -> None:
+        """Sets torch's number of CPU threads.
+
+        On images as small as 8x8 a second thread gains nothing, and costs a lot while another process keeps a core busy
+        (compare ``make bench-metrics ARGS="--size 8 --batch 64 --threads 1"`` with ``--threads 2``).
+        """
+        threads = self.settings.trainer.threads
+        if threads == "auto":
+            _, height, width = self.splits.train.shape
+            if max(height, width) <= _TOO_SMALL_FOR_THREADS:
+                torch.set_num_threads(1)
+        else:
+            torch.set_num_threads(threads)
+
+    def augmentation(self, cutout: int = 0) -> Augmentation:
+        chosen = self.settings.data.augmentation
+        return Augmentation(chosen.crop_padding, chosen.horizontal_flip, cutout)
+
+    def trainer_options(self) -> TrainerOptions:
+        trainer = self.settings.trainer
+        return TrainerOptions(
+            accelerator=trainer.accelerator,
+            precision=trainer.precision,
+            deterministic=trainer.deterministic,
+            progress=trainer.progress,
+            checkpoint_minutes=trainer.checkpoint_minutes,
+            limit_batches=trainer.limits.batches,
+        )
+
+
+def at_most(value: int, limit: int | None) -> int:
+    """``value``, or ``limit`` where that is smaller."""
+    return value if limit is None else min(value, limit)

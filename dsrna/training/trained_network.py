@@ -1,0 +1,118 @@
+"""A trained derived network on disk: its weights and what is needed to build it again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsrna.errors import CheckpointError, DsrnaError
+from dsrna.spaces import genotype_codec
+from dsrna.spaces.derived_network import DerivedNetwork
+from dsrna.spaces.genotype import Genotype
+from dsrna.spaces.registry import space_of
+from dsrna.training.checkpoints import checked, read_checkpoint, save_checkpoint
+from dsrna.training.weights_fit import misfit, unwrapped
+
+SCHEMA = "dsrna.network"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """Everything that :func:`build_network` needs, of plain types.
+
+    Attributes:
+        genotype: as JSON.
+        shape: (C, H, W) of its images.
+        classes: number of classes.
+        sizes: cells, channels, auxiliary, stem, mean, std.
+    """
+
+    genotype: dict[str, Any]
+    shape: list[int]
+    classes: int
+    sizes: dict[str, Any]
+
+    def read_genotype(self) -> Genotype:
+        return genotype_codec.from_json(self.genotype)
+
+
+def build_network(description: NetworkDescription) -> DerivedNetwork:
+    """The network with fresh weights."""
+    genotype = description.read_genotype()
+    channels, height, width = description.shape
+    return space_of(genotype).network(genotype, (channels, height, width), description.classes, **description.sizes)
+
+
+def save_network(
+    path: Path, description: NetworkDescription, weights: dict[str, Tensor], title: str, numbers: dict[str, float]
+) -> None:
+    """Writes weights and description, atomically."""
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "network": asdict(description),
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in weights.items()},
+        "title": title,
+        "numbers": dict(numbers),
+    }
+    save_checkpoint(path, content)
+
+
+def load_network(path: Path) -> tuple[DerivedNetwork, NetworkDescription, dict[str, Any]]:
+    """The network with its trained weights, in evaluation mode on the CPU.
+
+    Weights that were saved from within DataParallel, torch.compile or a LightningModule are read too.
+
+    Returns:
+        The network, its description, and the checkpoint's ``title`` and ``numbers``.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another version, or its weights don't fit or aren't finite.
+    """
+    content = read_checkpoint(path)
+    if content.get("schema") != SCHEMA or content.get("version") != VERSION:
+        raise CheckpointError(
+            f"Expected a network of schema {SCHEMA} version {VERSION} in {path}, got {_what_instead(content)}. "
+            "Give a `best.ckpt` that the retrain stage of this dsrna wrote, or one with its keys: "
+            "schema, version, network, state_dict, title, numbers."
+        )
+    try:
+        weights = unwrapped(content["state_dict"])
+        content = checked(path, content | {"state_dict": weights})
+        about = {"title": content["title"], "numbers": content["numbers"]}
+        description = NetworkDescription(**content["network"])
+        with torch.device("meta"):  # names and shapes alone
+            expected = build_network(description).state_dict()
+        problem = misfit(weights, expected, description.classes) or _not_finite(weights)
+        if problem is None:
+            network = build_network(description)
+            network.load_state_dict(weights)
+            return network.eval(), description, about
+    except CheckpointError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError, DsrnaError) as error:
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    raise CheckpointError(f"{path} does not fit together: {problem}")
+
+
+def _what_instead(content: dict[str, Any]) -> str:
+    if "dsrna" in content:
+        return "a checkpoint to continue a stage from"
+    weights_alone = "state_dict" in content and "network" not in content
+    if weights_alone or (content and all(isinstance(value, Tensor) for value in content.values())):
+        return "weights alone, without the description of their network"
+    return f"{content.get('schema')!r} version {content.get('version')!r}"
+
+
+def _not_finite(weights: dict[str, Tensor]) -> str | None:
+    wrong = [key for key, weight in weights.items() if not bool(torch.isfinite(weight).all())]
+    return (
+        f"{wrong[0]} is not finite ({len(wrong)} such in all). Its training diverged, or the file is damaged."
+        if wrong
+        else None
+    )

@@ -1,0 +1,117 @@
+import pytest
+
+from dsrna.config.command_line import expand
+from dsrna.config.compose import compose, settings_from
+from dsrna.config.fingerprint import fingerprint_of
+from dsrna.errors import CheckpointError, ConfigError
+from dsrna.files import write_json
+from dsrna.run_folder import RunFolder
+from dsrna.runs.replay import replay
+
+
+def print_of(*overrides):
+    return fingerprint_of(settings_from(compose("search", list(overrides))))
+
+
+def test_a_multirun_is_the_product_of_its_choices_in_hydras_order():
+    jobs = expand(["metric=none,jacobian", "seed=0,1", "name=a", "hydra.sweep.dir=x"])
+    assert jobs == [
+        ["metric=none", "seed=0", "name=a"],
+        ["metric=none", "seed=1", "name=a"],
+        ["metric=jacobian", "seed=0", "name=a"],
+        ["metric=jacobian", "seed=1", "name=a"],
+    ]
+    assert expand(["seed=range(0,3)"]) == [["seed=0"], ["seed=1"], ["seed=2"]]
+    assert expand(["stages=[search,retrain]"]) == [["stages=[search,retrain]"]]
+
+
+def test_a_malformed_sweep_is_refused():
+    with pytest.raises(ConfigError, match=r"`seed=0,`"):
+        expand(["name=a", "seed=0,"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=1", "search.epochs=9", "threat.eps=0.2", "metric.projections=2", "trainer.limits.epochs=1",
+     "stages=[search]", "data.train_limit=500", "trainer.precision=64-true", "search.batch_size=9",
+     "retrain.batch_size=9", "data.validation_fraction=0.2"],
+)  # fmt: skip
+def test_what_changes_results_changes_the_fingerprint(override):
+    assert print_of(override) != print_of()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["out=elsewhere", "resume=auto", "logger=tensorboard", "trainer.progress=off", "trainer.checkpoint_minutes=1",
+     "seed=0", "name=other", "data.root=/elsewhere", "data.download=false", "trainer.threads=3",
+     "search.implementation=textbook", "retrain.torch_compile=true", "evaluate.torch_compile=true",
+     "evaluate.batch_size=3"],
+)  # fmt: skip
+def test_what_changes_no_result_leaves_the_fingerprint(override):
+    assert print_of(override) == print_of()
+
+
+def test_the_fingerprint_is_the_same_on_every_machine():
+    """From the values alone: not from hash(), whose seed differs between processes, nor from a path."""
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "from dsrna.config.compose import compose, settings_from\nfrom dsrna.config.fingerprint import fingerprint_of\n"
+        "print(fingerprint_of(settings_from(compose('search', ['seed=5']))))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "77"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == print_of("seed=5")
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """(overrides) -> the folder of a run that was started with them."""
+
+    def make(*overrides):
+        folder = RunFolder.create(
+            tmp_path / "run", kind="search", fingerprint="0", config_text="", overrides=overrides, stages=["search"],
+            device="cpu", command="",
+        )  # fmt: skip
+        return folder.path
+
+    return make
+
+
+def test_a_runs_settings_are_replayed_before_the_users(earlier):
+    run = earlier("+experiment=digits_pcdarts", "data.train_limit=500", "threat.eps=0.2", "stages=[search]", "out=x",
+                  "trainer=debug", "logger=wandb", "resume=auto", "name=n", "hydra.run.dir=y")  # fmt: skip
+    typed = [f"from={run}", "threat.eps=0.3"]
+    replayed = ["+experiment=digits_pcdarts", "data.train_limit=500", *typed]
+    assert replay("retrain", typed) == [*replayed, "stages=[retrain,evaluate,report]"]
+    assert replay("evaluate", [*typed, "stages=[evaluate]"]) == [*replayed, "stages=[evaluate]"]
+
+
+def test_the_entry_point_s_stages_win_over_an_experiment_s():
+    typed = ["+experiment=imagenet_transfer", "from=best.ckpt"]
+    assert settings_from(compose("evaluate", typed)).stages[0] == "retrain"
+    assert settings_from(compose("evaluate", replay("evaluate", typed))).stages == ["evaluate", "report"]
+
+
+def test_nothing_is_replayed_into_a_search_or_from_a_file(earlier, tmp_path):
+    run = earlier("seed=3")
+    assert replay("search", [f"from={run}"]) == [f"from={run}"]
+    assert replay("retrain", ["from=DARTS_V2"]) == ["from=DARTS_V2"]
+    assert replay("evaluate", [f"from={run / 'run.json'}"]) == [f"from={run / 'run.json'}"]
+
+
+def test_code_is_replayed_only_on_the_users_word(earlier):
+    run = earlier("objective._target_=os.system")
+    with pytest.raises(ConfigError, match=r"names code.*\(conf: from\)"):
+        replay("retrain", [f"from={run}"])
+    typed = [f"from={run}", "objective._target_=os.getcwd"]
+    assert replay("retrain", typed) == typed
+
+
+def test_a_damaged_run_is_refused(earlier):
+    run = earlier("seed=3")
+    write_json(run / "run.json", {"schema": "other"})
+    with pytest.raises(CheckpointError, match=r"\(conf: from\)"):
+        replay("evaluate", [f"from={run}"])

@@ -1,0 +1,72 @@
+"""A selection in the pipeline: of which images, with which objective, and the same again after an interruption."""
+
+import copy
+
+import pytest
+import torch
+
+from dsrna.config.compose import compose
+from dsrna.config.validate import validated
+from dsrna.data.splits import search_halves
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
+from dsrna.runs.sources import load_splits
+from dsrna.stages import evidence
+from dsrna.stages.job import Job
+from dsrna.stages.selecting import plain, select_genotype
+from dsrna.strategies.selection.paths import Paths
+from dsrna.strategies.selection.sampling import equal_weights
+from dsrna.training.dashboards import Dashboard
+
+SMALL = [
+    "trainer=cpu", "trainer.progress=off", "search.cells=1", "search.channels=4", "data.train_limit=300",
+    "space=nasbench201", "strategy=darts", "search.batch_size=32", "selection=perturbation", "selection.steps=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def setting():
+    settings = validated(compose("search", SMALL))
+    return settings, load_splits(settings)
+
+
+def job_of(path, setting):
+    settings, splits = setting
+    folder = RunFolder.create(
+        path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
+    )
+    return Job(settings, folder, "f", splits, Dashboard(settings.logger, path, "x", {}, "f"))
+
+
+def test_it_is_of_search_images_alone_and_the_same_again(tmp_path, setting, monkeypatch):
+    seen = []
+
+    class Watched(Paths):
+        def __init__(self, space, supernet, objective, calibration, held_out, seed):
+            calibration, held_out = list(calibration), list(held_out)
+            seen.append([{x.numpy().tobytes() for batch, _ in part for x in batch} for part in (calibration, held_out)])
+            super().__init__(space, supernet, objective, calibration, held_out, seed)
+
+    monkeypatch.setattr(evidence, "Paths", Watched)
+    job = job_of(tmp_path / "a", setting)
+    halves = search_halves(setting[1], job.settings.seed, 0.5)
+    torch.manual_seed(0)
+    supernet = job.space.supernet((1, 8, 8), 10, cells=1, channels=4)
+    again, weights = copy.deepcopy(supernet), equal_weights(job.space)
+
+    def select(job, supernet):
+        return select_genotype(job, supernet, weights, *halves, lambda: pytest.fail("nothing is trained anew"))
+
+    first = select(job, supernet)
+    of_weights, of_architecture = ({x.numpy().tobytes() for x in h.batch(torch.arange(len(h)))[0]} for h in halves)
+    ((calibration, held_out),) = seen
+    assert calibration <= of_weights
+    assert held_out <= of_architecture
+    torch.rand(5)  # elsewhere in the stream of global random numbers, as a process is that goes on from a checkpoint
+    assert select(job_of(tmp_path / "b", setting), again) == first
+    written = plain(first)
+    assert written["candidates"] == []
+    assert [decision["kept"][0] in decision["without"] for decision in written["decisions"]] == [True] * 6
+    kept = [decision | {"kept": list(decision["kept"])} for decision in written["decisions"]]
+    evidence.write_json(job.folder.evidence_json, written)
+    assert read_json(job.folder.evidence_json) == {"candidates": [], "decisions": kept}
