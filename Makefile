@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 UV = $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
 ARGS ?=
 
-.PHONY: setup search test mutate lint format typecheck bench bench-metrics bench-adversarial constraints clean help
+.PHONY: setup search test test-fast test-thorough mutate lint format typecheck bench bench-metrics bench-adversarial constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -25,6 +25,12 @@ search: setup ## the main job on the embedded default data; ARGS="+experiment=â€
 
 test: setup ## all tests (a machine without a GPU or real data skips those that need them)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+test-fast: setup ## the unit tests that take no second each: the inner loop
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile tests/unit -m "not slow" $(ARGS)
+
+test-thorough: setup ## all tests with every row and more drawn examples
+	DSRNA_THOROUGH=1 OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 mutate: setup ## deliberate mistakes in the source, each of which a named test must notice; takes long
 	$(RUN) tests/mutations/mutate.py $(ARGS)

@@ -1,11 +1,17 @@
 """What tests of several rooms share."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads that wait for small tensors only spin
+
 import contextlib
 import io
 import sys
 from typing import NamedTuple
 
 import pytest
+
+from tests.thorough import THOROUGH
 
 
 class Outcome(NamedTuple):
@@ -41,3 +47,11 @@ def command_line():
         return Outcome(status, printed.getvalue())
 
     return run
+
+
+def pytest_collection_modifyitems(config, items):
+    """Rows that the quick ones repeat are left out without DSRNA_THOROUGH=1."""
+    left_out = [item for item in items if not THOROUGH and item.get_closest_marker("thorough")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)

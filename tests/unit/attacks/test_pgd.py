@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from dsrna.attacks import FGSM, PGD, TradesAttack
 from dsrna.errors import ConfigError, DataError, UnsupportedError
 from dsrna.testing.attack_conformance import tiny_classifier
+from tests.thorough import examples
 
 LOSSES = {
     "cross_entropy": lambda logits, clean, y: -logits.softmax(1).gather(1, y[:, None]).log().sum(),
@@ -115,7 +116,7 @@ def test_restarts_keep_the_highest_loss_among_successes(norm):
     assert len(chosen) > 1  # else the test would not tell selection from taking one run
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     seed=st.integers(0, 10_000),
     norm=st.sampled_from(["linf", "l2"]),
@@ -146,7 +147,7 @@ def test_linear_network_has_the_closed_form(seed, norm, share, steps, random_sta
     assert (robust <= (model(x).argmax(1) == y)).all()
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 10_000), norm=st.sampled_from(["linf", "l2"]), eps=st.floats(0, 1))
 def test_examples_stay_in_ball_and_box(seed, norm, eps):
     x, y = batch(seed=seed)

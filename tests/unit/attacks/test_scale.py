@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from dsrna.attacks import PGD
 from dsrna.testing.attack_conformance import tiny_classifier
+from tests.thorough import examples
 
 
 class Scaled(nn.Module):
@@ -28,7 +29,7 @@ def attacked(model, attack, x, y):
     return attack(model, x, y, torch.Generator().manual_seed(0))
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(seed=st.integers(0, 1000), power=st.integers(-100, 100), norm=st.sampled_from(["linf", "l2"]))
 def test_the_margin_attack_takes_the_same_steps_at_every_scale(seed, power, norm):
     """2^-100 to 2^100, about 1e-30 to 1e30: powers of two, so that to the last bit."""
@@ -37,7 +38,7 @@ def test_the_margin_attack_takes_the_same_steps_at_every_scale(seed, power, norm
     assert torch.equal(attacked(Scaled(model, 2.0**power), attack, x, y), attacked(model, attack, x, y))
 
 
-@settings(deadline=None, max_examples=8)
+@examples(8)
 @given(seed=st.integers(0, 1000), scale=st.floats(-30, -6), norm=st.sampled_from(["linf", "l2"]))
 def test_the_cross_entropy_of_small_logits_is_linear_in_their_scale(seed, scale, norm):
     """So its gradient has one direction at 1e-30 and at 1e-6, where all classes have a probability of 1/K."""

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
@@ -21,12 +21,13 @@ from dsrna.benchmarks.analysis import (
 from dsrna.benchmarks.classes import representatives
 from dsrna.errors import ConfigError
 from dsrna.spaces.nasbench201.index import isomorphs, string_at
+from tests.thorough import examples
 
 PRIMITIVES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 STRINGS = [string_at(index) for index in sorted(set(isomorphs().tolist()))]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**31), st.integers(3, 40), st.booleans())
 def test_rank_correlations_equal_scipys(seed, size, ties):
     generator = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
@@ -13,9 +13,10 @@ from dsrna.benchmarks.sampling import is_connected, random_architectures
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.spaces.nasbench201.index import index_of
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from tests.thorough import examples
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(seed=st.integers(0, 2**31), count=st.integers(8, 20), levels=st.integers(4, 30))
 def test_coefficients_and_intervals_are_scipys(seed, count, levels):
     """With ties, which resampling makes in any case."""

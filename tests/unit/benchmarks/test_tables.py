@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME, NasRobBench201
@@ -15,6 +15,7 @@ from dsrna.benchmarks.verdict import verdict
 from dsrna.errors import ConfigError, DataError, GenotypeError
 from dsrna.spaces.nasbench201.index import COUNT, isomorphs, string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from tests.thorough import examples
 
 CLASSES = np.unique(isomorphs()).tolist()
 GRIDS = {
@@ -88,7 +89,7 @@ def robbench(folder):
     return NasRobBench201(folder, folder / "cache")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(index=st.integers(0, COUNT - 1), dataset=st.sampled_from(["cifar10", "imagenet16_120"]))
 def test_robustness_dataset_gives_what_was_written(robustness, index, dataset):
     written = {"imagenet16_120": "ImageNet16-120"}.get(dataset, dataset)
@@ -102,7 +103,7 @@ def test_robustness_dataset_gives_what_was_written(robustness, index, dataset):
     assert robustness.query_many(np.array([index]), dataset, "clean_cm").tolist() == [[[uid, 1], [2, 3]]]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(index=st.integers(0, COUNT - 1), dataset=st.sampled_from(["cifar10", "imagenet16_120"]))
 def test_nas_robbench_201_gives_what_was_written(robbench, index, dataset):
     written = {"imagenet16_120": "imagenet"}.get(dataset, dataset)

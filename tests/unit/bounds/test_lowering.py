@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
@@ -23,6 +23,7 @@ from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.tiny_networks import TinyMixedNetwork
+from tests.thorough import examples
 
 SOUND = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten, nn.Identity, Add, Concat, Mask)
 
@@ -245,7 +246,7 @@ def test_other_movements_are_not_taken_for_rearrangements(move):
     assert as_rearrangement(move(torch.arange(1, 121).view(1, *shape))[0], shape) is None
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     pads=st.tuples(*[st.integers(-2, 3)] * 4),
     size=st.tuples(*[st.integers(1, 3)] * 2),

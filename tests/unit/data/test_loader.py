@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -13,6 +13,7 @@ from dsrna.data.images import ArrayImages, FolderImages
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.errors import CheckpointError, ConfigError, DataError
 from dsrna.functional.seeding import derive_seed, generator
+from tests.thorough import examples
 
 
 def images(count, first=0):
@@ -36,7 +37,7 @@ def labels(batches):
     return [y.tolist() for _, y in batches]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(count=st.integers(1, 40), batch_size=st.integers(1, 12), shuffle=st.booleans(), epoch=st.integers(0, 5))
 def test_every_image_once_an_epoch(count, batch_size, shuffle, epoch):
     batches = loader(count, batch_size, shuffle=shuffle)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dsrna.data.digits import load_digits
@@ -10,6 +10,7 @@ from dsrna.data.source import Source
 from dsrna.data.splits import search_halves, split, stratified
 from dsrna.errors import ConfigError, DataError
 from dsrna.functional.seeding import generator
+from tests.thorough import examples
 
 
 def numbered(labels, classes, first=0):
@@ -33,7 +34,7 @@ def source(train_labels, test_labels, classes):
 label_lists = st.lists(st.integers(0, 4), min_size=1, max_size=80)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(labels=label_lists, share=st.floats(0, 1), seed=st.integers(0, 5))
 def test_stratified_is_a_partition_in_proportion(labels, share, seed):
     count = int(share * len(labels))
@@ -53,7 +54,7 @@ def test_stratified_draws_every_image_about_equally_often():
     assert (hits / 2000 - 0.5).abs().max() < 0.05  # 4.5 standard deviations
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     sizes=st.lists(st.integers(8, 30), min_size=2, max_size=4), fraction=st.floats(0.3, 0.5), seed=st.integers(0, 99)
 )

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import forward_ad
 from torch.nn import functional as F
@@ -23,6 +23,7 @@ from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.types import CellWeights
+from tests.thorough import examples
 
 PRIMITIVES = tuple(OPERATIONS)
 ENDS = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -81,7 +82,7 @@ def expect_equal(textbook, fast, inputs, weights):
     torch.testing.assert_close(dict(fast.named_buffers()), dict(textbook.named_buffers()), **DOUBLE)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     kind=st.sampled_from(KINDS),
     channels=st.sampled_from([2, 3, 4, 6, 8, 12, 16]),

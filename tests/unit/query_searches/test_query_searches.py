@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrna.errors import ConfigError
@@ -25,6 +25,7 @@ from dsrna.query_searches.pareto import (
 )
 from dsrna.query_searches.random_search import RandomSearch
 from dsrna.query_searches.regularised_evolution import RegularisedEvolution
+from tests.thorough import examples
 
 SPACE = GeneSpace((3,) * 4)
 EVERY = list(product(range(3), repeat=4))
@@ -124,7 +125,7 @@ def test_regularised_evolution_equals_the_textbook():
     assert [query.genes for query in found] == history
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=15), st.integers(1, 8))
 def test_genetic_survivors_are_the_best_different_ones(pairs, count):
     fitness = dict(pairs)
@@ -145,7 +146,7 @@ def dominates(a, b):
     return all(x >= y for x, y in zip(a, b, strict=True)) and any(x > y for x, y in zip(a, b, strict=True))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(POINTS)
 def test_fronts_equal_brute_force(points):
     expected, left, front = {}, list(range(len(points))), 0
@@ -161,7 +162,7 @@ def test_fronts_equal_brute_force(points):
     assert [tuple(point) for point in pareto_front(values)] == first
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(POINTS)
 def test_hypervolume_counts_unit_cubes(points):
     values = np.array(points, dtype=float)

@@ -4,12 +4,13 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrna.report.cell_drawing import draw_cell
 from dsrna.report.style import OPERATION_COLOURS
 from dsrna.testing.run_folders import PRIMITIVES, example_genotype
+from tests.thorough import examples
 
 
 @st.composite
@@ -61,7 +62,7 @@ def test_a_node_outside_concat_has_no_line_to_the_output() -> None:
     assert [gid for gid in lines(draw_cell(content, "")) if gid.startswith("concat")] == ["concat:3"]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(cells())
 def test_no_label_lies_on_another_or_over_the_border(cell: dict[str, Any]) -> None:
     figure = draw_cell(cell, "Normal cell")
@@ -77,7 +78,7 @@ def test_no_label_lies_on_another_or_over_the_border(cell: dict[str, Any]) -> No
         assert extent.y1 <= height
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(cells())
 def test_labels_fit_their_boxes_and_no_line_crosses_a_box(cell: dict[str, Any]) -> None:
     from matplotlib.patches import FancyBboxPatch

@@ -3,10 +3,11 @@
 from itertools import pairwise, product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsrna.report.layered_layout import _spread, layered_layout
+from tests.thorough import examples
 
 
 def crossings(routes: list[list[tuple[int, float]]]) -> int:
@@ -34,7 +35,7 @@ def test_a_long_edge_gets_a_lane_of_its_own() -> None:
     assert abs(lane - layout.y["x"]) >= 0.5 + 0.5  # half a box and the gap
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(wanted=st.lists(st.floats(-5, 5), min_size=1, max_size=5), gap=st.floats(0.1, 1.0))
 def test_spreading_is_the_closest_feasible_placement(wanted: list[float], gap: float) -> None:
     scipy = pytest.importorskip("scipy.optimize")

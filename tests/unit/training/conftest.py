@@ -224,11 +224,11 @@ def build_retrain(
     return Stage(module, train, batches(images(7, 3), "v", seed, train=False), folder, best)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def search_stage():
     return build_search
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def retrain_stage():
     return build_retrain

@@ -12,6 +12,7 @@ from dsrna.strategies.schedules.base import SearchSchedule
 from dsrna.strategies.schedules.early_stopping_hessian import EarlyStoppingHessian
 from dsrna.strategies.schedules.early_stopping_skips import EarlyStoppingSkips
 from dsrna.types import CellWeights
+from tests.thorough import thorough
 
 QUICK = {"strategy": Darts(), "metric": False, "entropy_weight": 0}
 
@@ -121,8 +122,18 @@ def textbook_stop(values, window, lookback, ratio, start):
 FALLING, RISING = [8, 7, 6, 5, 4, 3, 2, 1], [1.0, 1.1, 1.2, 1.3, 1.5, 1.8, 2.2, 2.7]
 
 
-@pytest.mark.parametrize("values", [FALLING, RISING, [-8, -7, -6, -3, -2, -1, 1, 2], [1, 9, 1, 1, 1, 1, 1, 1]])
-@pytest.mark.parametrize(("window", "lookback", "start"), [(1, 1, 0), (3, 2, 0), (3, 2, 3), (5, 2, 0)])
+OTHERS = [FALLING, [-8, -7, -6, -3, -2, -1, 1, 2], [1, 9, 1, 1, 1, 1, 1, 1]]
+WINDOWS = [(3, 2, 0), (1, 1, 0), (3, 2, 3), (5, 2, 0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "window", "lookback", "start"),
+    [
+        *((RISING, *window) for window in WINDOWS),
+        *((values, *WINDOWS[0]) for values in OTHERS),
+        *(thorough(values, *window) for values in OTHERS for window in WINDOWS[1:]),
+    ],
+)
 def test_it_ends_when_the_mean_has_grown_and_goes_back(
     search_stage, tmp_path, monkeypatch, values, window, lookback, start
 ):

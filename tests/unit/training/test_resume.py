@@ -1,5 +1,6 @@
 """A stage that is killed anywhere and run again ends as one that was left alone, to the last bit."""
 
+import itertools
 import json
 
 import pytest
@@ -23,6 +24,7 @@ from dsrna.strategies.schedules.progressive import Progressive
 from dsrna.strategies.unrolled import Unrolled
 from dsrna.testing.run_comparison import differences
 from dsrna.types import Threat
+from tests.thorough import thorough
 
 EPOCHS, BATCHES, VALIDATION_BATCHES = 3, 3, 2
 EVERY_BATCH = 1e-9  # minutes between checkpoints
@@ -91,8 +93,9 @@ SETTINGS = {
     "retrain, schedule per step": ("retrain", {"schedule": "step"}),
     "retrain, schedule per epoch": ("retrain", {"schedule": "epoch", "ema_decay": 0.0}),
 }
-every_setting = pytest.mark.parametrize("setting", SETTINGS)
-main_settings = pytest.mark.parametrize("setting", ["search, schedule per epoch", "retrain, schedule per step"])
+MAIN = ["search, schedule per epoch", "retrain, schedule per step"]
+main_settings = pytest.mark.parametrize("setting", MAIN)
+AROUND_EPOCHS = {0, BATCHES - 1, BATCHES, EPOCHS * BATCHES - 1}
 
 
 @pytest.fixture
@@ -160,7 +163,9 @@ def kill(stage, minutes):
 
 
 @main_settings
-@pytest.mark.parametrize("step", range(EPOCHS * BATCHES))
+@pytest.mark.parametrize(
+    "step", [step if step in AROUND_EPOCHS else thorough(step) for step in range(EPOCHS * BATCHES)]
+)
 def test_killed_at_a_step(build, finished, tmp_path, setting, step):
     """And every batch is taken once, and every epoch validated once."""
     taken, validated = [], []
@@ -190,17 +195,24 @@ def test_killed_at_a_step(build, finished, tmp_path, setting, step):
     assert validated == [(epoch, batch) for epoch in range(EPOCHS) for batch in range(VALIDATION_BATCHES)]
 
 
-@main_settings
-@pytest.mark.parametrize("minutes", [EPOCHS_ONLY, EVERY_BATCH])
+ELSEWHERE = [
+    ("weight_step", True, 4),
+    ("weight_step", True, EPOCHS * BATCHES - 1),
+    ("validation_step", False, 0),
+    ("validation_step", False, EPOCHS * VALIDATION_BATCHES - 1),
+    ("finish_epoch", True, 0),  # the record is written, the checkpoint is not
+    ("finish_epoch", True, EPOCHS - 1),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "after", "call"),
-    [
-        ("weight_step", True, 4),
-        ("weight_step", True, EPOCHS * BATCHES - 1),
-        ("validation_step", False, 0),
-        ("validation_step", False, EPOCHS * VALIDATION_BATCHES - 1),
-        ("finish_epoch", True, 0),  # the record is written, the checkpoint is not
-        ("finish_epoch", True, EPOCHS - 1),
+    ("setting", "minutes", "name", "after", "call"),
+    [  # each stage at each place, and there with one of the rhythms, in turn
+        (row if (i + j + k) % 2 == 0 else thorough(*row))
+        for i, place in enumerate(ELSEWHERE)
+        for j, minutes in enumerate([EPOCHS_ONLY, EVERY_BATCH])
+        for k, setting in enumerate(MAIN)
+        for row in [(setting, minutes, *place)]
     ],
 )
 def test_killed_elsewhere(build, finished, tmp_path, setting, minutes, name, after, call):
@@ -212,19 +224,23 @@ def test_killed_elsewhere(build, finished, tmp_path, setting, minutes, name, aft
     assert differences(finished(setting), again.folder) == []
 
 
-@every_setting
-def test_killed_at_every_batch_in_turn(build, finished, tmp_path, setting):
+@pytest.mark.parametrize(
+    ("batches", "setting"),
+    [row if row[0] == 4 or row[1] in MAIN else thorough(*row) for row in itertools.product((4, 1), SETTINGS)],
+)
+def test_killed_in_turn(build, finished, tmp_path, batches, setting):
+    """After each batch, and after four, which is in the middle of an epoch."""
     lives = 0
     while True:
         stage = build(setting, tmp_path / "run")
-        die_at(1, stage.module, "training_step")
+        die_at(batches, stage.module, "training_step")
         try:
             stage.run(EVERY_BATCH)
             break
         except Killed:
             lives += 1
     # The last batch of an epoch is saved with its epoch: a life that does no more than that batch gets to the next one.
-    assert lives == EPOCHS * BATCHES - 1
+    assert lives == (EPOCHS * BATCHES - 1) // batches
     assert differences(finished(setting), stage.folder) == []
 
 
@@ -254,7 +270,7 @@ def test_a_finished_stage_is_not_trained_again(search_stage, tmp_path):
     assert again.module.history.epochs == stage.module.history.epochs
 
 
-@every_setting
+@pytest.mark.parametrize("setting", [each if each in MAIN else thorough(each) for each in SETTINGS])
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(build, finished, tmp_path, setting):
     again = build(setting, tmp_path / "again")
     again.run(EVERY_BATCH)  # the rhythm of checkpoints changes nothing

@@ -21,6 +21,7 @@ from dsrna.strategies.gdas import Gdas
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.tiny_networks import faulty_network
 from dsrna.types import Threat
+from tests.thorough import thorough
 
 EPS = 0.1
 THREAT = Threat("linf", EPS)
@@ -133,8 +134,20 @@ def test_by_running_statistics_another_network_would_be_attacked(name):
     assert losses["batch"] > losses["running"] + 0.02
 
 
-@pytest.mark.parametrize(("space", "strategy"), [("darts", Gdas()), ("nasbench201", Darts())], ids=["darts", "nb201"])
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("name", "space", "strategy"),
+    [
+        ("standard", "nasbench201", Darts()),
+        ("fast", "nasbench201", Darts()),
+        ("fast", "darts", Gdas()),
+        ("pgd", "darts", Gdas()),
+        ("trades", "nasbench201", Darts()),
+        thorough("standard", "darts", Gdas()),
+        thorough("pgd", "nasbench201", Darts()),
+        thorough("trades", "darts", Gdas()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_every_objective_searches(search_stage, tmp_path, name, space, strategy):
     """Both kinds of steps; accuracies are those under attack where there is one, and alphas and weights move."""
     objective, _ = OBJECTIVES[name]

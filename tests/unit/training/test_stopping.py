@@ -2,11 +2,13 @@
 
 import os
 import signal
+from functools import cache
 
 import pytest
 
 from dsrna.interruption import SIGNALS, Interrupted, StopSignals
 from dsrna.testing.run_comparison import differences
+from tests.thorough import thorough
 
 
 def send_at(stage, name, call, *numbers):
@@ -22,6 +24,19 @@ def send_at(stage, name, call, *numbers):
     setattr(stage.module, name, sent)
 
 
+@pytest.fixture(scope="module")
+def finished(search_stage, retrain_stage, tmp_path_factory):
+    """kind -> the folder of the run that nobody stopped; only read."""
+
+    @cache
+    def finished(kind):
+        stage = {"search": search_stage, "retrain": retrain_stage}[kind](tmp_path_factory.mktemp("whole"))
+        stage.run()
+        return stage.folder
+
+    return finished
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "call", "steps", "number"),
     [
@@ -32,18 +47,16 @@ def send_at(stage, name, call, *numbers):
         ("search", "on_fit_start", 0, 1, signal.SIGINT),
         ("retrain", "training_step", 4, 5, signal.SIGHUP),
         ("retrain", "validation_step", 0, 3, signal.SIGTERM),
-        ("retrain", "validation_step", 0, 3, signal.SIGHUP),
+        thorough("retrain", "validation_step", 0, 3, signal.SIGHUP),
     ],
 )
 def test_the_state_is_saved_and_the_run_goes_on(
-    search_stage, retrain_stage, tmp_path, kind, name, call, steps, number, caplog, monkeypatch
+    search_stage, retrain_stage, finished, tmp_path, kind, name, call, steps, number, caplog, monkeypatch
 ):
     # As under srun: Lightning would put its own handlers there and requeue the job.
     for key, value in {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "x", "SLURM_PROCID": "0"}.items():
         monkeypatch.setenv(key, value)
     build = {"search": search_stage, "retrain": retrain_stage}[kind]
-    whole = build(tmp_path / "whole")
-    whole.run()
     stage = build(tmp_path / "run")
     send_at(stage, name, call, number)
     before = [signal.getsignal(each) for each in SIGNALS]
@@ -55,7 +68,7 @@ def test_the_state_is_saved_and_the_run_goes_on(
     assert "to stop at once" in caplog.text
     again = build(tmp_path / "run")
     again.run()
-    assert differences(whole.folder, again.folder) == []
+    assert differences(finished(kind), again.folder) == []
 
 
 @pytest.mark.parametrize(
