@@ -24,6 +24,7 @@ from dsrna.strategies.hypergradient import InnerStep
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.strategies.search_step import SearchStep
 from dsrna.strategies.unrolled import Unrolled
+from tests.thorough import thorough
 
 SPACES = {"darts": (DartsSpace(nodes=2), 3), "nasbench201": (Nasbench201Space(), 1)}
 FASTER = ("compiled", "batched") if cpp_compiler() else ("batched",)
@@ -85,8 +86,14 @@ def searched(model, strategy, hypergradient):
     return model.architecture.expected(), model.state_dict()
 
 
-@pytest.mark.parametrize("where", SPACES)
-@pytest.mark.parametrize("name", choices("strategy"))
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        (name, where) if where == "darts" or name in ("darts", "gdas") else thorough(name, where)
+        for name in choices("strategy")
+        for where in SPACES
+    ],
+)
 def test_steps_of_a_search_are_those_of_the_textbook_edges(name, where, monkeypatch):
     strategy = strategy_of(name, where)
     start = supernet_of(strategy, where)

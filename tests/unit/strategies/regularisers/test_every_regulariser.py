@@ -8,6 +8,7 @@ import yaml
 from dsrna.config.catalog import choices, conf_folder
 from dsrna.config.parts import build_part
 from dsrna.strategies.pcdarts import PCDarts
+from tests.thorough import thorough
 
 
 def built(name):
@@ -27,8 +28,10 @@ def gradients(model, step_of, images, kind):
     return torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
 
 
-@pytest.mark.parametrize("partial_channels", [1, 2])
-@pytest.mark.parametrize("space", ["darts", "nasbench201"])
+@pytest.mark.parametrize(
+    ("space", "partial_channels"),
+    [("darts", 2), ("nasbench201", 1), thorough("darts", 1), thorough("nasbench201", 2)],
+)
 @pytest.mark.parametrize("name", choices("regulariser"))
 def test_it_runs_alike_by_every_implementation(relaxed, step_of, images, name, space, partial_channels):
     strategy = PCDarts(partial_channels=partial_channels)
@@ -42,8 +45,8 @@ def test_it_runs_alike_by_every_implementation(relaxed, step_of, images, name, s
 
 @pytest.mark.parametrize("name", choices("regulariser"))
 def test_it_changes_a_step_and_leaves_what_is_expected(relaxed, step_of, images, name):
-    _, plain = relaxed("darts")
-    _, model = relaxed("darts", [built(name)])
+    _, plain = relaxed("nasbench201")
+    _, model = relaxed("nasbench201", [built(name)])
     changed = False
     for kind in ("weights", "architecture"):
         with_it, without = (gradients(each, step_of, images, kind) for each in (model, plain))

@@ -20,6 +20,7 @@ from dsrna.strategies.selection.paths import Paths
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights, sampled_cell
 from dsrna.types import CellWeights, Threat
 from tests.known_best_path import striped_images, supernet_of_one_path
+from tests.thorough import thorough
 
 DARTS = DartsSpace(nodes=2, primitives=("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3"))
 NB201 = Nasbench201Space()
@@ -96,8 +97,19 @@ class Calibrated(nn.Module):
         return self.supernet(x, self.weights)
 
 
-@pytest.mark.parametrize("objective", ["standard", "adversarial"])
-@pytest.mark.parametrize(("space", "partial"), [("darts", 1), ("darts", 2), ("nasbench201", 1), ("nasbench201", 2)])
+@pytest.mark.parametrize(
+    ("space", "partial", "objective"),
+    [
+        ("darts", 1, "standard"),
+        ("darts", 2, "adversarial"),
+        ("nasbench201", 1, "adversarial"),
+        ("nasbench201", 2, "standard"),
+        thorough("darts", 1, "adversarial"),
+        thorough("darts", 2, "standard"),
+        thorough("nasbench201", 1, "standard"),
+        thorough("nasbench201", 2, "adversarial"),
+    ],
+)
 def test_a_score_is_that_of_the_calibrated_one_hot_supernet(space, partial, objective):
     space = SPACES[space]
     supernet = supernet_of_one_path(space, distinct_cells(space, equal_weights(space), 1, draw(5))[0], 2, partial)
