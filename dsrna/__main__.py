@@ -74,6 +74,7 @@ def run(arguments: list[str]) -> None:
     exporting.add_argument("--images", type=int, default=10, help="the first ones of the test split (default: 10)")
     exporting.add_argument("--timeout", type=float, default=300, help="seconds an image, for instances.csv")
     exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
+    exporting.add_argument("--vnnlib", choices=("1.0", "2.0"), default="1.0", help="version (default: 1.0)")
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
     for command in (listing, showing, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
@@ -178,7 +179,7 @@ def export_network(chosen: argparse.Namespace) -> None:
 
     overrides = with_config_folder(chosen.overrides, chosen.config_dir)
     folder, what = export(
-        overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, lowered=not chosen.as_is
+        overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, not chosen.as_is, chosen.vnnlib
     )
     output().print(f"{what}: {folder}", soft_wrap=True)
 

@@ -1,34 +1,49 @@
-"""Robustness properties as VNN-LIB 1.0 text, written and read back."""
+"""Robustness properties as VNN-LIB text, written and read back."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
 from dsrna.errors import DataError
 from dsrna.export.robustness_property import RobustnessProperty
 
 Expression = str | list[Any]
+Version = Literal["1.0", "2.0"]
 
 
-def to_vnnlib(claim: RobustnessProperty, comment: str = "") -> str:
-    """The property in VNN-LIB 1.0, as VNN-COMP uses it: satisfiable exactly where the image isn't robust.
+def to_vnnlib(claim: RobustnessProperty, comment: str = "", version: Version = "1.0", shape: Sequence[int] = ()) -> str:
+    """The property in VNN-LIB: satisfiable exactly where the image isn't robust.
 
-    Inputs are X_0, X_1, …, outputs (logits) Y_0, Y_1, …
+    In version 1.0, as VNN-COMP used it, inputs are X_0, X_1, …, outputs (logits) Y_0, Y_1, …; in version 2.0,
+    X[0, c, h, w] and Y[0, k], of the shapes that the ONNX file has.
 
     Args:
         claim: the property.
         comment: first lines of the file.
+        version: of VNN-LIB.
+        shape: (C, H, W) of the image, for version 2.0.
     """
-    inputs, outputs, label = range(len(claim.lower)), range(claim.classes), claim.label
-    lines = [f"; {line}" for line in comment.splitlines()]
-    lines += [f"(declare-const X_{index} Real)" for index in inputs]
-    lines += [f"(declare-const Y_{index} Real)" for index in outputs]
-    for index, lower, upper in zip(inputs, claim.lower, claim.upper, strict=True):
-        lines += [f"(assert (>= X_{index} {lower:f}))", f"(assert (<= X_{index} {upper:f}))"]
-    others = " ".join(f"(and (>= Y_{other} Y_{label}))" for other in outputs if other != label)
+    outputs, lines = range(claim.classes), [f"; {line}" for line in comment.splitlines()]
+    if version == "2.0":
+        inputs = [f"X[{','.join(map(str, place))}]" for place in product((0,), *map(range, shape))]
+        logits, number = [f"Y[0,{index}]" for index in outputs], _with_point
+        lines += [
+            "(vnnlib-version <2.0>)",
+            "(declare-network N",
+            f"  (declare-input X Real [{','.join(map(str, (1, *shape)))}])",
+            f"  (declare-output Y Real [1,{claim.classes}]))",
+        ]
+    else:
+        inputs = [f"X_{index}" for index in range(len(claim.lower))]
+        logits, number = [f"Y_{index}" for index in outputs], "{:f}".format
+        lines += [f"(declare-const {name} Real)" for name in (*inputs, *logits)]
+    for name, lower, upper in zip(inputs, claim.lower, claim.upper, strict=True):
+        lines += [f"(assert (>= {name} {number(lower)}))", f"(assert (<= {name} {number(upper)}))"]
+    others = " ".join(f"(and (>= {name} {logits[claim.label]}))" for name in logits if name != logits[claim.label])
     return "\n".join([*lines, f"(assert (or {others}))", ""])
 
 
@@ -80,6 +95,12 @@ def _rival(condition: Expression) -> tuple[str, str]:
         case [">=", str(rival), str(label)] | ["<=", str(label), str(rival)] if rival[:2] == label[:2] == "Y_":
             return rival, label
     raise DataError(f"Expected (>= Y_j Y_y) in VNN-LIB, got {_written(condition)}.")
+
+
+def _with_point(number: Decimal) -> str:
+    """Real numbers of version 2.0 are written with a point."""
+    text = f"{number:f}"
+    return text if "." in text else f"{text}.0"
 
 
 def _number(text: str) -> Decimal:

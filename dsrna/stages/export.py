@@ -12,7 +12,7 @@ from dsrna.data.loader import BatchLoader
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.export.onnx_file import require_onnx, write_onnx
 from dsrna.export.robustness_property import RobustnessProperty
-from dsrna.export.vnnlib import to_vnnlib
+from dsrna.export.vnnlib import Version, to_vnnlib
 from dsrna.files import write_text, writing_to
 from dsrna.runs.replay import replay
 from dsrna.runs.sources import load_splits
@@ -23,7 +23,13 @@ MODEL = "network.onnx"
 
 
 def export(
-    overrides: list[str], stage: str | None, images: int, timeout: float, out: Path | None, lowered: bool
+    overrides: list[str],
+    stage: str | None,
+    images: int,
+    timeout: float,
+    out: Path | None,
+    lowered: bool,
+    version: Version = "1.0",
 ) -> tuple[Path, str]:
     """Writes ``network.onnx``, ``image_00000.vnnlib``, … and VNN-COMP's ``instances.csv``.
 
@@ -33,7 +39,8 @@ def export(
         images: how many, the first ones of the test split.
         timeout: seconds for an image, written into ``instances.csv``.
         out: the folder; None for ``export/STAGE`` in the run folder, or ``export`` beside the checkpoint.
-        lowered: write an equal network of dense convolutions, ReLU, sums and concatenation alone.
+        lowered: write an equal network of dense convolutions, linear layers, ReLU and sums alone.
+        version: of VNN-LIB.
 
     Returns:
         The folder, and a sentence about what is in it.
@@ -63,14 +70,14 @@ def export(
     if out is None:
         out = checkpoint.parents[1] / "export" / checkpoint.parent.name if is_folder else checkpoint.parent / "export"
     with writing_to(out):
-        write_onnx(out / MODEL, lower(network, x) if lowered else network, x)
+        write_onnx(out / MODEL, lower(network, x, without_concat=True) if lowered else network, x)
         rows = []
         for index, claim in enumerate(claims):
             name = f"image_{index:05d}.vnnlib"
             where = f"test image {index} of {splits.origin}, class {splits.class_names[claim.label]}, {threat.label}"
             shape = " x ".join(map(str, description.shape))
             comment = f"{where}\n{about['title']}; X in row-major order of {shape}, in [0, 1]\nunsat: robust; sat: not"
-            write_text(out / name, to_vnnlib(claim, comment))
+            write_text(out / name, to_vnnlib(claim, comment, version, description.shape))
             rows.append(f"{MODEL},{name},{timeout:g}\n")
         write_text(out / "instances.csv", "".join(rows))
     right = int((network(x).argmax(dim=1) == y).sum())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dsrna.bounds.lowering.graph import Graph
 from dsrna.bounds.lowering.lowered_network import LoweredNetwork
 from dsrna.bounds.lowering.operation_weight import symbolic_weights
+from dsrna.bounds.lowering.plain import plain
 from dsrna.bounds.lowering.symbol import Sources, Symbol
 from dsrna.bounds.place import naming_the_module
 from dsrna.errors import NonFiniteError, UnsupportedError
@@ -20,7 +21,11 @@ from dsrna.types import OperationWeights
 
 
 def lower(
-    network: nn.Module, x: Tensor, operation_weights: Callable[[], OperationWeights] | None = None
+    network: nn.Module,
+    x: Tensor,
+    operation_weights: Callable[[], OperationWeights] | None = None,
+    *,
+    without_concat: bool = False,
 ) -> LoweredNetwork:
     """A network that equals a given one in evaluation mode, up to rounding, made only of sound operations.
 
@@ -38,6 +43,7 @@ def lower(
         x: (N, C, H, W) images; their shape, dtype and device are those of images to come, and on them the lowered
             network is compared with the network itself.
         operation_weights: gives the current operation weights of a supernet.
+        without_concat: neither concatenation nor products with constants, see :mod:`dsrna.bounds.lowering.plain`.
 
     Returns:
         The lowered network, whose values can follow the network's, see :class:`LoweredNetwork`.
@@ -49,21 +55,27 @@ def lower(
     """
     with evaluation_mode(network), naming_the_module(network):
         if operation_weights is None and hasattr(network, "supernet") and hasattr(network, "operation_weights"):
-            lowered = _traced(cast(nn.Module, network.supernet), x, cast(Any, network.operation_weights))
+            supernet, weights = cast(nn.Module, network.supernet), cast(Any, network.operation_weights)
+            lowered = _traced(supernet, x, weights, without_concat)
         else:
-            lowered = _traced(network, x, operation_weights)
+            lowered = _traced(network, x, operation_weights, without_concat)
         _check_equal(lowered, network, x, operation_weights)
     return lowered
 
 
-def _traced(network: nn.Module, x: Tensor, operation_weights: Callable[[], OperationWeights] | None) -> LoweredNetwork:
+def _traced(
+    network: nn.Module, x: Tensor, operation_weights: Callable[[], OperationWeights] | None, without_concat: bool
+) -> LoweredNetwork:
     graph = Graph(like=x.new_empty(0))
     image = Symbol(graph, _sources(network), graph.input(tuple(x.shape[1:])))
     weights = () if operation_weights is None else (symbolic_weights(operation_weights()),)
     logits = network(image, *weights)
     if not isinstance(logits, Symbol):
         raise UnsupportedError(f"Expected a network that gives logits (N, K), got {type(logits).__name__}.")
-    return LoweredNetwork(graph, logits.resolve(), operation_weights)
+    output = logits.resolve()
+    if without_concat:
+        output, graph = plain(output, graph)
+    return LoweredNetwork(graph, output, operation_weights)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from dsrna.bounds.lowering.graph import Graph
 from dsrna.bounds.lowering.kernels import Pads, dense_kernel
 from dsrna.bounds.lowering.lower import lower
 from dsrna.bounds.lowering.lowered_network import Add, Concat, LoweredNetwork, Mask
+from dsrna.bounds.lowering.plain import plain
 from dsrna.bounds.lowering.rearrangement import as_rearrangement
 from dsrna.errors import UnsupportedError
 from dsrna.nn.factorized_reduce import FactorizedReduce
@@ -49,8 +50,11 @@ def check_equal(network, *shape, modes=True):
         assert type(operation) in SOUND
         if isinstance(operation, nn.Conv2d):
             assert (operation.groups, operation.dilation, operation.padding_mode) == (1, (1, 1), "zeros")
+    without = lower(network, x, without_concat=True)
+    assert {type(operation) for operation in without.operations}.isdisjoint((Concat, Mask))
     network.eval()
     torch.testing.assert_close(lowered(x), network(x))
+    torch.testing.assert_close(without(x), network(x))
     return lowered
 
 
@@ -85,6 +89,35 @@ def test_piece(name):
     torch.manual_seed(1)
     channels = next((p.shape[1] for p in PIECES[name].parameters() if p.dim() == 4), 4)
     check_equal(PIECES[name], 4 if name in ("grouped", "head") else channels, 7, 10)
+
+
+class TwoHalves(nn.Module):
+    """Concatenations that are added up, with others and with a whole, and read by each layer that may read one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = (nn.Conv2d(2, channels, 3, padding=1) for channels in (1, 3, 2))
+        self.pool, self.read = nn.AvgPool2d(3, 1, 1, count_include_pad=False), nn.Linear(8 * 7 * 5 + 12, 3)
+
+    def forward(self, x):
+        one, other, even = self.first(x), self.second(x), self.third(x)
+        same = torch.cat([one, other], 1) + torch.cat([one.relu(), other], 1).relu()
+        crossed = torch.cat([one, other], 1) + torch.cat([other, one], 1) + torch.cat([even, even], 1)
+        maps = torch.cat([self.pool(torch.cat([same, one], 1)), crossed[:, :3]], 1)
+        means = torch.cat([maps, same], 1).mean((2, 3))
+        return self.read(torch.cat([maps.flatten(1), means], 1))
+
+
+def test_parts_of_concatenations_meet_each_other():
+    torch.manual_seed(8)
+    check_equal(TwoHalves(), 2, 7, 5)
+
+
+def test_factors_that_are_no_column_times_a_row_are_refused():
+    graph = Graph(like=torch.zeros(0))
+    masked = graph.mask(graph.input((1, 2, 2)), torch.tensor([[[[1.0, 1.0], [1.0, 2.0]]]]))
+    with pytest.raises(UnsupportedError, match="a column times a row"):
+        plain(masked, graph)
 
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from dsrna.bounds.lowering.lower import lower
 from dsrna.errors import MissingPartError, UnsupportedError
 from dsrna.export import onnx_file
 from dsrna.export.onnx_file import onnx_logits, require_onnx, write_onnx
@@ -53,6 +54,21 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatc
     with pytest.raises(UnsupportedError, match=rf"difference of {0.01 * scale:g}"):
         write_onnx(tmp_path / "a.onnx", model, images())
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_other_tools_know_the_operations_and_versions_of_a_file_and_it_names_no_path_of_this_machine(tmp_path):
+    import onnx
+
+    model = network("avg_pool_3x3", "max_pool_3x3", "dil_conv_3x3").eval()
+    write_onnx(tmp_path / "a.onnx", lower(model, images(), without_concat=True), images())
+    file = onnx.load(tmp_path / "a.onnx")
+    onnx.checker.check_model(file, full_check=True)
+    assert (file.ir_version, [(one.domain, one.version) for one in file.opset_import]) == (8, [("", 18)])
+    assert {node.op_type for node in file.graph.node} == {"Conv", "Gemm", "Relu", "Add", "Flatten"}
+    assert b"/dsrna/" not in (tmp_path / "a.onnx").read_bytes()
+    assert b".py" not in (tmp_path / "a.onnx").read_bytes()
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch):

@@ -28,6 +28,19 @@ BY_HAND = """; a comment (in parentheses
 """
 
 
+IN_2_0 = """; a comment (in parentheses
+(vnnlib-version <2.0>)
+(declare-network N
+  (declare-input X Real [1,2,1,1])
+  (declare-output Y Real [1,3]))
+(assert (>= X[0,0,0,0] 0.25))
+(assert (<= X[0,0,0,0] 0.75))
+(assert (>= X[0,1,0,0] 0.0))
+(assert (<= X[0,1,0,0] 0.25))
+(assert (or (and (>= Y[0,0] Y[0,1])) (and (>= Y[0,2] Y[0,1]))))
+"""
+
+
 def around(values, label, classes, eps):
     return RobustnessProperty.around(
         torch.tensor(values, dtype=torch.float32).view(1, 1, -1), label, classes, Threat("linf", eps)
@@ -38,6 +51,11 @@ def test_the_text_of_a_small_property():
     claim = around([0.5, 0.0], 1, 3, 0.25)
     assert to_vnnlib(claim, "a comment (in parentheses") == BY_HAND
     assert from_vnnlib(BY_HAND) == claim
+
+
+def test_the_text_of_a_small_property_in_version_2_0():
+    """The text was read by the package `vnnlib` 1.0.2, see experiments/vnncomp."""
+    assert to_vnnlib(around([0.5, 0.0], 1, 3, 0.25), "a comment (in parentheses", "2.0", (2, 1, 1)) == IN_2_0
 
 
 @given(
