@@ -43,11 +43,15 @@ def main() -> None:
 
     apart, all_sets = Table(*COLUMNS, title="groups that share no search"), Table(*COLUMNS[:-1], title="all sets")
     for size in range(1, min(chosen.most, len(runs)) + 1):
-        groups = [tuple(runs[start : start + size]) for start in range(0, len(runs) - size + 1, size)]
-        apart.add_row(*row(size, groups, found, cells=True))
+        apart.add_row(*row(size, groups_apart(runs, size), found, cells=True))
         all_sets.add_row(*row(size, combinations(runs, size), found))
     for table in (apart, all_sets):
         Console(width=160).print(table)
+
+
+def groups_apart(runs: list[RunFolder], size: int) -> list[Group]:
+    """The runs in groups of ``size``, in their order; those that are left over are in none."""
+    return [tuple(runs[start : start + size]) for start in range(0, len(runs) - size + 1, size)]
 
 
 def row(size: int, groups: Iterable[Group], found: Callable[[Group], Judged], cells: bool = False) -> list[str]:

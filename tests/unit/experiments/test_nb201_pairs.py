@@ -16,7 +16,7 @@ def pairs():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         yield import_module("pairs")
-        for name in ("strategies", "pairs", "judge"):
+        for name in ("strategies", "agreed", "pairs", "judge"):
             sys.modules.pop(name, None)
 
 
@@ -67,3 +67,12 @@ def test_rules_are_found_by_the_names_of_their_run_folders(strategies, tmp_path)
     for name in ("2026-11-28_10-00-00Z_gdas_s0_0a1b2c3d", "2026-11-28_10-00-00Z_beta_decay_s12_0a1b2c3d", "notes"):
         (tmp_path / name).mkdir()
     assert strategies.names([tmp_path]) == {"gdas", "beta_decay"}
+
+
+def test_groups_that_share_no_search_and_what_they_find(pairs):
+    agreed = import_module("agreed")
+    assert agreed.groups_apart(list("abcdefgh"), 3) == [("a", "b", "c"), ("d", "e", "f")]
+    found = {"a": (0.5, 44.0), "b": (0.7, 40.0), "c": (0.1, 42.0), "d": (2.0, 30.0)}
+    cells = {name: pairs.Judged(name, 48.0, regret, 44.0, standard, 55.0) for name, (regret, standard) in found.items()}
+    line = agreed.row(1, [(name,) for name in found], lambda group: cells[group[0]], cells=True)
+    assert line == ["1", "4", "50%", "0.60", "2.00", "41.0", "a 0.50  b 0.70  c 0.10  d 2.00"]
