@@ -50,7 +50,7 @@ def files(tmp_path_factory):
     path("cut_genotype", ".json").write_text('{"schema": "dsrna.genotype", "version": 1, "space"')
     path("malformed", ".txt").write_text("Genotype(normal=[('sep_conv_3x3', 0), normal_concat=[2])")
     path("code_genotype", ".txt").write_text("__import__('os').system('touch /tmp/never')")
-    path("operation", ".txt").write_text(PUBLISHED["DARTS_V2"].replace("dil_conv_3x3", "dil_conv_3x4"))
+    path("operation", ".txt").write_text(PUBLISHED["DARTS_V2"].text.replace("dil_conv_3x3", "dil_conv_3x4"))
 
     def run_folder(name, **changes):
         run = RunFolder.create(

@@ -92,7 +92,7 @@ def test_what_the_user_types_wins_over_the_run(finished, run):
 
 def test_retraining_from_a_file_has_the_files_genotype_and_default_settings(finished, run, tmp_path_factory):
     file = tmp_path_factory.mktemp("published") / "rnas.txt"
-    file.write_text(PUBLISHED["RNAS"])
+    file.write_text(PUBLISHED["RNAS"].text)
     folder = run("retrain", f"from={file}", "stages=[retrain]", "retrain.baseline=false")
     assert genotype_codec.load(folder.genotype_json) == published("RNAS")
     assert not folder.evaluation_json.exists()

@@ -16,7 +16,9 @@ from dsrna.benchmark import main as benchmark
 from dsrna.benchmarks.published_proxies import FILE_NAME as PROXIES_FILE
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
+from dsrna.spaces.darts.published import published
 from dsrna.spaces.nasbench201.index import string_at
+from dsrna.spaces.notation.writing import published_text
 from dsrna.testing.data_roots import write_arrays
 from dsrna.testing.made_up_tables import share
 
@@ -91,6 +93,8 @@ def test_the_commands_are_found():
 def test_a_run_of_the_readme(command, request, root, command_line, tmp_path):
     if RUN in command:
         command = command.replace(RUN, str(request.getfixturevalue("finished")))
+    (root / "genotypes.py").write_text(f"MINE = {published_text(genotype_codec.to_json(published('RNAS')))}")
+    command = command.replace("genotypes.py", str(root / "genotypes.py"))
     words = shlex.split(command.replace("/path/to/data", str(root)))[2:]
     kind = words[0].partition(".")[2]
     outcome = command_line(kind, *small(kind, words[1:], tmp_path))

@@ -1,71 +1,59 @@
-"""Published genotypes of the DARTS space, in the notation of their publications."""
+"""Published genotypes of DARTS-like spaces, with where each comes from (``published.json`` beside this file).
+
+A genotype is a fact; each was read from the named file of a public repository, under the licence that the repository
+states, and no code was taken.
+"""
 
 from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from dsrna.errors import GenotypeError
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.names import unknown_name
 from dsrna.spaces.notation.reading import parse, plain_name
 
-PUBLISHED = {
-    # Liu, Simonyan, Yang; ICLR 2019; first order, CIFAR-10
-    "DARTS_V1": """Genotype(
-        normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0), ('sep_conv_3x3', 1),
-                ('skip_connect', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 2)],
-        normal_concat=[2, 3, 4, 5],
-        reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 0),
-                ('max_pool_3x3', 0), ('skip_connect', 2), ('skip_connect', 2), ('avg_pool_3x3', 0)],
-        reduce_concat=[2, 3, 4, 5])""",
-    # Liu, Simonyan, Yang; ICLR 2019; second order, CIFAR-10
-    "DARTS_V2": """Genotype(
-        normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1),
-                ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)],
-        normal_concat=[2, 3, 4, 5],
-        reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1),
-                ('max_pool_3x3', 0), ('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)],
-        reduce_concat=[2, 3, 4, 5])""",
-    # Xu et al.; ICLR 2020; searched on CIFAR-10
-    "PC_DARTS": """Genotype(
-        normal=[('sep_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 0), ('dil_conv_3x3', 1),
-                ('sep_conv_5x5', 0), ('sep_conv_3x3', 1), ('avg_pool_3x3', 0), ('dil_conv_3x3', 1)],
-        normal_concat=range(2, 6),
-        reduce=[('sep_conv_5x5', 1), ('max_pool_3x3', 0), ('sep_conv_5x5', 1), ('sep_conv_5x5', 2),
-                ('sep_conv_3x3', 0), ('sep_conv_3x3', 3), ('sep_conv_3x3', 1), ('sep_conv_3x3', 2)],
-        reduce_concat=range(2, 6))""",
-    # Mok et al.; ICCV 2021
-    "AdvRush": """Genotype(
-        normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 0), ('sep_conv_3x3', 1),
-                ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0), ('sep_conv_3x3', 1)],
-        normal_concat=range(2, 6),
-        reduce=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('skip_connect', 0), ('dil_conv_3x3', 2),
-                ('skip_connect', 0), ('avg_pool_3x3', 1), ('skip_connect', 0), ('skip_connect', 2)],
-        reduce_concat=range(2, 6))""",
-    # Dong et al.; Adversarially Robust Neural Architectures, 2020
-    "RACL": """Genotype(
-        normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_5x5', 0), ('skip_connect', 1),
-                ('sep_conv_3x3', 0), ('skip_connect', 3), ('sep_conv_3x3', 3), ('skip_connect', 4)],
-        normal_concat=range(2, 6),
-        reduce=[('sep_conv_3x3', 0), ('sep_conv_5x5', 1), ('avg_pool_3x3', 0), ('dil_conv_3x3', 1),
-                ('sep_conv_3x3', 0), ('sep_conv_5x5', 1), ('sep_conv_3x3', 2), ('dil_conv_3x3', 3)],
-        reduce_concat=range(2, 6))""",
-    # Yue et al.; Effective, Efficient and Robust Neural Architecture Search, 2020
-    "E2RNAS": """Genotype(
-        normal=[('avg_pool_3x3', 0), ('skip_connect', 1), ('avg_pool_3x3', 0), ('sep_conv_3x3', 2),
-                ('sep_conv_5x5', 3), ('avg_pool_3x3', 0), ('avg_pool_3x3', 0), ('sep_conv_5x5', 2)],
-        normal_concat=range(2, 6),
-        reduce=[('avg_pool_3x3', 0), ('avg_pool_3x3', 1), ('avg_pool_3x3', 0), ('avg_pool_3x3', 1),
-                ('avg_pool_3x3', 0), ('skip_connect', 3), ('avg_pool_3x3', 0), ('skip_connect', 3)],
-        reduce_concat=range(2, 6))""",
-    # the genotype released as RNAS_H; submission to ICLR 2022
-    "RNAS": """Genotype(
-        normal=[('dil_conv_5x5', 0), ('dil_conv_5x5', 1), ('dil_conv_5x5', 0), ('dil_conv_3x3', 1),
-                ('dil_conv_5x5', 3), ('sep_conv_5x5', 0), ('dil_conv_5x5', 0), ('dil_conv_3x3', 2)],
-        normal_concat=range(2, 6),
-        reduce=[('avg_pool_3x3', 1), ('dil_conv_5x5', 0), ('dil_conv_5x5', 2), ('sep_conv_5x5', 0),
-                ('sep_conv_3x3', 3), ('skip_connect', 0), ('sep_conv_5x5', 0), ('sep_conv_5x5', 4)],
-        reduce_concat=range(2, 6))""",
-}
-"""Name -> genotype in published notation."""
+
+@dataclass(frozen=True)
+class PublishedSize:
+    """A number of parameters as printed.
+
+    Attributes:
+        millions: as printed; rounded, or cut off.
+        counted: "without the auxiliary head" or "with the auxiliary head", as the number itself shows.
+        where: where it is printed.
+    """
+
+    millions: str
+    counted: str
+    where: str
+
+
+@dataclass(frozen=True)
+class PublishedGenotype:
+    """A genotype and where it comes from.
+
+    Attributes:
+        name: its name here.
+        also: what it is called elsewhere; found too.
+        paper: who published it, and what they searched on.
+        source: repository: file: name in it.
+        licence: of that repository.
+        text: it, in published notation.
+        parameters: of its network of 20 cells and 36 channels for CIFAR-10; None where the sources print none.
+    """
+
+    name: str
+    also: tuple[str, ...]
+    paper: str
+    source: str
+    licence: str
+    text: str
+    parameters: PublishedSize | None = None
 
 
 def published(name: str) -> Genotype:
@@ -74,12 +62,34 @@ def published(name: str) -> Genotype:
     Raises:
         GenotypeError: there is none of that name.
 
-    >>> published("DARTS_V2").cells["normal"].nodes[0]
+    >>> published("darts-v2").cells["normal"].nodes[0]
     (('sep_conv_3x3', 0), ('sep_conv_3x3', 1))
     """
-    if name not in PUBLISHED:
-        spelt_alike = [known for known in PUBLISHED if plain_name(known) == plain_name(name)]
-        if not spelt_alike:
-            raise GenotypeError(unknown_name("published genotype", name, PUBLISHED))
-        name = spelt_alike[0]
-    return parse(PUBLISHED[name])
+    found = _by_plain_name().get(plain_name(name))
+    if found is None:
+        raise GenotypeError(unknown_name("published genotype", name, PUBLISHED))
+    return parse(found.text)
+
+
+def _read(entry: dict[str, Any]) -> PublishedGenotype:
+    size = entry.get("parameters")
+    return PublishedGenotype(
+        name=entry["name"],
+        also=tuple(entry["also"]),
+        paper=entry["paper"],
+        source=entry["source"],
+        licence=entry["licence"],
+        text=entry["genotype"],
+        parameters=PublishedSize(**size) if size else None,
+    )
+
+
+PUBLISHED: dict[str, PublishedGenotype] = {
+    entry["name"]: _read(entry) for entry in json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+}
+"""Name -> published genotype."""
+
+
+@cache
+def _by_plain_name() -> dict[str, PublishedGenotype]:
+    return {plain_name(name): entry for entry in PUBLISHED.values() for name in (*entry.also, entry.name)}

@@ -37,7 +37,8 @@ def entries(text: str) -> list[Entry]:
     named = {entry.name: entry for entry in found if entry.name is not None}
     for alias in _ALIAS.finditer(text) if named else ():
         if alias[2] in named and alias[1] not in named:
-            found.append(Entry(alias[1], lines.at(alias.start()), named[alias[2]].read))
+            named[alias[1]] = Entry(alias[1], lines.at(alias.start()), named[alias[2]].read)
+            found.append(named[alias[1]])
     return found
 
 

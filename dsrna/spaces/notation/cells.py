@@ -23,10 +23,12 @@ def cells_of(entries: Mapping[str, Any]) -> dict[str, Any]:
     - one list of ``(operation, input)``, two for each node (DARTS);
     - a list for each node (DARTS-PT, AutoDL-Projects), of as many as it has;
     - either of these with a weight beside, ``(operation, input, 0.13)``, which says nothing about the architecture;
-    - one list of ``(operation, node, input)`` in whole numbers (FairDARTS). Nodes without any operation, which its
-      networks don't have, are left out: those after them move up, and the cell's output is without them.
+    - one list of ``(operation, node, input)`` in whole numbers (FairDARTS). As in its networks, nodes without any
+      operation aren't there, nor is what starts from one: those after them move up, and the cell's output is without
+      them.
 
-    Entries that hold nothing (``normal_bottleneck=''``, ``connects=None``) are left out.
+    Entries that are no list of operations and have no ``_concat`` are no cells: ``normal_bottleneck=''``,
+    ``connects=None``, ``source='original/darts'``.
 
     Args:
         entries: cell type -> its operations, cell type + ``_concat`` -> the nodes that make up its output; all values
@@ -40,7 +42,7 @@ def cells_of(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {
         kind: _cell(entries[kind], entries.get(kind + CONCAT), kind)
         for kind in kinds
-        if entries[kind] not in ("", None, []) or kind + CONCAT in entries
+        if (isinstance(entries[kind], list) and entries[kind]) or kind + CONCAT in entries
     }
 
 
@@ -79,16 +81,18 @@ def _cell_of_edges(edges: list[list[Any]], concat: Any, place: str) -> dict[str,
                 f"{place}, operation {number}: expected (operation, node, input) with a node from {_INPUTS} and an "
                 f"earlier input, got {(operation, node, source)!r}"
             )
-    present = sorted({node for _, node, _ in edges})
-    positions = {node: position for position, node in enumerate([*range(_INPUTS), *present])}
+    present = {node for _, node, _ in edges}
+    while absent := {source for _, _, source in edges if source >= _INPUTS} - present:
+        edges = [edge for edge in edges if edge[2] not in absent]
+        present = {node for _, node, _ in edges}
+    positions = {node: position for position, node in enumerate([*range(_INPUTS), *sorted(present)])}
     nodes: list[list[Any]] = [[] for _ in present]
-    for number, (operation, node, source) in enumerate(edges, start=1):
-        if source not in positions:
-            raise GenotypeError(f"{place}, operation {number}: input {source} is a node without operations")
+    for operation, node, source in edges:
         nodes[positions[node] - _INPUTS].append([_known(operation), positions[source]])
     if isinstance(concat, list):
-        absent = set(range(_INPUTS, _INPUTS + _MOST_NODES)) - set(present)
-        concat = [positions.get(i, i) if type(i) is int else i for i in concat if i not in absent]
+        gone = set(range(_INPUTS, _INPUTS + _MOST_NODES)) - present
+        whole = [index for index in concat if type(index) is not int or index not in gone]
+        concat = [positions.get(index, index) if type(index) is int else index for index in whole]
     return {"nodes": nodes, "concat": concat}
 
 

@@ -100,7 +100,7 @@ READ = {
         both(NODES),
     ),
     "entries that hold nothing": (
-        PLAIN[:-1] + ", normal_bottleneck='', reduce_bottleneck='', connectN=None, aux=[])",
+        PLAIN[:-1] + ", normal_bottleneck='', connectN=None, aux=[], primitives='Darts', steps=4)",
         both(NODES),
     ),
     "five nodes": (
@@ -131,6 +131,11 @@ READ = {
     "three cell types (ARNAS)": (
         PLAIN.replace("normal", "accurate")[:-1] + f", robust={CELL}, robust_concat=range(2, 6))",
         {kind: CellGenotype(NODES, ALL) for kind in ("accurate", "reduce", "robust")},
+    ),
+    "edges from a node without operations (FairDARTS)": (
+        "Genotype(normal=[('max_pool_3x3', 2, 0), ('sep_conv_5x5', 4, 3), ('noise', 5, 4), ('skip_connect', 5, 2)], "
+        "normal_concat=range(2, 6))",
+        {"normal": CellGenotype(((("max_pool_3x3", 0),), (("skip_connect", 2),)), (2, 3))},
     ),
     "edges (FairDARTS)": (
         "Genotype(normal=[('sep_conv_3x3', 2, 0), ('sep_conv_5x5', 2, 1), ('max_pool_3x3', 4, 0), "
@@ -269,10 +274,11 @@ REFUSED = {
         "Genotype(normal=[('skip_connect', 2, 3)], normal_concat=[2])",
         r"normal, operation 1: expected \(operation, node, input\) .* got \('skip_connect', 2, 3\)",
     ),
-    "edges from no node": (
-        "Genotype(normal=[('skip_connect', 4, 3)], normal_concat=[4])",
-        r"normal, operation 1: input 3 is a node without operations",
+    "edges and a list as output": (
+        "Genotype(normal=[('skip_connect', 2, 0)], normal_concat=[[2]])",
+        r"normal, concat: expected a whole number as index, got \[2\]",
     ),
+    "edges from no node alone": ("Genotype(normal=[('skip_connect', 4, 3)], normal_concat=[4])", r"reduce: .* missing"),
     "edges to a node far away": ("Genotype(normal=[('a', 10000000, 1)], normal_concat=[2])", r"normal, operation 1"),
     "another operation of NAS-Bench-101": (
         "|maxpool3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|",
@@ -304,6 +310,7 @@ FILE = f"""import os
 FIRST = {PLAIN}
 PC_DARTS = {OTHER}
 BEST = PC_DARTS
+CHOSEN = BEST  # of all
 LOST = Genotype(normal=os.environ, normal_concat=[2])
 """
 
@@ -315,7 +322,7 @@ def file(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("name", ["PC_DARTS", "pc-darts", "PcDarts", "BEST", "4"])
+@pytest.mark.parametrize("name", ["PC_DARTS", "pc-darts", "PcDarts", "BEST", "CHOSEN", "4"])
 def test_one_of_several_in_a_file(file, name):
     assert load(file, name=name) == parse(OTHER) == read_genotype(f"{file}:{name}")
     assert load(file, name="FIRST") == parse(PLAIN) != parse(OTHER)
@@ -323,14 +330,14 @@ def test_one_of_several_in_a_file(file, name):
 
 def test_names_are_listed_where_none_or_a_wrong_one_is_given(file):
     with pytest.raises(
-        GenotypeError, match=r"genotypes.py: Expected one genotype, found 4.*FIRST, PC_DARTS, LOST, BEST$"
+        GenotypeError, match=r"genotypes.py: Expected one genotype, found 5.*FIRST, PC_DARTS, LOST, BEST, CHOSEN$"
     ):
         read_genotype(str(file))
     with pytest.raises(GenotypeError, match=r"unknown genotype 'PC_DART'; choose from FIRST, .*; nearest: PC_DARTS"):
         read_genotype(f"{file}:PC_DART")
     with pytest.raises(GenotypeError, match=r"unknown genotype 'OLD'"):
         load(file, name="OLD")  # in a comment
-    with pytest.raises(GenotypeError, match=r"genotypes.py: normal: expected text, .* got os.environ \(line 6\)"):
+    with pytest.raises(GenotypeError, match=r"genotypes.py: normal: expected text, .* got os.environ \(line 7\)"):
         load(file, name="LOST")
 
 

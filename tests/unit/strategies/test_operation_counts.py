@@ -2,9 +2,8 @@
 
 import pytest
 
-from dsrna.spaces.darts.published import PUBLISHED
+from dsrna.spaces.darts.published import published
 from dsrna.spaces.genotype import CellGenotype, Genotype
-from dsrna.spaces.notation.reading import parse
 from dsrna.strategies.operation_counts import operation_counts, skip_connection_warning
 
 
@@ -18,7 +17,7 @@ def genotype(skips):
 
 
 def test_counts_of_a_published_genotype():
-    counts = operation_counts(parse(PUBLISHED["DARTS_V2"]))
+    counts = operation_counts(published("DARTS_V2"))
     assert counts == {
         "normal": {"sep_conv_3x3": 5, "skip_connect": 2, "dil_conv_3x3": 1},
         "reduce": {"max_pool_3x3": 5, "skip_connect": 3},
@@ -26,9 +25,13 @@ def test_counts_of_a_published_genotype():
     assert next(iter(counts["normal"])) == "sep_conv_3x3"
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", ["DARTS_V1", "DARTS_V2", "PC_DARTS", "AdvRush", "RACL", "E2RNAS", "RNAS"])
 def test_published_genotypes_have_not_collapsed(name):
-    assert skip_connection_warning(parse(PUBLISHED[name])) is None
+    assert skip_connection_warning(published(name)) is None
+
+
+def test_those_published_because_they_collapsed_have():
+    assert "7 of 8 in the normal cell" in skip_connection_warning(published("RobustDARTS_S1_L2x1"))
 
 
 def test_the_warning_starts_above_the_limit_and_names_the_cell():
