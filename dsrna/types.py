@@ -40,7 +40,7 @@ class Threat:
     'linf 8/255'
     >>> Threat("linf", 8)
     Traceback (most recent call last):
-    dsrna.errors.ConfigError: Expected `eps` in [0, 1] for l_inf, got 8; did you mean 8/255? (conf: threat.eps)
+    dsrna.errors.ConfigError: Expected `eps` in [0, 1] for l_inf, got 8; did you mean 8/255?
     """
 
     norm: Norm
@@ -48,14 +48,11 @@ class Threat:
 
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
-            raise ConfigError(f"Expected `norm` to be 'linf' or 'l2', got {self.norm!r}. (conf: threat.norm)")
+            raise ConfigError(f"Expected `norm` to be 'linf' or 'l2', got {self.norm!r}.")
         if not self.eps >= 0:
-            raise ConfigError(f"Expected `eps` >= 0, got {self.eps}. (conf: threat.eps)")
+            raise ConfigError(f"Expected `eps` >= 0, got {self.eps}.")
         if self.norm == "linf" and self.eps > 1:
-            raise ConfigError(
-                f"Expected `eps` in [0, 1] for l_inf, got {self.eps:g}; "
-                f"did you mean {self.eps:g}/255? (conf: threat.eps)"
-            )
+            raise ConfigError(f"Expected `eps` in [0, 1] for l_inf, got {self.eps:g}; did you mean {self.eps:g}/255?")
 
     @property
     def label(self) -> str:

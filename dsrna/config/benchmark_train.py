@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,11 +10,11 @@ from omegaconf import DictConfig
 from dsrna.benchmarks.classes import index_of_architecture
 from dsrna.benchmarks.own_tables import check_layout
 from dsrna.benchmarks.sampling import random_architectures
-from dsrna.config.compose import run_values
+from dsrna.config.compose import run_settings
+from dsrna.config.model import check_all
 from dsrna.config.parts import build_part, located
-from dsrna.config.ranges import misfits
 from dsrna.config.settings import BenchmarkTrainingSettings
-from dsrna.config.validate import attack_grid, corruption_sweep, refuse, refuse_by, validate
+from dsrna.config.validate import attack_grid, corruption_sweep, validate
 from dsrna.corruptions import SEVERITIES
 from dsrna.errors import ConfigError
 from dsrna.functional.seeding import generator
@@ -28,9 +29,9 @@ def benchmark_training_settings(config: DictConfig) -> BenchmarkTrainingSettings
     Raises:
         ConfigError: lists every problem, each with its key.
     """
-    settings = BenchmarkTrainingSettings(**run_values(config, BenchmarkTrainingSettings))
-    refuse([*misfits(settings)])
-    refuse_by((validate, architectures, _check_seeds, _check_space, _check_stages, _check_table), settings)
+    settings = run_settings(BenchmarkTrainingSettings, config)
+    checks = (validate, architectures, _check_space, _check_stages, _check_table)
+    check_all(partial(check, settings) for check in checks)
     return settings
 
 
@@ -45,8 +46,6 @@ def architectures(settings: BenchmarkTrainingSettings) -> list[int]:
     if (given is None) == (settings.n is None):
         raise ConfigError(f"Expected either architectures or a number of random ones: {_EXAMPLE}. (conf: arch)")
     if settings.n is not None:
-        if isinstance(settings.n, bool) or not isinstance(settings.n, int):
-            raise ConfigError(f"Expected a number of architectures, got {settings.n!r}. (conf: n)")
         return random_architectures(settings.n, generator(settings.seed, "architectures"))
     every = given if isinstance(given, list) else [given]
     if not every or any(isinstance(one, bool) or not isinstance(one, int | str) for one in every):
@@ -62,13 +61,6 @@ def architectures(settings: BenchmarkTrainingSettings) -> list[int]:
                 "out. (conf: arch)"
             )
     return indices
-
-
-def _check_seeds(settings: BenchmarkTrainingSettings) -> None:
-    seeds = settings.seeds
-    whole = isinstance(seeds, list) and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)
-    if not whole or not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
-        raise ConfigError(f"Expected a list of different whole numbers in [0, 2**32), got {seeds!r}. (conf: seeds)")
 
 
 def _check_space(settings: BenchmarkTrainingSettings) -> None:

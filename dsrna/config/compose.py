@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from typing import TypeVar
 
 import hydra
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dsrna.config.catalog import conf_folder, own_folders
-from dsrna.config.explain import explained, misfit
+from dsrna.config.explain import explained
+from dsrna.config.model import read
 from dsrna.config.names import fill_in_name
-from dsrna.config.parts import nearest, with_fractions
-from dsrna.config.settings import (
-    CertifiedSettings,
-    DataSettings,
-    EvaluateSettings,
-    RetrainSettings,
-    SearchSettings,
-    Settings,
-    ThreatSettings,
-    TrainerSettings,
-)
+from dsrna.config.settings import Settings
 from dsrna.config.trust import refuse_foreign_targets
 from dsrna.config.usual import lend_usual
 from dsrna.errors import ConfigError
 
-NODES = {
-    "data": DataSettings,
-    "threat": ThreatSettings,
-    "search": SearchSettings,
-    "retrain": RetrainSettings,
-    "certified": CertifiedSettings,
-    "evaluate": EvaluateSettings,
-    "trainer": TrainerSettings,
-}
+S = TypeVar("S", bound=Settings)
 
 
 def compose(entry: str, overrides: list[str]) -> DictConfig:
@@ -99,63 +80,20 @@ def key_of(override: str) -> str:
 
 
 def settings_from(config: DictConfig) -> Settings:
-    """Typed settings from a composed config.
+    """Typed settings from a composed config, each checked by itself.
 
     Raises:
-        ConfigError: a key is unknown, missing, or of the wrong type.
+        ConfigError: lists every key that is unknown, missing or wrong.
     """
-    return Settings(**run_values(config, Settings))
+    return run_settings(Settings, config)
 
 
-def run_values(config: DictConfig, schema: type[Settings]) -> dict[str, Any]:
-    """The fields of :class:`Settings`, or of a dataclass that adds to it; errors as of :func:`settings_from`."""
+def run_settings(schema: type[S], config: DictConfig) -> S:
+    """The same for a schema that adds to :class:`Settings`."""
     with open_dict(config):  # an empty list leaves no such key
         for group in ("regulariser", "search_schedule"):
             config.setdefault(group, {})
-    plain = typed_values(config, schema, NODES)
-    for kind in ("weights_objective", "architecture_objective", "selection_objective", "ranking_objective"):
-        setattr(plain["search"], kind, with_fractions(getattr(plain["search"], kind)))
-    plain["certified"].objective = with_fractions(plain["certified"].objective)
-    plain["evaluate"].attacks = with_fractions(plain["evaluate"].attacks)
-    plain["evaluate"].grid = with_fractions(plain["evaluate"].grid)
-    return plain
-
-
-def typed_values(config: DictConfig, schema: type, nodes: Mapping[str, type]) -> dict[str, Any]:
-    """The fields of a dataclass of settings, from a composed config.
-
-    Args:
-        config: as :func:`compose` gives it.
-        schema: the dataclass.
-        nodes: key -> dataclass of the keys below it; the other keys are parts or plain values.
-
-    Raises:
-        ConfigError: a key is unknown, missing, or of the wrong type.
-    """
-    try:
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise ConfigError(misfit(error, "", schema)) from error
-    plain.pop("hydra", None)
-    known = {"from" if field.name == "start_from" else field.name for field in fields(schema)}
-    for key in plain:
-        if key not in known:
-            raise ConfigError(f"Unknown key `{key}`.{nearest(key, known)} `python -m dsrna show` prints all keys.")
-    if removed := sorted(known - set(plain)):
-        key = removed[0]
-        raise ConfigError(f"`{key}` was removed, but is needed: leave out ~{key} or {key}=null. (conf: {key})")
-    if "from" in plain:
-        plain["start_from"] = plain.pop("from")
-    for key, node in nodes.items():
-        if not isinstance(plain[key], dict):
-            raise ConfigError(f"Expected keys below `{key}`, got {plain[key]!r}: write {key}.KEY=VALUE. (conf: {key})")
-        try:
-            plain[key] = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(node), plain[key]))
-        except OmegaConfBaseException as error:
-            raise ConfigError(misfit(error, key, node)) from error
-    for key in plain.keys() - set(nodes):
-        plain[key] = with_fractions(plain[key])
-    return plain
+    return read(schema, config)
 
 
 def _refuse_repeats(overrides: list[str]) -> None:

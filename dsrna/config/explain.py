@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dsrna.config.catalog import choices, conf_folder, groups
 from dsrna.config.parts import nearest, target_of
@@ -94,14 +93,9 @@ def _flat(node: Any, prefix: str = "") -> list[str]:
     return [prefix, *below] if prefix else below
 
 
-def misfit(error: OmegaConfBaseException, node: str, schema: type) -> str:
-    """One sentence for what OmegaConf refuses in ``node``."""
-    key = ".".join(part for part in (node, getattr(error, "full_key", None)) if part)
+def unresolved(error: OmegaConfBaseException) -> str:
+    """One sentence for a value that OmegaConf can't give."""
+    key = getattr(error, "full_key", None)
     if isinstance(error, MissingMandatoryValue):
         return f"`{key}` has no default: give it as {key}=VALUE. (conf: {key})"
-    if isinstance(error, ConfigKeyError):
-        known = [f"{node}.{field.name}" for field in fields(schema)]
-        return f"Unknown key `{key}`.{nearest(key, known)} There are: {', '.join(known)}. (conf: {key})"
-    if "is not Optional" in str(error) or "value 'None'" in str(error):
-        return f"Expected a value, got null. (conf: {key})"
     return f"{str(error).splitlines()[0]}. (conf: {key})"

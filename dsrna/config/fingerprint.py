@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from dsrna.config.settings import RunSettings
@@ -27,7 +26,7 @@ CHANGES_NO_RESULT = (
 
 def fingerprint_of(settings: RunSettings) -> str:
     """Hash of all settings that change results, the same on every machine."""
-    plain = asdict(settings)
+    plain = settings.model_dump()
     for key in CHANGES_NO_RESULT:
         *nodes, last = key.split(".")
         _remove(plain, nodes, last)

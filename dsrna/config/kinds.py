@@ -1,30 +1,26 @@
-"""What must stand at each place of a config: the class that a part's target has to be derived from."""
+"""What stands at the places of a config that take a part: its base class, and what it is tried with."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
-from dsrna.errors import ConfigError
+from pydantic import PlainValidator, ValidationInfo
 
-_KINDS = {
-    r"space": "dsrna.spaces.search_space.SearchSpace",
-    r"strategy": "dsrna.strategies.strategy.Strategy",
-    r"selection": "dsrna.strategies.selection.base.Selection",
-    r"hypergradient": "dsrna.strategies.hypergradient.Hypergradient",
-    r"metric": "dsrna.metrics.base.RobustnessMetric",
-    r"metric_join": "dsrna.strategies.metric_join.MetricJoin",
-    r"regulariser\.[^.]+": "dsrna.strategies.regularisers.base.Regulariser",
-    r"search_schedule\.[^.]+": "dsrna.strategies.schedules.base.SearchSchedule",
-    r"(certified\.)?objective|search\.\w+_objective": "dsrna.objectives.base.Objective",
-    r"evaluate\.attacks\.[^.]+|evaluate\.grid\.[^.]+\.attack": "dsrna.evaluation.base.EvaluationAttack",
-    r"evaluate\.verify": "dsrna.verification.settings.Verification",
-    r"evaluate\.corruptions": "dsrna.evaluation.corruption_sweep.CorruptionSweep",
-    r"proxy\.[^.]+": "dsrna.proxies.base.Proxy",
-    r"method\.[^.]+": "dsrna.query_searches.base.QuerySearch",
-    r"(.*[._])?optimizer": "torch.optim.optimizer.Optimizer",
-    r"(.*[._])?schedule": "torch.optim.lr_scheduler.LRScheduler",
-}
+from dsrna.config.model import refused
+from dsrna.config.objectives import KIND, retrain_objective, search_objective
+from dsrna.config.parts import build_part, check_part, target_of, with_fractions
+from dsrna.errors import ConfigError, DsrnaError
+from dsrna.types import Threat
+
+if TYPE_CHECKING:
+    import torch
+
+Part = dict[str, Any]
+"""A node with a ``_target_``. It stays one in the settings; :func:`dsrna.config.parts.build_part` makes the object."""
+
+_MANY = 10_000
+_RATES = ("max_lr", "base_lr", "eta_min", "min_lr", "gamma", "factor", "start_factor", "end_factor")
 _ASK_MORE = {
     "torch.optim.lbfgs.LBFGS": "an optimiser that calls the loss again in every step",
     "torch.optim.sparse_adam.SparseAdam": "an optimiser of sparse gradients",
@@ -32,19 +28,106 @@ _ASK_MORE = {
 }
 
 
-def check_kind(target: Any, where: str) -> None:
-    """Checks that a target is of the kind that belongs at ``where``; any target will do at an unknown place.
+def _tried(build: Callable[..., object]) -> PlainValidator:
+    """Validates a node by what ``build(node, info)`` refuses."""
 
-    Raises:
-        ConfigError: it is not.
+    def check(node: Any, info: ValidationInfo) -> Any:
+        node = with_fractions(node)
+        try:
+            build(node, info)
+        except DsrnaError as error:
+            raise refused(error) from error
+        return node
+
+    return PlainValidator(check)
+
+
+def _built(kind: str) -> PlainValidator:
+    return _tried(lambda node, _: build_part(node, "", kind=kind))
+
+
+def _with_threat(build: Callable[[Any, str, Threat], object], place: str = "") -> PlainValidator:
+    """Objectives are tried with the threat; where that is wrong, its own message is enough."""
+
+    def check(node: Any, info: ValidationInfo) -> None:
+        threat = threat_in(info.context)
+        if threat is not None:
+            build(node, f"{place}{info.field_name}" if place else "", threat)
+
+    return _tried(check)
+
+
+def threat_in(config: Any) -> Threat | None:
+    """The threat of a plain config; None where it is wrong."""
+    try:
+        return Threat(config["threat"]["norm"], with_fractions(config["threat"]["eps"]))
+    except (DsrnaError, KeyError, TypeError):
+        return None
+
+
+SpacePart = Annotated[Part, _built("dsrna.spaces.search_space.SearchSpace")]
+StrategyPart = Annotated[Part, _built("dsrna.strategies.strategy.Strategy")]
+SelectionPart = Annotated[Part, _built("dsrna.strategies.selection.base.Selection")]
+HypergradientPart = Annotated[Part, _built("dsrna.strategies.hypergradient.Hypergradient")]
+MetricJoinPart = Annotated[Part, _built("dsrna.strategies.metric_join.MetricJoin")]
+RegulariserPart = Annotated[Part, _built("dsrna.strategies.regularisers.base.Regulariser")]
+SearchSchedulePart = Annotated[Part, _built("dsrna.strategies.schedules.base.SearchSchedule")]
+AttackPart = Annotated[Part, _built("dsrna.evaluation.base.EvaluationAttack")]
+CorruptionsPart = Annotated[Part, _built("dsrna.evaluation.corruption_sweep.CorruptionSweep")]
+ProxyPart = Annotated[Part, _built("dsrna.proxies.base.Proxy")]
+MethodPart = Annotated[Part, _built("dsrna.query_searches.base.QuerySearch")]
+SourcePart = Annotated[Part, _tried(lambda node, _: check_part(node, "", "root", "download"))]
+ObjectivePart = Annotated[Part, _with_threat(retrain_objective)]
+SearchObjectivePart = Annotated[Part, _with_threat(search_objective, "search.")]
+CertifiedPart = Annotated[Part, _tried(lambda node, _: target_of(node, "", KIND))]
+"""Built only where certified training is asked for, as it may need a package."""
+
+
+def _some_optimizer(node: Any) -> torch.optim.Optimizer:
+    import torch
+
+    _refuse_demanding(node)
+    params = [torch.zeros(1, 2, requires_grad=True)]
+    built: torch.optim.Optimizer = build_part(node, "", kind="torch.optim.optimizer.Optimizer", params=params)
+    return built
+
+
+def _check_alphas_optimizer(node: Any) -> None:
+    """As far as it can be without alphas; :func:`dsrna.config.search_parts.check_alphas_optimizer` has some."""
+    _refuse_demanding(node)
+    check_part(node, "", "params", kind="torch.optim.optimizer.Optimizer")
+
+
+def _check_schedule(node: Any, optimizer: Any) -> None:
+    """Tries a schedule on an optimiser of one made-up weight.
+
+    Its ``interval`` is ours, the other keys are its class's, where ``auto`` will be the number of its intervals; null
+    switches a key off.
     """
-    expected = next((base for place, base in _KINDS.items() if re.fullmatch(place, where)), None)
-    lineage = [f"{base.__module__}.{base.__qualname__}" for base in getattr(target, "__mro__", ())]
-    if expected is not None and expected not in lineage:
-        raise ConfigError(f"Expected a class derived from {expected}, got {_shown(target)}. (conf: {where}._target_)")
-    if lineage and lineage[0] in _ASK_MORE:
-        raise ConfigError(f"{lineage[0]} is {_ASK_MORE[lineage[0]]}: choose another one. (conf: {where}._target_)")
+    _refuse_demanding(node)
+    target_of(node, "", "torch.optim.lr_scheduler.LRScheduler")
+    if node.get("interval", "epoch") not in ("epoch", "step"):
+        raise ConfigError(f"Expected `epoch` or `step`, got {node['interval']!r}. (conf: interval)")
+    given = {key: value for key, value in node.items() if key != "interval" and value is not None}
+    if optimizer is not None:
+        tried = {key: _MANY if value == "auto" else value for key, value in given.items()}
+        build_part(tried, "", optimizer=_some_optimizer(optimizer))
+    for key in _RATES:  # torch takes negative ones, and goes uphill
+        if isinstance(given.get(key), int | float) and given[key] < 0:
+            raise ConfigError(f"Expected a rate of 0 or more, got {given[key]}. (conf: {key})")
 
 
-def _shown(target: Any) -> str:
-    return f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', target)}"
+def _refuse_demanding(node: Any) -> None:
+    target = target_of(node, "")
+    name = f"{target.__module__}.{getattr(target, '__qualname__', '')}"
+    if name in _ASK_MORE:
+        raise ConfigError(f"{name} is {_ASK_MORE[name]}: choose another one. (conf: _target_)")
+
+
+OptimizerPart = Annotated[Part, _tried(lambda node, _: _some_optimizer(node))]
+AlphasOptimizerPart = Annotated[Part, _tried(lambda node, _: _check_alphas_optimizer(node))]
+
+
+def schedule_of(optimizer: str) -> PlainValidator:
+    """The validator of a schedule that stands after the field of its optimiser."""
+    return _tried(lambda node, info: _check_schedule(node, info.data.get(optimizer)))

@@ -17,4 +17,4 @@ def metric_weight(settings: Settings) -> MetricWeight:
     """The metric's weight over the epochs of the search."""
     epochs, warmup = search_epochs(settings)
     metric = settings.metric
-    return MetricWeight(metric["weight"], warmup + metric["warmup_epochs"], epochs, metric["weight_schedule"])
+    return MetricWeight(metric.weight, warmup + metric.warmup_epochs, epochs, metric.weight_schedule)

@@ -9,6 +9,8 @@ from dsrna.config.parts import build_part
 from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
+KIND = "dsrna.objectives.base.Objective"
+
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
     from dsrna.config.settings import SearchSettings
     from dsrna.nn.modes import BatchNormMode
@@ -74,5 +76,5 @@ def selection_objective(
 def _objective(node: Any, where: str, threat: Threat, auto: BatchNormMode) -> Objective:
     if isinstance(node, dict) and node.get("batch_norm") == "auto":
         node = node | {"batch_norm": auto}
-    built: Objective = build_part(node, where, threat=threat)
+    built: Objective = build_part(node, where, kind=KIND, threat=threat)
     return built

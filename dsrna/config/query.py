@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, open_dict
 
-from dsrna.config.compose import typed_values
-from dsrna.config.data_source import check_source
+from dsrna.config.model import check_all, read
 from dsrna.config.parts import build_part
-from dsrna.config.ranges import RANGES, Ranges, from_one, misfits, out_of_range
-from dsrna.config.rank import build_proxies, check_threat
-from dsrna.config.settings import DataSettings, QuerySettings, TableSettings, ThreatSettings
-from dsrna.config.validate import refuse, refuse_by
+from dsrna.config.settings import QuerySettings
+from dsrna.config.validate import check_root
 from dsrna.errors import ConfigError
 from dsrna.query_searches.base import QuerySearch
 from dsrna.query_searches.encoding import gene_space
@@ -20,23 +17,11 @@ from dsrna.query_searches.encoding import gene_space
 PROXY = "proxy/"
 """Begins the name of an objective that is a proxy computed here."""
 
-_NODES = {"data": DataSettings, "threat": ThreatSettings, "benchmark": TableSettings}
 _TABLES_OF = "nasbench201"
 _USUAL: dict[str, list[str]] = {
     "guide": ["robbench/pgd@8/255", "robbench/clean"],
     "judge": ["robbench/pgd@8/255", "robbench/clean", "robbench/fgsm@8/255", "robbench/autoattack"],
     "objectives": ["robbench/pgd@8/255", "robbench/clean", "size/params"],
-}
-_SHARED = (("name",), ("seed",), ("resume",), ("out",))
-_RANGES: Ranges = {
-    **{keys: RANGES[keys] for keys in _SHARED},
-    ("budget",): from_one(10_000_000),
-    ("repeats", "images"): from_one(1_000_000),
-    ("cells",): RANGES["search.cells", "retrain.cells"],
-    ("channels",): RANGES["search.channels", "retrain.channels"],
-    ("progress",): RANGES["trainer.progress",],
-    ("data.pixels",): RANGES["data.pixels",],
-    ("data.train_limit",): ("at least 1, or null for no limit", lambda value: value is None or value >= 1),
 }
 
 
@@ -51,22 +36,21 @@ def query_settings(config: DictConfig) -> QuerySettings:
     with open_dict(config):  # method=[] and proxy=[] leave no such key
         for group in ("method", "proxy"):
             config.setdefault(group, {})
-    settings = QuerySettings(**typed_values(config, QuerySettings, _NODES))
-    refuse([*misfits(settings, _RANGES)])
-    refuse_by(
-        (check_threat, _fill_in, _check_methods, _check_proxies, _check_objectives, _check_data),
-        settings,
-        out_of_range(settings, _RANGES),
+    settings = read(QuerySettings, config)
+    check_all(
+        [
+            lambda: _fill_in(settings),
+            lambda: _check_methods(settings),
+            lambda: _check_proxies(settings),
+            lambda: _check_objectives(settings),
+            lambda: check_root(settings.data, settings.space),
+        ]
     )
     return settings
 
 
 def build_methods(settings: QuerySettings) -> dict[str, QuerySearch]:
-    """Name -> search.
-
-    Raises:
-        ConfigError: a node is wrong.
-    """
+    """Name -> search."""
     return {name: build_part(node, f"method.{name}") for name, node in settings.method.items()}
 
 
@@ -97,11 +81,6 @@ def _fill_in(settings: QuerySettings) -> None:
 
 
 def _check_methods(settings: QuerySettings) -> None:
-    if not isinstance(settings.method, dict) or not settings.method:
-        raise ConfigError(
-            "Expected at least one method, as in method=[local,genetic]; `python -m dsrna list method` lists them. "
-            "(conf: method)"
-        )
     methods = build_methods(settings)
     for name, method in methods.items():
         if settings.budget < method.fewest_queries:
@@ -119,7 +98,6 @@ def guides_of(settings: QuerySettings) -> list[str]:
 
 
 def _check_proxies(settings: QuerySettings) -> None:
-    build_proxies(settings.proxy)
     for key in ("guide", "judge", "front"):
         for name in getattr(settings, key) or ():
             if name.startswith(PROXY):
@@ -146,7 +124,3 @@ def _check_objectives(settings: QuerySettings) -> None:
 
 def _several(settings: QuerySettings) -> list[str]:
     return [name for name, method in build_methods(settings).items() if method.several_objectives]
-
-
-def _check_data(settings: QuerySettings) -> None:
-    check_source(settings.data, settings.space)

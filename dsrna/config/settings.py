@@ -1,232 +1,400 @@
-"""The typed settings that stages receive: plain dataclasses, no DictConfig.
+"""The typed settings that stages receive: what keys there are, of which types and in which ranges.
 
-Parts (space, strategy, metric, …) are nodes with a ``_target_``; they stay dictionaries here and become objects in
-:func:`dsrna.config.parts.build_part`. Everything else is typed, so that a wrong key or type is found at compose time.
-Values and their comments live in ``conf/``: that is the one place where defaults stand.
+Parts (space, strategy, metric, …) are nodes with a ``_target_``; they stay dictionaries here, tried by
+:mod:`dsrna.config.kinds`, and become objects in :func:`dsrna.config.parts.build_part`. Values and their comments live
+in ``conf/``: that is the one place where defaults stand. Radii stay as they were written, ``8/255`` too: the
+fingerprints of older runs are of that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-Part = dict[str, Any]
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationInfo, field_validator, model_validator
+
+from dsrna.config.kinds import (
+    AlphasOptimizerPart,
+    AttackPart,
+    CertifiedPart,
+    CorruptionsPart,
+    HypergradientPart,
+    MethodPart,
+    MetricJoinPart,
+    ObjectivePart,
+    OptimizerPart,
+    Part,
+    ProxyPart,
+    RegulariserPart,
+    SearchObjectivePart,
+    SearchSchedulePart,
+    SelectionPart,
+    SourcePart,
+    SpacePart,
+    StrategyPart,
+    schedule_of,
+)
+from dsrna.config.model import Model, refused
+from dsrna.config.parts import build_part, nearest, number, with_fractions
+from dsrna.errors import ConfigError, DsrnaError
+from dsrna.types import Threat
 
 STAGES = ("search", "retrain", "evaluate", "report")
+_LARGEST = 2**63 - 1
 
 
-@dataclass
-class AugmentationSettings:
-    crop_padding: int
-    horizontal_flip: bool
+def _from_one(most: int) -> Any:
+    """Far above what is of use: what is too much for any machine is no setting."""
+    return Field(ge=1, le=most, description=f"a whole number, at least 1, at most {most:,}")
 
 
-@dataclass
-class DataSettings:
-    source: Any
+Count = Annotated[int, _from_one(1_000_000)]
+BatchSize = Annotated[int, _from_one(10_000_000)]
+Cells = Annotated[int, _from_one(1_000)]
+Channels = Annotated[int, _from_one(100_000)]
+Limit = Annotated[int | None, Field(ge=1, le=_LARGEST, description="a whole number, at least 1, or null for no limit")]
+Whole = Annotated[int, Field(ge=0, le=_LARGEST, description="a whole number, 0 or more")]
+Few = Annotated[int, Field(ge=0, le=10_000, description="a whole number, 0 to 10,000")]
+Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number in [0, 2**32)")]
+Share = Annotated[float, Field(gt=0, lt=1, description="a share in (0, 1)")]
+Rate = Annotated[float, Field(ge=0, lt=1, description="a value in [0, 1)")]
+NotNegative = Annotated[float, Field(ge=0, description="a finite number, 0 or more")]
+Flag = Annotated[bool, Strict(False)]
+"""True, false, or what else YAML and people write for it: on, off, yes, no, 0, 1."""
+Progress = Literal["auto", "on", "off"]
+
+
+class AugmentationSettings(Model):
+    crop_padding: Whole
+    horizontal_flip: Flag
+
+
+class DataSettings(Model):
+    source: SourcePart
     root: str | None
-    download: bool
-    validation_fraction: float
-    train_limit: int | None
-    test_limit: int | None
+    download: Flag
+    validation_fraction: Share
+    train_limit: Limit
+    test_limit: Limit
     augmentation: AugmentationSettings
-    pixels: int | None = None  # files of a user's data set need not name it
+    pixels: Annotated[
+        int | None,
+        Field(ge=1, le=_LARGEST, description="a whole number, at least 1, or null for the images as they are"),
+    ] = None  # files of a user's data set need not name it
 
 
-@dataclass
-class ThreatSettings:
-    norm: str
+class ThreatSettings(Model):
+    """``value`` is what all others are given."""
+
+    norm: Literal["linf", "l2"]
     eps: Any  # a number, or a fraction such as 8/255
 
+    @property
+    def value(self) -> Threat:
+        return Threat(self.norm, number(self.eps, "threat.eps"))
 
-@dataclass
-class SearchSettings:
-    epochs: int
-    batch_size: int
-    cells: int
-    channels: int
-    warmup_epochs: int
-    weights_fraction: float
-    gradient_clip: float
-    implementation: str
-    random_cells: int
-    comparison_epochs: int
-    weights_objective: Any
-    architecture_objective: Any
-    selection_objective: Any
-    ranking_objective: Any
-    weights_optimizer: Any
-    weights_schedule: Any
-    alphas_optimizer: Any
+    @field_validator("eps")
+    @classmethod
+    def _check(cls, eps: Any, info: ValidationInfo) -> Any:
+        try:
+            Threat(info.data.get("norm", "l2"), number(eps, ""))
+        except DsrnaError as error:
+            raise refused(error) from error
+        return eps
 
 
-@dataclass
-class RetrainSettings:
-    epochs: int
-    batch_size: int
-    cells: int
-    channels: int
+class MetricSettings(Model):
+    """What all metrics share. In a config the part's own keys stand beside that, here in ``part``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    weight: Annotated[
+        int | float, Field(ge=0, description="a weight of 0 or more (R is a score, higher is more robust)")
+    ]
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000, description="a whole number, 0 or more")]
+    weight_schedule: Literal["constant", "linear"]
+
+    @property
+    def part(self) -> Part:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_fractions(cls, node: Any) -> Any:
+        return with_fractions(node)
+
+    @model_validator(mode="after")
+    def _try(self) -> MetricSettings:
+        try:
+            build_part(self.part, "", kind="dsrna.metrics.base.RobustnessMetric")
+        except DsrnaError as error:
+            raise refused(error) from error
+        return self
+
+
+class SearchSettings(Model):
+    epochs: Count
+    batch_size: BatchSize
+    cells: Cells
+    channels: Channels
+    warmup_epochs: Whole
+    weights_fraction: Share
+    gradient_clip: NotNegative
+    implementation: Literal["auto", "compiled", "batched", "textbook"]
+    random_cells: Few
+    comparison_epochs: Few
+    weights_objective: SearchObjectivePart
+    architecture_objective: SearchObjectivePart
+    selection_objective: SearchObjectivePart | None
+    ranking_objective: SearchObjectivePart | None
+    weights_optimizer: OptimizerPart
+    weights_schedule: Annotated[Part, schedule_of("weights_optimizer")] | None
+    alphas_optimizer: AlphasOptimizerPart
+
+
+class RetrainSettings(Model):
+    epochs: Count
+    batch_size: BatchSize
+    cells: Cells
+    channels: Channels
     stem: str
-    auxiliary: bool
-    drop_path: float
-    cutout: int
-    ema_decay: float
-    gradient_clip: float
-    optimizer: Any
-    schedule: Any
-    selection_steps: int
-    torch_compile: bool
-    keep: str
-    baseline: bool
-    certified: bool
+    auxiliary: Flag
+    drop_path: Rate
+    cutout: Whole
+    ema_decay: Rate
+    gradient_clip: NotNegative
+    optimizer: OptimizerPart
+    schedule: Annotated[Part, schedule_of("optimizer")] | None
+    selection_steps: Count
+    torch_compile: Flag
+    keep: Literal["best", "last"]
+    baseline: Flag
+    certified: Flag
 
 
-@dataclass
-class CertifiedSettings:
+class CertifiedSettings(Model):
     """Certified training of the retrained network; all else is as for its adversarial training, without drop-path."""
 
-    objective: Any
-    epochs: int
-    batch_size: int
-    gradient_clip: float
-    optimizer: Any
-    schedule: Any
+    objective: CertifiedPart
+    epochs: Count
+    batch_size: BatchSize
+    gradient_clip: NotNegative
+    optimizer: OptimizerPart
+    schedule: Annotated[Part, schedule_of("optimizer")] | None
 
 
-@dataclass
-class EvaluateSettings:
-    attacks: dict[str, Any]
+class GridSettings(Model):
+    """Balls of the threat's norm, and what attacks in them."""
+
+    eps: Annotated[list[Any], AfterValidator(with_fractions), Field(description="a list of radii")]
+    attack: AttackPart
+
+
+class EvaluateSettings(Model):
+    attacks: dict[str, AttackPart | None]
     eps_curve: Any  # "auto", or a list of numbers and fractions
-    grid: dict[str, Any]  # name -> the attack's part and the list of its radii
-    batch_size: int
-    torch_compile: bool
+    grid: dict[str, GridSettings | None]
+    batch_size: BatchSize
+    torch_compile: Flag
     verify: Any  # a part, or null for no verification
-    corruptions: Any  # a part, or null for none
+    corruptions: CorruptionsPart | None
 
 
-@dataclass
-class LimitSettings:
+class LimitSettings(Model):
     """Upper limits that ``trainer=debug`` sets; they win over every experiment. Any of them makes a run a rehearsal."""
 
-    epochs: int | None
-    batches: int | None
-    batch_size: int | None
-    test_images: int | None
-    attacks: list[str] | None
-    cells: int | None
-    channels: int | None
+    epochs: Limit
+    batches: Limit
+    batch_size: Limit
+    test_images: Limit
+    attacks: Annotated[list[str] | None, Field(description="a list of names, or null for all")]
+    cells: Limit
+    channels: Limit
 
     @property
     def any(self) -> bool:
         """Whether there is a limit."""
-        return any(limit is not None for limit in vars(self).values())
+        return any(limit is not None for _, limit in self)
 
 
-@dataclass
-class TrainerSettings:
+class TrainerSettings(Model):
     accelerator: str
-    precision: str
-    deterministic: bool
-    threads: Any  # "auto", or a number
-    progress: str
-    checkpoint_minutes: float
+    precision: Annotated[
+        Literal["32-true", "64-true", "bf16-mixed"],
+        Field(
+            description="32-true, 64-true or bf16-mixed (fp16 needs loss scaling, which the architecture step's own "
+            "gradients would not get)"
+        ),
+    ]
+    deterministic: Flag
+    threads: Annotated[
+        Literal["auto"] | Annotated[int, Field(ge=1, le=1024)],
+        Field(description="`auto` or a number of CPU threads, 1 to 1,024"),
+    ]
+    progress: Progress
+    checkpoint_minutes: NotNegative
     limits: LimitSettings
 
 
-@dataclass
-class RunSettings:
+class LoggerSettings(Model):
+    """The keys that are given, to whom ``kind`` names; wandb alone takes any."""
+
+    kind: Literal["none", "wandb", "tensorboard"]
+    project: str | None = None
+    entity: str | None = None
+    group: str | None = None
+    mode: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> LoggerSettings:
+        further = sorted(self.model_fields_set - {"kind"})
+        if further and self.kind != "wandb":
+            raise refused(ConfigError(f"{self.kind} has no setting `{further[0]}`. (conf: {further[0]})"))
+        return self
+
+
+class RunSettings(Model):
     """What every run has: where it goes and what its random numbers depend on."""
 
-    name: str
-    seed: int
-    resume: str
-    out: str
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[\w.-]*\w[\w.-]*$",
+            description="a name of letters, digits, dots, dashes and underscores: a folder's name has it",
+        ),
+    ]
+    seed: Seed
+    resume: Literal["never", "auto"]
+    out: Annotated[str, Field(min_length=1, description="a folder")]
 
 
-@dataclass
+def _check_stages(stages: list[str]) -> list[str]:
+    for stage in stages:
+        if stage not in STAGES:
+            close = nearest(stage, STAGES)
+            raise refused(ConfigError(f"Unknown stage `{stage}`.{close} Choose from: {', '.join(STAGES)}."))
+    if len(stages) > len(set(stages)):
+        raise refused(ConfigError(f"Expected {_STAGES}, got {stages!r}."))
+    return stages
+
+
+_STAGES = f"a list of stages, each once: stages=[{','.join(STAGES)}] or some of them"
+
+
 class Settings(RunSettings):
     """All settings of one run, resolved. ``start_from`` is the key ``from`` of the config."""
 
-    stages: list[str]
-    start_from: str | None
+    stages: Annotated[list[str], Field(min_length=1, description=_STAGES), AfterValidator(_check_stages)]
+    start_from: Annotated[
+        str | None, Field(alias="from", description="the name of a file, a folder or a genotype, or null")
+    ]
     sweep_objective: Any  # a name that is known to config/sweep_objective.py, auto, or null
     data: DataSettings
-    space: Any
-    strategy: Any
-    regulariser: Any  # name -> part
-    search_schedule: Any  # name -> part
-    selection: Any
-    metric: Any
-    metric_join: Any
-    hypergradient: Any
+    space: SpacePart
+    strategy: StrategyPart
+    regulariser: Annotated[dict[str, RegulariserPart], Field(description="a list, as in regulariser=[beta_decay]")]
+    search_schedule: Annotated[
+        dict[str, SearchSchedulePart], Field(description="a list, as in search_schedule=[early_stopping_skips]")
+    ]
+    selection: SelectionPart
+    metric: MetricSettings
+    metric_join: MetricJoinPart
+    hypergradient: HypergradientPart
     threat: ThreatSettings
-    objective: Any
+    objective: ObjectivePart
     search: SearchSettings
     retrain: RetrainSettings
     certified: CertifiedSettings
     evaluate: EvaluateSettings
-    logger: Any
+    logger: LoggerSettings
     trainer: TrainerSettings
 
 
-@dataclass
-class TableSettings:
+def _check_linf(threat: ThreatSettings) -> ThreatSettings:
+    if threat.norm != "linf":
+        raise refused(
+            ConfigError(f"Proxies that attack do so in l_inf balls, got {threat.norm}: use threat=linf. (conf: norm)")
+        )
+    return threat
+
+
+class TableSettings(Model):
     root: str | None
     dataset: str
 
 
-@dataclass
 class BenchmarkSettings(TableSettings):
-    metrics: list[str] | None
+    metrics: Annotated[list[str] | None, Field(description="a list of metrics, or null for all")]
     eps: Any  # a list of numbers and fractions, or null
 
 
-@dataclass
+def _at_least_one(group: str, example: str) -> Any:
+    listed = f"`python -m dsrna list {group}` lists them"
+    return Field(
+        default_factory=dict,
+        validate_default=True,
+        min_length=1,
+        description=f"at least one {group}, as in {group}=[{example}] ({listed})",
+    )
+
+
+ThreatOfProxies = Annotated[ThreatSettings, AfterValidator(_check_linf)]
+
+
 class RankSettings(RunSettings):
     """All settings of one ranking, resolved."""
 
     data: DataSettings
-    threat: ThreatSettings  # of proxies that attack
-    space: Any
-    proxy: Any
-    n: int
-    images: int
-    repeats: int
-    cells: int
-    channels: int
+    threat: ThreatOfProxies
+    space: SpacePart
+    proxy: Annotated[dict[str, ProxyPart], _at_least_one("proxy", "croze,nwot")]
+    n: Annotated[int, Field(ge=3, le=15625, description="at least 3 architectures, of the 15,625 there are")]
+    images: Count
+    repeats: Count
+    cells: Cells
+    channels: Channels
     benchmark: BenchmarkSettings
-    bootstrap: int
-    workers: Any  # "auto", or a number
-    progress: str
+    bootstrap: Count
+    workers: Annotated[
+        Literal["auto"] | Annotated[int, Field(ge=1, le=_LARGEST)],
+        Field(description="`auto` or a number of processes"),
+    ]
+    progress: Progress
 
 
-@dataclass
+_SEEDS = "a list of different whole numbers in [0, 2**32)"
+
+
+def _check_seeds(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise refused(ConfigError(f"Expected {_SEEDS}, got {seeds}."))
+    return seeds
+
+
 class BenchmarkTrainingSettings(Settings):
     """All settings of making a table, resolved; those of every network, and which networks."""
 
     arch: Any  # an architecture string, an index, or a list of them; null for n random ones
-    n: int | None
-    seeds: list[int]
+    n: Annotated[int | None, Field(description="a number of architectures, or null")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description=_SEEDS), AfterValidator(_check_seeds)]
     layout: str
 
 
-@dataclass
 class QuerySettings(RunSettings):
     """All settings of searches by queries, resolved. Lists of columns are null where the space decides."""
 
     data: DataSettings
-    threat: ThreatSettings  # of proxies that attack
-    space: Any
-    method: Any
-    proxy: Any
+    threat: ThreatOfProxies
+    space: SpacePart
+    method: Annotated[dict[str, MethodPart], _at_least_one("method", "local,genetic")]
+    proxy: dict[str, ProxyPart]
     guide: Any
     judge: Any
     objectives: Any
     front: Any
-    budget: int
-    repeats: int
-    images: int
-    cells: int
-    channels: int
+    budget: BatchSize
+    repeats: Count
+    images: Count
+    cells: Cells
+    channels: Channels
     benchmark: TableSettings
-    progress: str
+    progress: Progress

@@ -85,14 +85,13 @@ class JacobianNorm(RobustnessMetric):
         if estimator == "projection" and norm != "l2":
             raise ConfigError(
                 f"`estimator: projection` estimates the l_2 norm of rows alone, got `norm: {norm}`; use "
-                "`estimator: classes` (a few rows, any norm) or `estimator: exact`. (conf: metric.estimator)"
+                "`estimator: classes` (a few rows, any norm) or `estimator: exact`. (conf: estimator)"
             )
         if projections < 1:
-            raise ConfigError(f"Expected `projections` >= 1, got {projections}. (conf: metric.projections)")
+            raise ConfigError(f"Expected `projections` >= 1, got {projections}. (conf: projections)")
         if not 0 < difference_step <= 1:
             raise ConfigError(
-                f"Expected `difference_step` in (0, 1] pixel units, got {difference_step:g}. "
-                "(conf: metric.difference_step)"
+                f"Expected `difference_step` in (0, 1] pixel units, got {difference_step:g}. (conf: difference_step)"
             )
         self.norm: Norm = norm
         self.estimator = estimator
@@ -160,7 +159,7 @@ class JacobianNorm(RobustnessMetric):
 
 def _expect_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigError(f"Expected `{name}` to be one of {', '.join(choices)}, got {value!r}. (conf: metric.{name})")
+        raise ConfigError(f"Expected `{name}` to be one of {', '.join(choices)}, got {value!r}. (conf: {name})")
 
 
 def _required(generator: torch.Generator | None) -> torch.Generator:

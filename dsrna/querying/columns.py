@@ -128,7 +128,7 @@ def _eps(value: float, name: str) -> float:
     try:
         return Threat("linf", value).eps
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}".replace(" (conf: threat.eps)", "")) from error
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def _number(level: str, name: str) -> float:

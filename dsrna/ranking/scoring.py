@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dsrna.config.parts import number
 from dsrna.config.rank import build_proxies
 from dsrna.config.settings import QuerySettings, RankSettings
 from dsrna.errors import DsrnaError
@@ -31,7 +30,6 @@ from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.types import Threat
 
 Scores = dict[str, float]
 
@@ -39,7 +37,7 @@ Scores = dict[str, float]
 def first_line(request: Request[Any]) -> str:
     """How the log of a ranking or of searches by queries begins, which train nothing."""
     settings: RankSettings | QuerySettings = request.settings
-    threat = Threat(settings.threat.norm, number(settings.threat.eps, "threat.eps"))  # type: ignore[arg-type]
+    threat = settings.threat.value
     sizes = f"{settings.cells} cells, {settings.channels} channels, untrained"
     about = data_and_threat(request, threat)
     return f"{about} of proxies that attack, recipe: {sizes}; tables of {settings.benchmark.dataset}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 from dsrna.config.parts import build_part, target_of
 from dsrna.config.settings import DataSettings, Settings
@@ -32,7 +33,7 @@ def splits_of(data: DataSettings, seed: int, test_limit: int | None) -> Splits:
     """
     given = {"root": data.root, "download": data.download}
     taken = inspect.signature(target_of(data.source, "data.source")).parameters
-    injected = {name: value for name, value in given.items() if name in taken and value is not None}
+    injected: dict[str, Any] = {name: value for name, value in given.items() if name in taken and value is not None}
     source: Source = build_part(data.source, "data.source", **injected)
     if source.test.shape != source.train.shape or source.test.classes != source.train.classes:
         raise DataError(f"Test images are {source.test.shape}, training images {source.train.shape}. (conf: data)")

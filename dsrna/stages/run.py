@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,12 @@ def _working(opened: Opened, begins: bool) -> Iterator[Job]:
     if begins:
         opened.inputs.copy_to(folder)
     dashboard = Dashboard(
-        settings.logger, folder.path, settings.name, asdict(settings), request.fingerprint, request.in_sweep
+        settings.logger.model_dump(exclude_unset=True),
+        folder.path,
+        settings.name,
+        settings.model_dump(),
+        request.fingerprint,
+        request.in_sweep,
     )
     job = Job(settings, folder, f"{request.fingerprint} {splits.digest}", splits, dashboard)
     failed, threads_before = True, torch.get_num_threads()

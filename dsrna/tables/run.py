@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,8 @@ def _train_one(training: Training, name: str, which: str, index: int, seed: int)
     """The retrain and evaluate stages of one network, in a run folder of its own."""
     outer, architecture = training.request, string_at(index)
     log.info("%s: architecture %d, %s, seed %d", which, index, architecture, seed)
-    plain = {field.name: getattr(outer.settings, field.name) for field in fields(Settings)}
-    settings = replace(Settings(**plain), start_from=architecture, seed=seed, name=name)
+    plain = {key: getattr(outer.settings, key) for key in Settings.model_fields}
+    settings = Settings.model_construct(**plain | {"start_from": architecture, "seed": seed, "name": name})
     request = Request(
         kind="retrain",
         module=("dsrna.retrain",),

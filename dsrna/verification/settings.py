@@ -89,9 +89,11 @@ def _checked_radii(norm: Norm, radii: Sequence[float]) -> list[float]:
         if isinstance(eps, bool) or not isinstance(eps, int | float):
             raise ConfigError(f"Expected radii that are numbers or fractions such as 8/255, got {eps!r}. (conf: eps)")
         check_positive(eps=eps)
+    if norm not in ("linf", "l2"):
+        raise ConfigError(f"Expected `norm` to be linf or l2, got {norm!r}. (conf: norm)")
     try:
-        for eps in (0, *radii):
+        for eps in radii:
             Threat(norm, eps)
     except ConfigError as error:
-        raise ConfigError(str(error).replace("threat.eps", "eps").replace("threat.norm", "norm")) from error
+        raise ConfigError(f"{error} (conf: eps)") from error
     return [float(eps) for eps in radii]

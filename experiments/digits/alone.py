@@ -104,7 +104,7 @@ def trained_alone(cell: Genotype, seed: int, overrides: Sequence[str]) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         genotype_codec.save(cell, run.genotype_json)
-        job = Job(settings, run, "alone", splits, Dashboard(settings.logger, run.path, "alone", {}, "alone"))
+        job = Job(settings, run, "alone", splits, Dashboard({"kind": "none"}, run.path, "alone", {}, "alone"))
         began = time.process_time()
         retrain(job)
         seconds = time.process_time() - began

@@ -1,6 +1,5 @@
 """Strategies, regularisers and hypergradients compose on the command line, and what makes no sense is refused."""
 
-import dataclasses
 from itertools import product
 
 import pytest
@@ -39,7 +38,7 @@ def hypergradients():
 def test_every_combination_is_valid_or_refused_with_its_reason(strategy, space, regularisers, hypergradients):
     settings = settings_from(compose("search", [f"strategy={strategy}", f"space={space}"]))
     for hypergradient, (name, node) in product(hypergradients, regularisers.items()):
-        chosen = dataclasses.replace(settings, regulariser={name: node}, hypergradient=hypergradient)
+        chosen = settings.model_copy(update={"regulariser": {name: node}, "hypergradient": hypergradient})
         if (strategy, name) in REFUSED:
             with pytest.raises(ConfigError, match=REFUSED[strategy, name]):
                 validate(chosen)

@@ -1,5 +1,4 @@
 import contextlib
-import dataclasses
 import json
 
 import pytest
@@ -23,15 +22,15 @@ def test_overrides_reach_the_settings_with_their_types():
 
 def test_a_group_brings_its_own_values():
     jacobian, none = settings_of(), settings_of("metric=none")
-    assert jacobian.metric["weight"] > 0
-    assert none.metric == {
+    assert jacobian.metric.weight > 0
+    assert none.metric.model_dump() == {
         "_target_": "dsrna.metrics.none.NoMetric", "weight": 0.0, "warmup_epochs": 0, "weight_schedule": "constant",
     }  # fmt: skip
 
 
 def test_settings_hold_plain_values_alone():
     """No part ever sees a DictConfig, and a checkpoint may hold any of them."""
-    plain = dataclasses.asdict(settings_of("+experiment=cifar10_jacobian"))
+    plain = settings_of("+experiment=cifar10_jacobian").model_dump()
     assert json.loads(json.dumps(plain)) == plain
 
 

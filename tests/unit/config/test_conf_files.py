@@ -77,7 +77,7 @@ def test_the_headline_experiment_is_the_papers():
     weights, alphas = search.weights_optimizer, search.alphas_optimizer
     assert (weights["lr"], weights["momentum"], weights["weight_decay"]) == (0.025, 0.9, 3e-4)
     assert (alphas["lr"], alphas["betas"], alphas["weight_decay"]) == (3e-4, [0.5, 0.999], 1e-3)
-    assert settings.metric["weight"] == 0.01
+    assert settings.metric.weight == 0.01
     assert settings.strategy["partial_channels"] == 4
     assert search.warmup_epochs == 15
     assert (retrain.cells, retrain.channels) == (20, 36)
@@ -93,7 +93,7 @@ def test_the_default_search_is_the_recorded_one():
     assert (strategy["partial_channels"], strategy["temperature_end"]) == (1, 0.03)
     assert search.alphas_optimizer["lr"] == 0.05
     assert (search.batch_size, search.epochs, search.warmup_epochs, search.cells) == (32, 20, 4, 3)
-    assert (settings.metric["_target_"].rpartition(".")[2], settings.metric["weight"]) == ("JacobianNorm", 0.01)
+    assert (settings.metric.part["_target_"].rpartition(".")[2], settings.metric.weight) == ("JacobianNorm", 0.01)
     assert settings.selection["_target_"].endswith("Argmax")
 
 

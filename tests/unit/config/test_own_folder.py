@@ -7,6 +7,9 @@ from dsrna.__main__ import main
 from dsrna.config.catalog import choices, conf_folder, description, groups, own_folders
 from dsrna.config.command_line import expand, read_command_line, with_config_folder, without_globs
 from dsrna.config.compose import compose, settings_from
+from dsrna.config.parts import build_part
+from dsrna.config.rank import rank_settings
+from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
 
 
@@ -36,7 +39,7 @@ def test_its_choices_are_listed_and_composed_where_it_is_named(own):
         assert description("metric", "strong", named) == "A strong one"
         assert groups(named) == groups()
         settings = settings_from(compose("search", [*named, "+experiment=tiny", "metric=strong"]))
-        assert (settings.name, settings.search.epochs, settings.metric["weight"]) == ("tiny", 3, 7.0)
+        assert (settings.name, settings.search.epochs, settings.metric.weight) == ("tiny", 3, 7.0)
     assert "strong" not in choices("metric")
     with pytest.raises(ConfigError, match=r"Unknown metric `strong`.*--config-dir FOLDER"):
         compose("search", ["metric=strong"])
@@ -121,3 +124,55 @@ def test_the_small_commands_know_the_folder(own, capsys):
     assert main(["show", "+experiment=tiny", "--config-dir", str(own)]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["name"] == "tiny"
     assert main(["list", "--config-dir", str(own / "none")]) == 2
+
+
+OWN_PARTS = {
+    "strategy": "dsrna.strategies.darts.Darts",
+    "metric": "dsrna.metrics.jacobian.JacobianNorm",
+    "metric_join": "dsrna.strategies.metric_join.Fixed",
+    "hypergradient": "dsrna.strategies.first_order.FirstOrder",
+    "selection": "dsrna.strategies.selection.argmax.Argmax",
+    "objective": "dsrna.objectives.standard.Standard",
+    "search.weights_objective": "dsrna.objectives.standard.Standard",
+    "regulariser.beta_decay": "dsrna.strategies.regularisers.beta_decay.BetaDecay",
+    "search_schedule.early_stopping_skips": "dsrna.strategies.schedules.early_stopping_skips.EarlyStoppingSkips",
+    "search.weights_optimizer": "torch.optim.SGD",
+    "search.weights_schedule": "torch.optim.lr_scheduler.CosineAnnealingLR",
+    "evaluate.attacks.fgsm": "dsrna.evaluation.foolbox_engine.FoolboxFGSM",
+    "data.source": "dsrna.data.digits.load_digits",
+}
+"""Place of a part -> what the user's own class there is derived from, or calls."""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """place -> the name of a part of the user's own module."""
+    named, lines = {}, []
+    for number, (place, base) in enumerate({**OWN_PARTS, "proxy.snip": "dsrna.proxies.snip.Snip"}.items()):
+        module, _, name = base.rpartition(".")
+        lines.append(f"from {module} import {name} as base_{number}")
+        lines.append(
+            f"class Part{number}(base_{number}): pass" if name[0].isupper() else f"Part{number} = base_{number}"
+        )
+        named[place] = f"own_parts.Part{number}"
+    (tmp_path / "own_parts.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    return named
+
+
+def test_parts_of_the_user_s_own_module_stand_wherever_ours_do(mine):
+    typed = [f"{place}._target_={target}" for place, target in mine.items() if place in OWN_PARTS]
+    chosen = ["strategy=darts", "objective=standard", "regulariser=[beta_decay]"]
+    settings = validated(compose("search", [*chosen, "search_schedule=[early_stopping_skips]", *typed]))
+    assert type(build_part(settings.metric.part, "metric")).__module__ == "own_parts"
+    summed = f"+metric.parts.own={{weight: 2.0, metric: {{_target_: {mine['metric']}, norm: l2}}}}"
+    validated(compose("search", ["metric=weighted", summed]))
+    rank_settings(compose("rank", ["proxy=[snip]", f"proxy.snip._target_={mine['proxy.snip']}"]))
+
+
+def test_the_key_of_a_part_within_a_part_is_the_whole_way_to_it(mine):
+    bad = "metric.parts.local_radius.metric.eps=-1"
+    with pytest.raises(ConfigError, match=r"\(conf: metric\.parts\.local_radius\.metric\.eps\)$"):
+        validated(compose("search", ["metric=weighted", bad]))
+    with pytest.raises(ConfigError, match=r"\(conf: metric\.parts\.local_radius\.weight\)$"):
+        validated(compose("search", ["metric=weighted", "metric.parts.local_radius.weight=-1"]))

@@ -1,8 +1,13 @@
+import copy
+from functools import cache
+
 import pytest
+from omegaconf import OmegaConf
 
 from dsrna.config.catalog import named_targets
-from dsrna.config.parts import target_of
+from dsrna.config.compose import compose
 from dsrna.config.trust import check_replayed, is_known
+from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
 
 
@@ -50,14 +55,33 @@ def test_choices_of_a_run_folder_are_the_catalogues_at_places_of_the_config(over
     [
         ("metric", "dsrna.proxies.snip.Snip"),
         ("metric", "dsrna.data.digits.load_digits"),
+        ("strategy", "dsrna.metrics.none.NoMetric"),
+        ("regulariser.own", "dsrna.metrics.none.NoMetric"),
+        ("objective", "dsrna.metrics.none.NoMetric"),
+        ("search.weights_objective", "dsrna.metrics.none.NoMetric"),
+        ("certified.objective", "dsrna.metrics.none.NoMetric"),
+        ("search.alphas_optimizer", "dsrna.metrics.none.NoMetric"),
         ("retrain.optimizer", "torch.optim.lr_scheduler.StepLR"),
         ("search.weights_schedule", "torch.optim.SGD"),
         ("evaluate.attacks.own", "dsrna.metrics.none.NoMetric"),
-        ("evaluate.grid.own.attack", "dsrna.metrics.none.NoMetric"),
+        ("evaluate.grid.own", "dsrna.metrics.none.NoMetric"),
+        ("evaluate.corruptions", "dsrna.metrics.none.NoMetric"),
+        ("evaluate.verify", "dsrna.metrics.none.NoMetric"),
         ("retrain.optimizer", "torch.optim.LBFGS"),
+        ("search.alphas_optimizer", "torch.optim.LBFGS"),
         ("retrain.schedule", "torch.optim.lr_scheduler.ReduceLROnPlateau"),
     ],
 )
 def test_a_part_of_another_kind_is_refused_with_its_place(where, target):
-    with pytest.raises(ConfigError, match=rf"\(conf: {where}\._target_\)"):
-        target_of({"_target_": target}, where)
+    config = copy.deepcopy(composed())
+    part, key = {"_target_": target}, where
+    if where == "evaluate.grid.own":
+        part, key = {"eps": [0.1], "attack": part}, f"{where}.attack"
+    OmegaConf.update(config, where, part, force_add=True)
+    with pytest.raises(ConfigError, match=rf"^[^\n]*\(conf: {key}\._target_\)$"):
+        validated(config)
+
+
+@cache
+def composed():
+    return compose("search", [])

@@ -87,7 +87,7 @@ def test_data_then_experiment_then_command_line(typed, label, epochs):
 def test_all_that_depends_on_the_threat_follows_it():
     settings = settings_of("evaluate", "data=cifar10", "evaluate=certified", "metric=certified")
     assert eps_curve(settings)[2] == 8 / 255
-    assert settings.metric["norm"] == "linf"
+    assert settings.metric.part["norm"] == "linf"
 
 
 def test_the_grid_is_attacked_in_the_threat_s_norm():

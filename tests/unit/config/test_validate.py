@@ -1,11 +1,10 @@
 import copy
-import dataclasses
 from functools import cache
 
 import pytest
+from omegaconf import OmegaConf
 
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.ranges import RANGES, out_of_range
 from dsrna.config.validate import eps_curve, metric_node, threat_of, validate, verification
 from dsrna.errors import ConfigError
 
@@ -34,13 +33,14 @@ def test_one_problem_needs_no_list():
 
 
 EDGES = {
-    "seed": ([0, 2**32 - 1], [-1, 2**32, True, "1"]),
+    "seed": ([0, 2**32 - 1], [-1, 2**32, True, "1", 1.0]),
     "resume": (["auto", "never"], ["yes", True]),
-    "search.epochs": ([1], [0, -3]),
+    "search.epochs": ([1, 1_000_000], [0, -3, 1_000_001, True, "3", 3.0]),
     "data.train_limit": ([None, 1], [0]),
     "data.pixels": ([None, 1], [0]),
     "trainer.limits.epochs": ([None, 1], [0]),
     "data.validation_fraction": ([0.01, 0.99], [0.0, 1.0, float("nan")]),
+    "retrain.baseline": ([True], [None, "maybe", 2]),
     "retrain.ema_decay": ([0.0, 0.999], [1.0, -0.1]),
     "certified.epochs": ([1], [0]),
     "certified.gradient_clip": ([0.0], [-1.0]),
@@ -59,38 +59,36 @@ EDGES = {
 def test_the_edges_of_every_range(key):
     good, bad = EDGES[key]
     for value in good:
-        assert list(out_of_range(with_value(key, value))) == []
+        settings_from(with_value(key, value))
     for value in bad:
-        assert [f"(conf: {key})" in line for line in out_of_range(with_value(key, value))] == [True]
+        with pytest.raises(ConfigError, match=rf"^Expected [^\n]*\(conf: {key}\)$"):
+            settings_from(with_value(key, value))
 
 
 @cache
 def without_warmup():
-    return settings_of("search.warmup_epochs=0")
+    return compose("search", ["search.warmup_epochs=0"])
 
 
 def with_value(key, value):
-    """Valid settings with one value put in place, past the schema's own conversion."""
-    settings = copy.deepcopy(without_warmup())
-    place, _, name = ("start_from" if key == "from" else key).rpartition(".")
-    node = settings
-    for part in filter(None, place.split(".")):
-        node = getattr(node, part)
-    if isinstance(node, dict):
-        node[name] = value
-        return settings
-    setattr(node, name, value)
-    return settings
+    """A valid config with one value put in place, past the parsing of a command line."""
+    config = copy.deepcopy(without_warmup())
+    OmegaConf.update(config, key, value)
+    return config
 
 
-def test_every_range_is_of_a_key_that_is_there():
-    settings = dataclasses.asdict(settings_of())
-    for keys in RANGES:
-        for key in keys:
-            node = settings
-            for part in ("start_from" if key == "from" else key).split("."):
-                assert part in node, key
-                node = node[part]
+@pytest.mark.parametrize("flag", [True, 1, "on", "yes"])
+def test_what_people_write_for_true(flag):
+    assert settings_from(with_value("retrain.baseline", flag)).retrain.baseline is True
+
+
+def test_settings_are_what_they_were_written_as():
+    """Fingerprints of older runs are of that: whole numbers and fractions of radii stay."""
+    typed = ["threat.eps=8/255", "evaluate.eps_curve=[0,8/255]", "metric.weight=1", "retrain.gradient_clip=5"]
+    plain = settings_of(*typed).model_dump()
+    assert plain["threat"] == {"norm": "linf", "eps": "8/255"}
+    assert plain["evaluate"]["eps_curve"] == [0, "8/255"]
+    assert repr([plain["metric"]["weight"], plain["retrain"]["gradient_clip"]]) == "[1, 5.0]"
 
 
 def test_the_curve_is_spread_over_the_threat():

@@ -93,7 +93,10 @@ def npz(path):
 
 
 def settings_of(node, pixels):
-    return DataSettings(node, None, False, 0.2, None, None, AugmentationSettings(0, False), pixels)
+    return DataSettings(
+        source=node, root=None, download=False, validation_fraction=0.2, train_limit=None, test_limit=None,
+        augmentation=AugmentationSettings(crop_padding=0, horizontal_flip=False), pixels=pixels,
+    )  # fmt: skip
 
 
 def test_the_setting_reaches_the_splits(tmp_path):

@@ -1,8 +1,12 @@
 import pytest
 
+from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.command_line import expand
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.fingerprint import fingerprint_of
+from dsrna.config.query import query_settings
+from dsrna.config.rank import rank_settings
+from dsrna.config.validate import validated
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.run_folder import RunFolder
@@ -64,6 +68,28 @@ def test_the_fingerprint_is_the_same_on_every_machine():
     environment = os.environ | {"PYTHONHASHSEED": "77"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == print_of("seed=5")
+
+
+@pytest.mark.parametrize(
+    ("entry", "read", "overrides", "expected"),
+    [
+        ("search", validated, [], "3106b99963db12b4685b184c500219a7"),
+        ("search", validated, ["+experiment=cifar10_combined"], "e5ea8d7daa9eb404c2ae496b9518f5c7"),
+        (
+            "search",
+            validated,
+            ["metric.weight=1", "threat=l2", "threat.eps=128/255", "evaluate=certified", "retrain.baseline=0",
+             "evaluate.eps_curve=[0,8/255,0.5]", "retrain.gradient_clip=5", "search.warmup_epochs=0"],
+            "2f125c8aa25d31ca0ec0ed5b4cbb37a8",
+        ),
+        ("rank", rank_settings, [], "5ae2d8c091bc4c45834707a3dd864117"),
+        ("query", query_settings, [], "fd288fc808e511d7a68a6c12058c0b23"),
+        ("benchmark_train", benchmark_training_settings, ["arch=1"], "fa51e25147380f00a74eb79547b21c38"),
+    ],
+)  # fmt: skip
+def test_runs_that_were_begun_before_are_found_again(entry, read, overrides, expected):
+    """Recorded on 27 November 2026. A new setting changes them all: then such runs can't be gone on with any more."""
+    assert fingerprint_of(read(compose(entry, overrides))) == expected
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ def rank(tables, root):
 
 
 def query(name):
-    return lambda tables, root: Columns(TableSettings(tables, "cifar10"), SimpleNamespace(root=root)).column(name, "x")
+    return lambda tables, root: Columns(
+        TableSettings(root=tables, dataset="cifar10"), SimpleNamespace(root=root)
+    ).column(name, "x")
 
 
 def analysis(tables, root):

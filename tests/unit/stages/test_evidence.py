@@ -42,7 +42,7 @@ def job_of(path, splits, *overrides, cells=20):
     folder = RunFolder.create(
         path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
     )
-    job = Job(settings, folder, "f", splits, Dashboard(settings.logger, path, "x", {}, "f"))
+    job = Job(settings, folder, "f", splits, Dashboard({"kind": "none"}, path, "x", {}, "f"))
     history = ArchitectureHistory(job.space)
     history.add(0, equal_weights(job.space))
     write_json(folder.architecture_json, history.to_json())

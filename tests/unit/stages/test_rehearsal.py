@@ -41,10 +41,18 @@ def test_a_full_size_job_is_rehearsed_without_memory_and_without_a_draw():
     [
         (["strategy.partial_channels=3"], ["search"], r"partial_channels.*\(conf: search\)"),
         (["retrain.stem=imagenet"], ["retrain"], r"32 x 32.*\(conf: retrain\)"),
-        (["search.weights_optimizer.lr=-1"], ["search"], r"learning rate.*\(conf: search\.weights_optimizer\)"),
+        (
+            ["schedule@search.weights_schedule=one_cycle", "search.weights_schedule.total_steps=3"],
+            ["search"],
+            r"write `auto`.*\(conf: search\.weights_schedule\.total_steps\)",
+        ),
         (["search.alphas_optimizer.lr=-1"], ["search"], r"learning rate.*\(conf: search\.alphas_optimizer\)"),
         (["retrain.schedule.total_steps=3"], ["retrain"], r"write `auto`.*\(conf: retrain\.schedule\.total_steps\)"),
-        (["retrain.certified=true", "certified.optimizer.lr=-1"], ["retrain"], r"\(conf: certified\.optimizer\)"),
+        (
+            ["retrain.certified=true", "certified.schedule.total_steps=3"],
+            ["retrain"],
+            r"\(conf: certified\.schedule\.total_steps\)",
+        ),
     ],
 )
 def test_a_stage_is_rehearsed_only_where_it_will_run(overrides, stages, says):

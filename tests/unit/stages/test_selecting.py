@@ -35,7 +35,7 @@ def job_of(path, setting):
     folder = RunFolder.create(
         path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
     )
-    return Job(settings, folder, "f", splits, Dashboard(settings.logger, path, "x", {}, "f"))
+    return Job(settings, folder, "f", splits, Dashboard({"kind": "none"}, path, "x", {}, "f"))
 
 
 def test_it_is_of_search_images_alone_and_the_same_again(tmp_path, setting, monkeypatch):

@@ -38,7 +38,7 @@ def run(tmp_path, monkeypatch):
 def data(root, loader="torchvision_sets.load_cifar10"):
     return DataSettings(
         source={"_target_": f"dsrna.data.{loader}"}, root=str(root), download=False, validation_fraction=0.1,
-        train_limit=None, test_limit=None, augmentation=AugmentationSettings(0, False),
+        train_limit=None, test_limit=None, augmentation=AugmentationSettings(crop_padding=0, horizontal_flip=False),
     )  # fmt: skip
 
 

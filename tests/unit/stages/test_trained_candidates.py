@@ -39,7 +39,7 @@ def job(tmp_path):
         tmp_path / "run", kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
     )
     folder.architecture_json.parent.mkdir(exist_ok=True)
-    return Job(settings, folder, "f", load_splits(settings), Dashboard(settings.logger, tmp_path, "x", {}, "f"))
+    return Job(settings, folder, "f", load_splits(settings), Dashboard({"kind": "none"}, tmp_path, "x", {}, "f"))
 
 
 def fresh(job):

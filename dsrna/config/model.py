@@ -1,0 +1,147 @@
+"""What all models of settings share: strict types, no unknown keys, and what pydantic refuses in our words."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn, TypeVar, Union
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from dsrna.config.explain import unresolved
+from dsrna.config.parts import nearest, placed
+from dsrna.conforming import choices_of, in_words, shown
+from dsrna.errors import ConfigError, DsrnaError
+
+
+class Model(BaseModel):
+    """Settings, or a node of them.
+
+    True is no number, text is no number, 3.0 is no whole number. A field's ``description`` says what is expected, for
+    messages; where there is none, its type does.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, validate_by_alias=True, validate_by_name=True
+    )
+
+
+M = TypeVar("M", bound=Model)
+
+
+def read(schema: type[M], config: DictConfig) -> M:
+    """Typed settings from a composed config, each checked by itself.
+
+    Raises:
+        ConfigError: lists every key that is unknown, missing or wrong.
+    """
+    try:
+        given = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(unresolved(error)) from error
+    try:
+        return schema.model_validate(given, context=given)
+    except ValidationError as error:
+        refuse(_Problem(schema, each).text for each in error.errors(include_url=False))
+
+
+def refused(error: DsrnaError) -> PydanticCustomError:
+    """What a validator raises for an error of ours, whose key, if it names one, is below the validated value."""
+    return PydanticCustomError("refused", "{error}", {"error": error})
+
+
+def refuse(problems: Iterable[str]) -> NoReturn:
+    """Raises one ConfigError that lists every problem."""
+    unique = list(dict.fromkeys(problems))
+    if len(unique) == 1:
+        raise ConfigError(unique[0])
+    raise ConfigError(f"{len(unique)} settings are wrong:\n" + "\n".join(f"  - {line}" for line in unique))
+
+
+def check_all(checks: Iterable[Callable[[], object]]) -> None:
+    """Raises one ConfigError that lists what the checks raise, if there is anything."""
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except DsrnaError as error:
+            problems.append(str(error))
+    if problems:
+        refuse(problems)
+
+
+class _Problem:
+    """One thing that pydantic refuses, with its place as the user types it."""
+
+    def __init__(self, schema: type[Model], details: ErrorDetails) -> None:
+        self._details, self._value = details, details["input"]
+        self._model: type[Model] | None = schema
+        self._field: FieldInfo | None = None
+        self._key = ".".join(self._walk(schema, details["loc"]))
+
+    @property
+    def text(self) -> str:
+        kind = self._details["type"]
+        if kind == "refused":
+            return placed(str(self._details["ctx"]["error"]), self._key)
+        return f"{self._sentence(kind)} (conf: {self._key})"
+
+    def _walk(self, annotation: Any, place: Iterable[str | int]) -> Iterator[str]:
+        """The keys on the way to the value; further steps are into lists and the members of a union."""
+        for step in place:
+            model, entries = _model_in(annotation), _entries_in(annotation)
+            if model is not None:
+                self._model, self._field = model, _fields(model).get(str(step))
+                annotation = None if self._field is None else self._field.annotation
+            elif entries is not None:
+                annotation = entries
+            else:
+                return
+            yield str(step)
+
+    def _sentence(self, kind: str) -> str:
+        key, value, top = self._key, shown(self._value), "." not in self._key
+        if kind == "extra_forbidden" and self._model is not None:
+            node = key.rpartition(".")[0]
+            known = [f"{node}.{name}" if node else name for name in _fields(self._model)]
+            there = "`python -m dsrna show` prints all keys." if top else f"There are: {', '.join(known)}."
+            return f"Unknown key `{key}`.{nearest(key, known)} {there}"
+        if kind == "missing":
+            if top:
+                return f"`{key}` was removed, but is needed: leave out ~{key} or {key}=null."
+            return f"`{key}` has no default: give it as {key}=VALUE."
+        if kind == "model_type":
+            return f"Expected keys below `{key}`, got {value}: write {key}.KEY=VALUE."
+        if self._field is None:
+            return f"Expected {self._details['msg']}, got {value}."
+        close = nearest(self._value, choices_of(self._field.annotation)) if isinstance(self._value, str) else ""
+        return f"Expected {self._field.description or in_words(self._field.annotation)}, got {value}.{close}"
+
+
+def _fields(model: type[Model]) -> dict[str, FieldInfo]:
+    """Key, as the user types it -> field."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of a union; of anything else, itself."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return tuple(member for each in typing.get_args(annotation) for member in _members(each))
+    return (annotation,)
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    return next((each for each in _members(annotation) if isinstance(each, type) and issubclass(each, Model)), None)
+
+
+def _entries_in(annotation: Any) -> Any:
+    """The type of a mapping's values; None where it is no mapping."""
+    found = (each for each in _members(annotation) if typing.get_origin(each) is dict)
+    return next((typing.get_args(each)[1] for each in found), None)
