@@ -6,10 +6,9 @@ from torch import Tensor, nn
 from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import OPERATIONS, supernet_operation
 from dsrna.nn.residual_reduction import ResidualReduction
-from dsrna.spaces.darts.auxiliary_head import AuxiliaryHead
-from dsrna.spaces.darts.skeleton import Skeleton
-from dsrna.spaces.darts.stems import CifarStem, ImagenetStem
-from dsrna.spaces.nasbench201.skeleton import Skeleton as Nasbench201Skeleton
+from dsrna.spaces.skeletons.auxiliary_head import AuxiliaryHead
+from dsrna.spaces.skeletons.staged import StagedSkeleton
+from dsrna.spaces.skeletons.stems import CifarStem, ImagenetStem
 
 CHANNELS = 4
 
@@ -51,6 +50,6 @@ def layers(side: int) -> dict[str, nn.Module]:
     found["CIFAR stem"] = Joined(CifarStem(CHANNELS, 4))
     found["ImageNet stem"] = Joined(ImagenetStem(CHANNELS, 4))
     found["auxiliary head"] = AuxiliaryHead(CHANNELS, (side, side), 3).eval()  # one value a channel and image
-    found["normalisation"] = Skeleton(shape, 3, 1, 4).build_normalize()
-    found["head"] = Nasbench201Skeleton(shape, 3, 1, 1).build_head()
+    found["normalisation"] = StagedSkeleton(shape, 3, 1, 4).build_normalize()
+    found["head"] = StagedSkeleton(shape, 3, 1, 1).build_head({"cell": 1})
     return found

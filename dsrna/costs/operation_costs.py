@@ -40,8 +40,10 @@ def operation_costs(kind: Cost, space: SearchSpace, supernet: Supernet) -> dict[
     with torch.random.fork_rng(devices=[]), torch.no_grad():  # building draws weights
         for cell_type, edges, sizes in _cells(space, supernet):
             for row, (edge, x) in enumerate(zip(edges, sizes, strict=True)):
-                stride = cast(MixedOperation, edge).stride
+                stride, allowed = cast(MixedOperation, edge).stride, space.topology(cell_type).operations[row]
                 for column, name in enumerate(space.primitives):
+                    if name not in allowed:
+                        continue
                     operation = OPERATIONS[name](x.shape[1], x.shape[1], stride, True)
                     found[cell_type][row, column] += _cost(kind, operation, x)
     return found

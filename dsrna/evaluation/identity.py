@@ -19,7 +19,8 @@ def network_checksum(model: nn.Module) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, module in model.named_modules():
-        digest.update(f"{name}:{type(module).__qualname__}".encode())
+        known_as = getattr(module, "known_as", type(module).__qualname__)
+        digest.update(f"{name}:{known_as}".encode())
     for name, value in model.state_dict().items():
         digest.update(name.encode())
         _update(digest, value)

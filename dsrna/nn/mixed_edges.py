@@ -40,6 +40,7 @@ class MixedEdges(nn.ModuleList):
         channels: of every node.
         stride: of the edges that leave a node, 1 or 2.
         partial_channels: see :class:`~dsrna.nn.mixed_operation.MixedOperation`.
+        operations: for every edge the primitives that it may have, the others being zeros there; None for all of them.
 
     Raises:
         ValueError: the edges are not grouped so.
@@ -58,12 +59,18 @@ class MixedEdges(nn.ModuleList):
         channels: int,
         stride: Callable[[int], int],
         partial_channels: int = 1,
+        operations: Sequence[Sequence[str]] | None = None,
     ) -> None:
         targets = [target for _, target in ends]
         steps = {after - before for before, after in pairwise(targets)}
         if not steps <= {0, 1} or any(source >= target for source, target in ends):
             raise ValueError(f"Expected edges to later nodes, grouped by ascending target without gaps, got {ends}.")
-        super().__init__(MixedOperation(primitives, channels, stride(source), partial_channels) for source, _ in ends)
+        super().__init__(
+            MixedOperation(
+                [name if name in allowed else "none" for name in primitives], channels, stride(source), partial_channels
+            )
+            for (source, _), allowed in zip(ends, operations or [primitives] * len(ends), strict=True)
+        )
         self.ends = tuple(ends)
         self.implementation: Implementation = "textbook"
         self._banks: dict[Fast, dict[int, EdgeBank]] = {}

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from dsrna.errors import UnsupportedError
-from dsrna.spaces.darts.network import DartsNetwork
-from dsrna.spaces.nasbench201.derived_cell import DerivedCell
-from dsrna.spaces.nasbench201.network import Nasbench201Network
+from dsrna.spaces.cell_network import CellNetwork
 
 
 @dataclass(frozen=True)
@@ -34,26 +32,23 @@ class Stages:
 def stages_of(model: nn.Module) -> Stages:
     """The stages as the released code counts them.
 
-    NAS-Bench-201: stem, after each reduction, last cell, pooled. A layer's stage is the number of cells begun so far,
-    itself included, by the number of cells in a third of the network, rounded down: the last cell of a third counts
-    with the reduction that follows. DARTS: stem, each cell, pooled.
+    Those of stacked cells: stem, each cell, pooled. Of three stages: stem, after each reduction, last cell, pooled. A
+    layer's stage is the number of cells begun so far, itself included, by the number of cells in a stage, rounded down:
+    the last cell of a stage counts with the reduction that follows.
 
     Raises:
-        UnsupportedError: the network is of neither space.
+        UnsupportedError: the network is none of a search space.
     """
-    if isinstance(model, Nasbench201Network):
-        third = model.skeleton.cells
-        ends = (model.blocks[third], model.blocks[2 * third + 1], model.blocks[-1])
-        cells = [module for module in model.blocks if isinstance(module, DerivedCell)]
-        layers = _counted(model, lambda begun: begun // third, cells)
-        return Stages(list(model.blocks), (model.stem, *ends), _linear(model.head), layers)
-    if isinstance(model, DartsNetwork):
-        layers = _counted(model, lambda begun: begun, list(model.cells))
-        return Stages(list(model.cells), (model.stem, *model.cells), model.classifier, layers)
-    raise UnsupportedError(
-        f"The released CRoZe compares the features of cells: expected a network of the space darts or nasbench201, got "
-        f"{type(model).__name__}. Use the proxy croze_paper, which takes any network."
-    )
+    if not isinstance(model, CellNetwork):
+        raise UnsupportedError(
+            f"The released CRoZe compares the features of cells: expected a network of a search space, got "
+            f"{type(model).__name__}. Use the proxy croze_paper, which takes any network."
+        )
+    skeleton, blocks = model.skeleton, list(model.body)
+    cells = [block for block, cell_type in zip(blocks, skeleton.cell_types, strict=True) if cell_type is not None]
+    layers = _counted(model, lambda begun: begun // skeleton.cells_a_stage, cells)
+    ends = [blocks[position] for position in skeleton.stages]
+    return Stages(blocks, (model.stem, *ends), _linear(model.last_layers), layers)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 Node = tuple[tuple[str, int], ...]
 """The (operation name, input index) pairs whose outputs a node adds up."""
@@ -28,10 +30,13 @@ class Genotype:
     Attributes:
         space: name of the search space.
         cells: cell type -> its genotype.
+        topology: settings of the space, of plain types, where the cells alone don't tell them; see
+            :func:`~dsrna.spaces.registry.space_of`.
     """
 
     space: str
     cells: dict[str, CellGenotype]
+    topology: Mapping[str, Any] | None = None
 
     def __hash__(self) -> int:
         return hash((self.space, frozenset(self.cells.items())))
@@ -47,4 +52,4 @@ class Genotype:
             )
             for cell_type, cell in self.cells.items()
         }
-        return Genotype(self.space, cells)
+        return replace(self, cells=cells)

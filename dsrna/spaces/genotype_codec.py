@@ -5,6 +5,9 @@ Schema version 1::
     {"schema": "dsrna.genotype", "version": 1, "space": "darts",
      "cells": {"normal": {"nodes": [[["sep_conv_3x3", 1], ["sep_conv_3x3", 0]], …], "concat": [2, 3, 4, 5]}, …}}
 
+Version 2 has the space's settings besides, as ``"topology": {"nodes": 5, "primitives": […]}``; it is written where the
+cells alone don't tell them.
+
 Places in messages count nodes and operations from 1: "normal, node 1, operation 2".
 """
 
@@ -21,7 +24,7 @@ from dsrna.spaces.registry import space_of
 from dsrna.spaces.search_space import SearchSpace
 
 SCHEMA = "dsrna.genotype"
-VERSION = 1
+VERSIONS = (1, 2)
 LONGEST_TEXT = 2_000_000
 """Characters of a text that may hold a genotype; the log of a search has fewer."""
 
@@ -35,7 +38,10 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
         }
         for cell_type, cell in genotype.cells.items()
     }
-    return document(genotype.space, cells)
+    if genotype.topology is None:
+        return document(genotype.space, cells)
+    topology = dict(genotype.topology)
+    return {"schema": SCHEMA, "version": 2, "space": genotype.space, "topology": topology, "cells": cells}
 
 
 def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
@@ -43,8 +49,7 @@ def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
 
     Args:
         value: what ``json.loads`` gave.
-        space: the space to check against; None takes the space that the genotype names, with its usual operations and
-            as many nodes as the genotype has.
+        space: the space to check against; None takes the genotype's own.
 
     Raises:
         GenotypeError: another schema or version, a wrong type somewhere, or no architecture of the space.
@@ -52,19 +57,22 @@ def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
     entries = _mapping(value, "the genotype")
     if entries.get("schema") != SCHEMA:
         raise GenotypeError(f"schema: expected {SCHEMA!r}, got {entries.get('schema')!r}; is this a genotype file?")
-    if entries.get("version") != VERSION:
+    version = entries.get("version")
+    if isinstance(version, bool) or version not in VERSIONS:
         raise GenotypeError(
-            f"version: expected {VERSION}, got {entries.get('version')!r}; this dsrna can't read files of that version."
+            f"version: expected {' or '.join(map(str, VERSIONS))}, got {version!r}; this dsrna can't read files of "
+            "that version."
         )
     name = entries.get("space")
     if not isinstance(name, str):
         raise GenotypeError(f"space: expected the name of a search space, got {name!r}")
-    return _checked(name, entries.get("cells"), space)
+    topology = _mapping(entries.get("topology"), "topology") if version == 2 else None
+    return _checked(name, entries.get("cells"), space, topology)
 
 
 def document(space: str, cells: Any) -> dict[str, Any]:
     """The JSON form of a genotype from the name of its space and its entry ``cells``; :func:`from_json` checks both."""
-    return {"schema": SCHEMA, "version": VERSION, "space": space, "cells": cells}
+    return {"schema": SCHEMA, "version": 1, "space": space, "cells": cells}
 
 
 def read_json(text: str) -> Any:
@@ -124,9 +132,9 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _checked(name: str, cells: Any, space: SearchSpace | None) -> Genotype:
+def _checked(name: str, cells: Any, space: SearchSpace | None, topology: dict[str, Any] | None = None) -> Genotype:
     entries = _mapping(cells, "cells")
-    genotype = Genotype(name, {cell_type: _cell(entry, cell_type) for cell_type, entry in entries.items()})
+    genotype = Genotype(name, {cell_type: _cell(entry, cell_type) for cell_type, entry in entries.items()}, topology)
     (space or space_of(genotype)).check(genotype)
     return genotype
 

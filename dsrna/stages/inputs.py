@@ -83,8 +83,12 @@ def _read_genotype(source: str, space: SearchSpace) -> Genotype:
             raise GenotypeError(
                 f"Expected a genotype.json in {source}: did its search end? Continue it with resume=auto."
             )
-        return genotype_codec.load(path, space)
-    return read_genotype(source, space)
+        genotype = genotype_codec.load(path)
+    else:
+        genotype = read_genotype(source)
+    if genotype.space != space.name or space.settings:  # one without settings stands for every space of its kind
+        space.check(genotype)
+    return genotype
 
 
 def _read_networks(source: Path, splits: Splits) -> Inputs:

@@ -22,8 +22,8 @@ LOGITS = "the logits of a softmax"
 class AlphaArchitecture(Architecture):
     """Alphas (E, O) of every cell type, betas (E,) where edges are normalised, and which operations are still there.
 
-    A subclass says how a cell type's alphas relax. An operation that was dropped by :meth:`keep` has the weight 0
-    from then on.
+    A subclass says how a cell type's alphas relax. An operation that an edge of the space doesn't have, or that
+    was dropped by :meth:`keep`, has the weight 0.
 
     Args:
         space: gives cell types, edges and primitives.
@@ -56,8 +56,8 @@ class AlphaArchitecture(Architecture):
         if edge_normalization:
             for cell_type, (edges, _) in shapes.items():
                 self.betas[cell_type] = nn.Parameter(init_scale * torch.randn(edges, generator=generator))
-        for cell_type, shape in shapes.items():
-            self.register_buffer(f"kept_{cell_type}", torch.ones(shape, dtype=torch.bool))
+        for cell_type in shapes:
+            self.register_buffer(f"kept_{cell_type}", space.allowed(cell_type))
         self._targets = {cell_type: [target for _, target in space.edges(cell_type)] for cell_type in shapes}
 
     @abstractmethod

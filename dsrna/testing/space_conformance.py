@@ -24,6 +24,7 @@ class Space(Protocol):
     def primitives(self) -> tuple[str, ...]: ...
     def edges(self, cell_type: str) -> tuple[tuple[int, int], ...]: ...
     def weight_shapes(self) -> dict[str, tuple[int, int]]: ...
+    def allowed(self, cell_type: str) -> Tensor: ...
     def supernet(self, shape: tuple[int, int, int], classes: int, *args: Any, **sizes: Any) -> nn.Module: ...
     def network(
         self, genotype: Any, shape: tuple[int, int, int], classes: int, *args: Any, **sizes: Any
@@ -122,7 +123,8 @@ def _check_derived(space: Space, genotype: Any, weights: OperationWeights, round
         edges = space.edges(cell_type)
         first = min(target for _, target in edges)
         named = {(source, target): name for target, node in enumerate(cell.nodes, start=first) for name, source in node}
-        for edge, chosen, row in zip(edges, one_hot[cell_type].operations, weights[cell_type].operations, strict=True):
+        rows = weights[cell_type].operations.masked_fill(~space.allowed(cell_type), -1)
+        for edge, chosen, row in zip(edges, one_hot[cell_type].operations, rows, strict=True):
             name = named.pop(edge, "none")
             picked = [space.primitives[column] for column in chosen.nonzero()[:, 0].tolist()]
             _require(

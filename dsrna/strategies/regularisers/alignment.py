@@ -108,16 +108,16 @@ class Alignment(Regulariser):
     def _given(self, weights: OperationWeights, of_cell: Callable[[int, CellWeights], Tensor]) -> Iterator[None]:
         """Inside, each cell gets operation weights of its own."""
 
-        def hook(number: int) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
-            def change(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-                *features, cell = inputs
-                return (*features, CellWeights(of_cell(number, cell), cell.edges))
+        def hook(number: int) -> Callable[[nn.Module, Any, dict[str, Any]], tuple[Any, dict[str, Any]]]:
+            def change(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+                cell = named["weights"]
+                return inputs, named | {"weights": CellWeights(of_cell(number, cell), cell.edges)}
 
             return change
 
         with ExitStack() as stack:
             for number, cell in enumerate(self._cells):
-                stack.callback(cell.register_forward_pre_hook(hook(number)).remove)
+                stack.callback(cell.register_forward_pre_hook(hook(number), with_kwargs=True).remove)
             yield
 
 

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from dsrna.nn.cell_shape import CellShape
+from dsrna.nn.cell_topology import CellTopology
 from dsrna.nn.derived_cell import DerivedCell
 from dsrna.nn.operations import OPERATIONS
 from dsrna.nn.supernet_cell import SupernetCell
 from dsrna.types import CellWeights
 
-EDGES = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 PRIMITIVES = tuple(OPERATIONS)
+TOPOLOGY = CellTopology(inputs=2, nodes=2, primitives=PRIMITIVES, kept=2)
 
 
 @pytest.mark.parametrize("with_edge_weights", [False, True])
@@ -18,7 +19,7 @@ PRIMITIVES = tuple(OPERATIONS)
 def test_supernet_cell(reduction, follows_reduction, with_edge_weights):
     torch.manual_seed(0)
     shape = CellShape(3, 5, 4, reduction, follows_reduction)
-    cell = SupernetCell(shape, EDGES, PRIMITIVES).double().eval()
+    cell = SupernetCell(TOPOLOGY, shape).double().eval()
     earlier = torch.randn(2, 3, *((8, 8) if follows_reduction else (4, 4))).double()
     previous = torch.randn(2, 5, 4, 4).double()
     w = torch.rand(5, len(PRIMITIVES)).double()
@@ -28,7 +29,7 @@ def test_supernet_cell(reduction, follows_reduction, with_edge_weights):
     e = cell.edges
     x2 = b[0] * e[0](x0, w[0]) + b[1] * e[1](x1, w[1])
     x3 = b[2] * e[2](x0, w[2]) + b[3] * e[3](x1, w[3]) + b[4] * e[4](x2, w[4])
-    out = cell(earlier, previous, CellWeights(w, b if with_edge_weights else None))
+    out = cell(earlier, previous, weights=CellWeights(w, b if with_edge_weights else None))
     torch.testing.assert_close(out, torch.cat([x2, x3], dim=1))
     assert out.shape[-1] == (2 if reduction else 4)
     assert [edge.stride for edge in e] == ([2, 2, 2, 2, 1] if reduction else [1] * 5)
@@ -37,7 +38,7 @@ def test_supernet_cell(reduction, follows_reduction, with_edge_weights):
 def test_derived_cell_adds_its_operations_and_concatenates_the_named_nodes():
     torch.manual_seed(1)
     nodes = ((("sep_conv_3x3", 1), ("max_pool_3x3", 0)), (("skip_connect", 2), ("dil_conv_5x5", 0)))
-    cell = DerivedCell(CellShape(3, 5, 4, True, False), nodes, concat=(3, 2)).double().eval()
+    cell = DerivedCell(TOPOLOGY, CellShape(3, 5, 4, True, False), nodes, concat=(3, 2)).double().eval()
     earlier, previous = torch.randn(2, 3, 4, 4).double(), torch.randn(2, 5, 4, 4).double()
     x0, x1 = cell.inputs(earlier, previous)
     o = cell.operations
@@ -48,8 +49,8 @@ def test_derived_cell_adds_its_operations_and_concatenates_the_named_nodes():
 
 def test_drop_path_spares_skip_connections_and_drops_every_other_path_on_its_own():
     torch.manual_seed(2)
-    skip = DerivedCell(CellShape(2, 2, 2, False, False), ((("skip_connect", 0), ("skip_connect", 1)),), (2,))
-    pools = DerivedCell(CellShape(2, 2, 2, False, False), ((("max_pool_3x3", 0), ("avg_pool_3x3", 1)),), (2,))
+    skip = DerivedCell(TOPOLOGY, CellShape(2, 2, 2, False, False), ((("skip_connect", 0), ("skip_connect", 1)),), (2,))
+    pools = DerivedCell(TOPOLOGY, CellShape(2, 2, 2, False, False), ((("max_pool_3x3", 0), ("avg_pool_3x3", 1)),), (2,))
     x = torch.randn(400, 2, 4, 4)
     for cell in (skip, pools):
         cell.drop_path.set_probability(0.5)

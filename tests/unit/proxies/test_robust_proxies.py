@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from dsrna.errors import ConfigError
 from dsrna.metrics.jacobian import JacobianNorm
-from dsrna.nn import derived_cell as darts_cells
+from dsrna.nn.derived_cell import DerivedCell
 from dsrna.nn.residual_reduction import ResidualReduction
 from dsrna.proxies.croze import Croze
 from dsrna.proxies.croze_paper import CrozePaper
@@ -20,7 +20,6 @@ from dsrna.proxies.ntk import NeuralTangentKernel
 from dsrna.proxies.working_copy import working_copy
 from dsrna.spaces.darts.published import published
 from dsrna.spaces.darts.space import DartsSpace
-from dsrna.spaces.nasbench201 import derived_cell as nasbench201_cells
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.testing.proxy_networks import draw, image_batch, plain_network
 from dsrna.testing.released_croze import released_croze, without_batch_norm
@@ -258,7 +257,7 @@ def test_croze_is_the_released_procedure_on_nasbench201(cells):
     model = space.network(space.genotype(STRING), (3, 8, 8), 3, cells=cells, channels=4, mean=(0.5,) * 3)
     points = ["stem", f"blocks.{cells}", f"blocks.{2 * cells + 1}", f"blocks.{3 * cells + 1}"]
     bare = without_batch_norm(model, keep=[ResidualReduction])
-    expected = released_croze(bare, SINGLE, Y, nasbench201_cells.DerivedCell, cells, points)
+    expected = released_croze(bare, SINGLE, Y, DerivedCell, cells, points)
     assert Croze()(model, SINGLE, Y) == pytest.approx(expected, rel=1e-4)
     assert Croze()(model.double(), SINGLE.double(), Y) == pytest.approx(expected, rel=1e-9)
 
@@ -267,7 +266,7 @@ def test_croze_is_the_released_procedure_on_darts():
     torch.manual_seed(0)
     model = DartsSpace().network(published("DARTS_V2"), (3, 8, 8), 3, cells=3, channels=4)
     points = ["stem", "cells.0", "cells.1", "cells.2"]
-    expected = released_croze(without_batch_norm(model), SINGLE, Y, darts_cells.DerivedCell, 1, points)
+    expected = released_croze(without_batch_norm(model), SINGLE, Y, DerivedCell, 1, points)
     assert Croze()(model, SINGLE, Y) == pytest.approx(expected, rel=1e-4)
     assert Croze()(model.double(), SINGLE.double(), Y) == pytest.approx(expected, rel=1e-9)
 
@@ -286,7 +285,7 @@ def test_croze_of_networks_that_grow_beyond_single_precision(factor):
             if isinstance(module, nn.Conv2d):
                 module.weight.mul_(factor)
     bare, points = without_batch_norm(model, keep=[ResidualReduction]), ["stem", "blocks.2", "blocks.5", "blocks.7"]
-    expected = released_croze(bare, SINGLE, Y, nasbench201_cells.DerivedCell, 2, points)
+    expected = released_croze(bare, SINGLE, Y, DerivedCell, 2, points)
     assert Croze()(model, SINGLE, Y) == pytest.approx(expected, rel=1e-3)
     assert Croze()(model.double(), SINGLE.double(), Y) == pytest.approx(expected, rel=1e-12)
 

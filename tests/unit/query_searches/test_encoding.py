@@ -10,6 +10,7 @@ from dsrna.errors import UnsupportedError
 from dsrna.query_searches.encoding import gene_space, genotype_of
 from dsrna.spaces.darts.space import DARTS_PRIMITIVES, DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
+from dsrna.spaces.search_space import SearchSpace
 
 
 def test_every_architecture_of_nasbench201_once():
@@ -46,12 +47,21 @@ def test_random_genes_of_darts_are_members_with_all_operations():
     assert names == set(DARTS_PRIMITIVES) - {"none"}
 
 
-def test_other_spaces_are_refused():
-    class Other(Nasbench201Space.__bases__[0]):
-        name = "other"
-        edges = supernet = network = inherit = derive = one_hot = check = fitting = None
+def test_every_architecture_of_a_space_whose_edges_have_operations_of_their_own_once():
+    ends, names = [[0, 1], [0, 2], [1, 2]], ["skip_connect", "nor_conv_1x1", "nor_conv_3x3"]
+    operations = {"cell": [names[:2], names, names[1:]]}
+    space = SearchSpace(
+        nodes=2, primitives=names, inputs=1, kept=None, output="last", ends=ends, operations=operations,
+        skeleton="staged",
+    )  # fmt: skip
+    found = {genotype_of(genes, space) for genes in product(*(range(count) for count in gene_space(space).choices))}
+    assert len(found) == gene_space(space).size == 2 * 3 * 2
+    for genotype in found:
+        space.check(genotype)
 
-    space = object.__new__(type("Made", (Other,), {"__abstractmethods__": frozenset()}))
-    for call in (lambda: gene_space(space), lambda: genotype_of((0,), space)):
-        with pytest.raises(UnsupportedError, match=r"nasbench201 or darts .* got other"):
-            call()
+
+def test_edges_of_a_choosing_node_with_unequal_numbers_of_operations_are_refused():
+    operations = [["skip_connect"], ["skip_connect", "sep_conv_3x3"]]
+    space = DartsSpace(1, ("skip_connect", "sep_conv_3x3"), operations={"normal": operations})
+    with pytest.raises(UnsupportedError, match=r"equally many operations, got \[1, 2\]"):
+        gene_space(space)

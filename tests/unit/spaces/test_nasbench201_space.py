@@ -88,8 +88,8 @@ def test_a_supernet_cell_is_the_weighted_sum_over_edges_and_operations():
                 operations = cell.edges[edge].operations
                 terms += [b[edge] * w[edge, o] * operation(nodes[source]) for o, operation in enumerate(operations)]
         nodes.append(sum(terms))
-    torch.testing.assert_close(cell(x, CellWeights(w, b)), nodes[3])
-    torch.testing.assert_close(cell(x, CellWeights(w, torch.ones(6).double())), cell(x, CellWeights(w)))
+    torch.testing.assert_close(cell(x, weights=CellWeights(w, b)), nodes[3])
+    torch.testing.assert_close(cell(x, weights=CellWeights(w, torch.ones(6).double())), cell(x, weights=CellWeights(w)))
 
 
 def test_a_network_is_stem_stages_reductions_and_head():
@@ -249,8 +249,8 @@ def test_refused_texts(text, message):
 NODES = GENOTYPE.cells["cell"].nodes
 REFUSED_GENOTYPES = [
     (Genotype("darts", GENOTYPE.cells), r"space: expected .*'nasbench201', got one of 'darts'"),
-    (Genotype("nasbench201", {}), r"one cell type, 'cell', got no cell"),
-    (Genotype("nasbench201", {"normal": GENOTYPE.cells["cell"]}), r"got 'normal'"),
+    (Genotype("nasbench201", {}), r"cell: this cell is missing; expected cell, got no cell"),
+    (Genotype("nasbench201", {"normal": GENOTYPE.cells["cell"]}), r"expected cell, got normal"),
     (Genotype("nasbench201", {"cell": CellGenotype(NODES[:2], (2,))}), r"cell: expected 3 nodes, got 2"),
     (Genotype("nasbench201", {"cell": CellGenotype(NODES, (2, 3))}), r"concat: .*\[3\], got \[2, 3\]"),
     (

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dsrna.spaces.darts.auxiliary_head import AuxiliaryHead
-from dsrna.spaces.darts.stems import CifarStem, ImagenetStem
+from dsrna.spaces.skeletons.auxiliary_head import AuxiliaryHead
+from dsrna.spaces.skeletons.stems import CifarStem, ImagenetStem
 
 
 def block(x, weight, stride, padding=1):

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from dsrna.errors import GenotypeError
-from dsrna.spaces.darts.network import DartsNetwork
-from dsrna.spaces.darts.skeleton import Skeleton
 from dsrna.spaces.darts.space import DartsSpace
-from dsrna.spaces.darts.supernet import DartsSupernet
-from dsrna.spaces.genotype import CellGenotype, Genotype
+from dsrna.spaces.derived_network import DerivedNetwork
+from dsrna.spaces.genotype import CellGenotype
 from dsrna.spaces.genotype_codec import from_json, to_json
+from dsrna.spaces.skeletons.stacked import StackedSkeleton
+from dsrna.spaces.supernet import Supernet
 from dsrna.testing.space_conformance import check_space
 from dsrna.types import CellWeights
 
@@ -26,10 +26,8 @@ class Plain(DartsSpace):
 
 def with_nodes(genotype, change):
     """The genotype whose nodes are ``change(node)``."""
-    return Genotype(
-        genotype.space,
-        {name: CellGenotype(tuple(map(change, cell.nodes)), cell.concat) for name, cell in genotype.cells.items()},
-    )
+    cells = {name: CellGenotype(tuple(map(change, cell.nodes)), cell.concat) for name, cell in genotype.cells.items()}
+    return dataclasses.replace(genotype, cells=cells)
 
 
 class Backwards(Plain):
@@ -115,7 +113,7 @@ class Forgetful(Plain):
     """Networks that inherit nothing."""
 
     def inherit(self, supernet, genotype):
-        return DartsNetwork(genotype, supernet.skeleton, as_in_supernet=True)
+        return DerivedNetwork(genotype, self.topologies, supernet.skeleton, as_in_supernet=True)
 
 
 class Unchecked(Plain):
@@ -131,7 +129,7 @@ class OnNetworks(Plain):
 
     def network(self, genotype, shape, classes, cells, channels):
         self.check(genotype)
-        return DartsNetwork(self.change(genotype), Skeleton(shape, classes, cells, channels), False, 0.0)
+        return DerivedNetwork(self.change(genotype), self.topologies, StackedSkeleton(shape, classes, cells, channels))
 
 
 class AlwaysTheSame(OnNetworks):
@@ -167,7 +165,7 @@ class AlwaysTraining(Plain):
         return network
 
 
-class BlindSupernet(DartsSupernet):
+class BlindSupernet(Supernet):
     def forward(self, x, weights):
         first = next(iter(weights))
         cut = {n: CellWeights(c.operations if n != first else c.operations.detach()) for n, c in weights.items()}
@@ -183,11 +181,17 @@ class ReadsOneCellType(Plain):
         return supernet
 
 
-class PaddingSupernet(DartsSupernet):
+class PaddingSupernet(Supernet):
     def forward(self, x, weights):
         padded = {
             n: CellWeights(
-                torch.cat([c.operations, c.operations[:, : len(self.primitives) - c.operations.shape[1]]], 1)
+                torch.cat(
+                    [
+                        c.operations,
+                        c.operations[:, : len(self.topologies["normal"].primitives) - c.operations.shape[1]],
+                    ],
+                    1,
+                )
             )
             for n, c in weights.items()
         }
@@ -254,7 +258,7 @@ def test_a_codec_that_loses_something(lost):
         if lost == "order":
             return with_nodes(genotype, lambda node: node[::-1])
         cells = {name: CellGenotype(cell.nodes, cell.concat[1:]) for name, cell in genotype.cells.items()}
-        return Genotype(genotype.space, cells)
+        return dataclasses.replace(genotype, cells=cells)
 
     with pytest.raises(AssertionError, match="round trip through its codec"):
         check(Plain(), forgets)

@@ -1,0 +1,1 @@
+"""Skeletons: which cells stand where in a network, and what is before, between and behind them."""
