@@ -1,6 +1,6 @@
 """dsrna: differentiable search of robust neural architectures."""
 
-from dsrna.api import compare_runs, evaluate, load, predict, query, rank, retrain, search, verify
+from dsrna.api import compare_runs, consensus, evaluate, load, predict, query, rank, retrain, search, verify
 from dsrna.errors import DsrnaError
 from dsrna.finished_run import Run
 
@@ -9,6 +9,7 @@ __all__ = [
     "DsrnaError",
     "Run",
     "compare_runs",
+    "consensus",
     "evaluate",
     "load",
     "predict",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dsrna.spaces.derived_network import DerivedNetwork
+    from dsrna.spaces.genotype import Genotype
 
 Source = str | Path | Run
 """A run, a run folder, a genotype file, a published name (``"RNAS"``), or a checkpoint."""
@@ -63,6 +64,23 @@ def rank(overrides: Sequence[str] = ()) -> Run:
 def query(overrides: Sequence[str] = ()) -> Run:
     """Searches tables or proxies by queries, as ``python -m dsrna.query`` does; see :attr:`Run.searches`."""
     return _run("query", list(overrides))
+
+
+def consensus(*runs: str | Path | Run, file: str | Path | None = None) -> Genotype:
+    """What the mean of several searches' operation weights stands for, as ``python -m dsrna consensus`` does.
+
+    Args:
+        runs: finished searches of one space, or folders of their run folders.
+        file: where to write it as a genotype file, which :func:`retrain` takes.
+
+    Raises:
+        CheckpointError: there are fewer than two, or one isn't finished.
+        ConfigError: they aren't of one space.
+    """
+    from dsrna.stages.consensus import agreed_genotype, searches_in, write_consensus
+
+    searches = searches_in([_path(run) for run in runs])
+    return agreed_genotype(searches) if file is None else write_consensus(searches, Path(file))
 
 
 def load(source: str | Path | Run, stage: str | None = None) -> DerivedNetwork:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import dsrna
 from dsrna.__main__ import main
 from dsrna.files import write_json
 from dsrna.run_folder import RunFolder
@@ -43,6 +44,9 @@ def test_run_folders_and_folders_of_them_are_taken_together(tmp_path, capsys, mo
     file = tmp_path / "agreed.json"
     assert main(["consensus", str(tmp_path / "sweep"), str(one), "--out", str(file), "--tables", str(tmp_path)]) == 0
     assert genotype_codec.load(file) == SPACE.genotype(RIGHT)
+    again = tmp_path / "again.json"
+    assert dsrna.consensus(tmp_path / "sweep", one, file=again) == dsrna.consensus(tmp_path / "sweep", one)
+    assert again.read_text() == file.read_text()
     shown = " ".join(capsys.readouterr().out.split())
     assert "consensus of 3 searches" in shown
     assert f"pgd 8/255: {100 * share(int(isomorphs()[RIGHT]), 2):.2f}" in shown
