@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.bounds.movement import Move, is_view, keeps_images
+from dsrna.bounds.smooth_function import GELU, SIGMOID, SILU, TANH, SmoothFunction
 from dsrna.bounds.stand_in import StandIn
 
 
@@ -73,6 +74,10 @@ class AbstractTensor(StandIn):
     @abstractmethod
     def _rectified(self) -> Self:
         """max(x, 0)."""
+
+    @abstractmethod
+    def _smooth(self, function: SmoothFunction) -> Self:
+        """A smooth function of each value."""
 
     @abstractmethod
     def _mean(self, dim: tuple[int, ...], keepdim: bool) -> Self:
@@ -143,6 +148,30 @@ class AbstractTensor(StandIn):
     def relu(self, inplace: bool = False) -> Self:
         """See :func:`torch.nn.functional.relu`."""
         output: Self = self._once("_rectified", (), {})
+        return self._become(output) if inplace else output
+
+    def leaky_relu(self, negative_slope: float = 0.01, inplace: bool = False) -> Self:
+        """See :func:`torch.nn.functional.leaky_relu`; s z + (1 - s) max(z, 0), which is as tight for 0 <= s <= 1."""
+        output = self.relu() * (1 - negative_slope) + self * negative_slope
+        return self._become(output) if inplace else output
+
+    def sigmoid(self) -> Self:
+        """See :func:`torch.sigmoid`."""
+        return self._smooth(SIGMOID)
+
+    def tanh(self) -> Self:
+        """See :func:`torch.tanh`."""
+        return self._smooth(TANH)
+
+    def gelu(self, approximate: str = "none") -> Self:
+        """See :func:`torch.nn.functional.gelu`; not its approximation by tanh."""
+        if approximate != "none":
+            self._refuse(f"GELU with approximate={approximate!r}")
+        return self._smooth(GELU)
+
+    def silu(self, inplace: bool = False) -> Self:
+        """See :func:`torch.nn.functional.silu`."""
+        output = self._smooth(SILU)
         return self._become(output) if inplace else output
 
     def mean(self, dim: Any = None, keepdim: bool = False) -> Self:

@@ -66,6 +66,14 @@ class Box(AbstractTensor):
             box.radius = box.radius + 4 * unit_roundoff(x.dtype) * (x + box.radius)
         return box
 
+    @classmethod
+    def between(cls, lower: Tensor, upper: Tensor, unit: float = 0.0) -> Self:
+        """Any box (N, ...), given by its ends; as for :meth:`ball`, a little more with a unit of rounding."""
+        box = cls((lower + upper) / 2, (upper - lower) / 2)
+        box._unit = unit
+        box.radius = box.radius + 4 * unit_roundoff(lower.dtype) * torch.maximum(lower.abs(), upper.abs())
+        return box
+
     @property
     def lower(self) -> Tensor:
         """(N, ...) lower ends."""
@@ -83,6 +91,10 @@ class Box(AbstractTensor):
     @property
     def device(self) -> torch.device:
         return self.centre.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.centre.dtype
 
     @property
     def magnitude(self) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from dsrna.bounds.box import Box
 from dsrna.bounds.margin_matrix import margin_matrix
 from dsrna.bounds.rounding import unit_roundoff
+from dsrna.bounds.smooth_function import SmoothFunction
 from dsrna.functional.pooling import average_pool
 
 
@@ -33,6 +34,7 @@ class Interval(Box):
 
     - linear, convolution, sums, products: those of a :class:`~dsrna.bounds.box.Box`, which also says what becomes of
       rounding; BatchNorm with running statistics: c * s + t, r * |s|;
+    - smooth activation functions: their range between both ends; where these are close, |f'(c)| r + r^2 / 2 max |f''|;
     - ReLU, max and average pooling are monotone: applied to both ends. The radius never comes out of the difference of
       two ends, so that it keeps its digits where it is far smaller than the rounding of the centre.
 
@@ -117,6 +119,15 @@ class Interval(Box):
         half, lower = F.relu(self.upper) / 2, self.lower
         radius = torch.where(lower >= 0, self.radius, half)
         return self._made(half + F.relu(lower) / 2, radius, operations=2, size=lambda: 2 * half)
+
+    def _smooth(self, function: SmoothFunction) -> Self:
+        low, high = function.range(self.lower, self.upper)
+        # Where the interval is narrow, a difference of its ends would have no digits.
+        narrow = self.radius < math.sqrt(torch.finfo(self.dtype).eps) * (1 + self.centre.abs())
+        taylor = function.slope(self.centre).abs() * self.radius + function.curvature / 2 * self.radius.square()
+        centre = torch.where(narrow, function.value(self.centre), (low + high) / 2)
+        radius = torch.where(narrow, taylor, (high - low) / 2)
+        return self._made(centre, radius, operations=16, size=lambda: 1 + function.steepest * self.magnitude)
 
     def max_pool2d(
         self,

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from dsrna.bounds.abstract_tensor import AbstractTensor
 from dsrna.bounds.convolution import pair
 from dsrna.bounds.movement import Move
+from dsrna.bounds.smooth_function import SmoothFunction
 from dsrna.types import Norm
 
 
@@ -68,6 +69,10 @@ class LipschitzGain(AbstractTensor):
     def device(self) -> torch.device:
         return self.zeros.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.zeros.dtype
+
     def conv2d(
         self,
         weight: Tensor,
@@ -93,6 +98,9 @@ class LipschitzGain(AbstractTensor):
 
     def _rectified(self) -> Self:
         return self._scaled(self.zeros)
+
+    def _smooth(self, function: SmoothFunction) -> Self:
+        return self._scaled(self.zeros, function.steepest, function.steepest)
 
     def max_pool2d(
         self,

@@ -15,6 +15,8 @@ from dsrna.bounds.interval import Interval
 from dsrna.bounds.maximum_node import MaximumNode
 from dsrna.bounds.movement import Move
 from dsrna.bounds.relu_node import ReluNode
+from dsrna.bounds.smooth_function import SmoothFunction
+from dsrna.bounds.smooth_node import SmoothNode
 from dsrna.bounds.substitution import Node, Pulled
 from dsrna.functional.pooling import average_pool
 
@@ -59,6 +61,10 @@ class Relaxation(AbstractTensor):
     def device(self) -> torch.device:
         return self.interval.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.interval.dtype
+
     def conv2d(
         self,
         weight: Tensor,
@@ -99,6 +105,13 @@ class Relaxation(AbstractTensor):
             self._narrow((self.interval.lower < 0) & (self.interval.upper > 0))
         rectified = self.interval.relu()
         return type(self)(rectified, ReluNode(self.node, self.interval).rounded(rectified.rounding), self._tighten)
+
+    def _smooth(self, function: SmoothFunction) -> Self:
+        if self._tighten is not None:
+            self._narrow(self.interval.radius > 0)
+        result = self.interval._smooth(function)
+        node = SmoothNode(self.node, self.interval, function).rounded(result.rounding)
+        return type(self)(result, node, self._tighten)
 
     def max_pool2d(
         self,

@@ -22,6 +22,11 @@ _METHODS: dict[Any, str] = {
     F.batch_norm: "batch_norm",
     F.relu: "relu",
     torch.relu: "relu",
+    F.leaky_relu: "leaky_relu",
+    torch.sigmoid: "sigmoid",
+    torch.tanh: "tanh",
+    F.gelu: "gelu",
+    F.silu: "silu",
     torch.max_pool2d: "max_pool2d",
     F.max_pool2d: "max_pool2d",
     F.avg_pool2d: "avg_pool2d",
@@ -70,6 +75,15 @@ class StandIn(ABC):
     @abstractmethod
     def device(self) -> torch.device:
         """Where indices of its values have to be."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Of its values."""
+
+    def is_floating_point(self) -> bool:
+        """Whether its values are."""
+        return self.dtype.is_floating_point
 
     @abstractmethod
     def rearrange(self, move: Move) -> Self:
@@ -201,6 +215,7 @@ class StandIn(ABC):
     def _refuse(cls, what: str) -> NoReturn:
         raise UnsupportedError(
             f"No bound is known for {what}. Bounds exist for conv2d, linear, BatchNorm and dropout in evaluation mode, "
-            "ReLU, max and average pooling, means, sums, products with known numbers, concatenation, slices and "
-            "zero padding: write the layer with these, or add a rule to dsrna.bounds."
+            "ReLU, LeakyReLU, Sigmoid, Tanh, GELU, SiLU, max and average pooling, means, sums, products with known "
+            "numbers, concatenation, slices and zero padding: write the layer with these, or add a rule to "
+            "dsrna.bounds."
         )

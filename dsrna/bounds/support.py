@@ -28,8 +28,12 @@ _LAYERS: dict[str, Callable[[], nn.Module]] = {
     "Dropout": lambda: nn.Dropout(0.5),
     "Flatten, Linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(_CHANNELS * _SIZE * _SIZE, 3)),
     "LeakyReLU": nn.LeakyReLU,
-    "GELU": nn.GELU,
     "Sigmoid": nn.Sigmoid,
+    "Tanh": nn.Tanh,
+    "GELU": nn.GELU,
+    "SiLU": nn.SiLU,
+    "permute": lambda: _Permuted(),
+    "LayerNorm": lambda: nn.LayerNorm((_CHANNELS, _SIZE, _SIZE)),
     "GroupNorm": lambda: nn.GroupNorm(2, _CHANNELS),
     "MultiheadAttention": lambda: _Attention(),
 }
@@ -46,6 +50,11 @@ class _Beside(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.operation(x) + self.other(x)
+
+
+class _Permuted(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, 2, 3, 1).relu()
 
 
 class _Attention(nn.Module):

@@ -105,6 +105,44 @@ def test_piece(engine, name):
     check(engine, around(PIECES[name]()), (2, 5, 6))
 
 
+class Permuted(nn.Module):
+    """Channels last and back, with a question about the type on the way."""
+
+    def forward(self, x):
+        moved = x.permute(0, 2, 3, 1) * (2.0 if x.dtype.is_floating_point and x.is_floating_point() else 0.0)
+        return torch.transpose(torch.transpose(moved.relu(), 1, 3), 2, 3)
+
+
+ACTIVATIONS = {
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": lambda: nn.SiLU(inplace=True),
+    "permuted": Permuted,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("kind", ENGINES)
+def test_activation(kind, name):
+    """Other lines for a larger ball may happen to be the better ones, as with ReLU's slopes."""
+    torch.manual_seed(5)
+    engine = partial(AlphaCrown, steps=5) if kind == "alpha_crown" else partial(bound_engine, kind)
+    network = around(nn.Sequential(nn.Conv2d(4, 3, 1), ACTIVATIONS[name](), nn.Conv2d(3, 2, 3)))
+    for (norm, eps), dtype in zip(NORMS.items(), DTYPES.values(), strict=True):
+        x = torch.rand(2, 2, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+        check_bounds(engine(norm), norm, network.to(dtype), x, eps, agreement(engine), monotone=kind == "ibp")
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "tanh", "gelu"])
+@pytest.mark.parametrize("kind", ["ibp", "crown_ibp"])
+def test_activations_in_training_have_the_gradient_of_their_bounds(kind, name):
+    torch.manual_seed(6)
+    x = torch.rand(2, 2, 5, 6, dtype=torch.float64)
+    check_gradient(bound_engine(kind), around(ACTIVATIONS[name]()).double(), x, 0.01)
+
+
 @pytest.mark.parametrize("name", PIECES)
 @pytest.mark.parametrize("kind", ["ibp", "crown_ibp"])
 def test_engines_for_training_have_the_gradient_of_their_bounds(kind, name):

@@ -17,6 +17,7 @@ from dsrna.bounds.lowering.operation_weight import OperationWeight
 from dsrna.bounds.lowering.pooling import average_pooled, max_pooled
 from dsrna.bounds.lowering.rearrangement import as_rearrangement
 from dsrna.bounds.movement import Move
+from dsrna.bounds.smooth_function import SmoothFunction
 
 Sources = Mapping[int, Callable[[], Tensor]]
 """id of a parameter or buffer of the network -> how to get it again."""
@@ -49,6 +50,10 @@ class Symbol(AbstractTensor):
     @property
     def device(self) -> torch.device:
         return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.graph.like.dtype
 
     def resolve(self) -> Node:
         """The node that has these values as its output."""
@@ -112,6 +117,9 @@ class Symbol(AbstractTensor):
 
     def _rectified(self) -> Self:
         return self._with(self.graph.relu(self.resolve()))
+
+    def _smooth(self, function: SmoothFunction) -> Self:
+        self._refuse("smooth activation functions in a lowered network")
 
     def max_pool2d(
         self,

@@ -1,0 +1,23 @@
+"""Smooth activation functions in a backward substitution."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dsrna.bounds.interval import Interval
+from dsrna.bounds.smooth_function import SmoothFunction, enclosing_lines
+from dsrna.bounds.substitution import Node, Pulled, dot
+
+
+class SmoothNode(Node):
+    """A smooth function of each entry between two lines."""
+
+    def __init__(self, source: Node, interval: Interval, function: SmoothFunction) -> None:
+        super().__init__(source.shape, (source,))
+        self._lines = enclosing_lines(function, interval.lower, interval.upper)
+
+    def pull(self, rows: Tensor) -> Pulled:
+        lines = self._lines
+        positive, negative = rows.clamp(min=0), rows.clamp(max=0)
+        constant = dot(positive, lines.floor) + dot(negative, lines.ceiling)
+        return Pulled((positive * lines.lower + negative * lines.upper,), constant)
