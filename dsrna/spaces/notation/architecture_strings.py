@@ -17,8 +17,9 @@ from dsrna.spaces.notation.source_text import name_before
 _NAME = r"[A-Za-z][\w-]{0,40}"
 _OPERATION = rf"{_NAME}(?:[ \t]{{0,5}}~[ \t]{{0,5}}\d{{0,5}})?"
 _BARS = r"[ \t]{0,5}[|+][ \t|+]{0,20}"
-_FIRST = rf"(?:\|[ \t|]{{0,5}}{_OPERATION}|{_NAME}[ \t]{{0,5}}~[ \t]{{0,5}}\d{{0,5}})"
+_FIRST = rf"(?:\|[ \t|]{{0,5}}{_OPERATION}|{_NAME}[ \t]{{0,5}}~[ \t]{{0,5}}\d{{1,5}})"
 _STRING = re.compile(rf"{_FIRST}(?:{_BARS}{_OPERATION}){{0,30}}[ \t|+]{{0,20}}")
+_EDGE = re.compile(r"~[ \t]{0,5}\d")
 _OF_NASBENCH_101 = {"conv1x1-bn-relu": "nor_conv_1x1", "conv3x3-bn-relu": "nor_conv_3x3"}
 
 
@@ -30,7 +31,7 @@ def entries(text: str) -> list[Entry]:
     return [
         Entry(name_before(text, string.start()), lines.at(string.start()), partial(_document, string[0]))
         for string in _STRING.finditer(text)
-        if "~" in string[0]
+        if _EDGE.search(string[0])
     ]
 
 

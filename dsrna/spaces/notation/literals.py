@@ -30,7 +30,10 @@ def expression(source: str, line: int, place: str) -> ast.expr:
             warnings.simplefilter("ignore")  # about how the text is written, such as 1and 2
             tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise GenotypeError(f"{place}: expected a genotype, got text that isn't ({error}); is it truncated?") from error
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise GenotypeError(
+            f"{place}: expected a genotype, got text that isn't ({reason}); is it truncated?"
+        ) from error
     return ast.increment_lineno(tree, line - 1)
 
 

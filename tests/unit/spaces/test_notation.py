@@ -293,6 +293,7 @@ REFUSED = {
         "(4, 0, 3, 1, 4, 5)",
         r"operation 6: expected one of NASLib's .* 0 to 4 .*got 5",
     ),
+    "a distribution": ("alpha ~ normal(0, 1)\n| rho ~ x |", r"Expected a genotype"),
     "five numbers": ("(4, 0, 3, 1, 4)", r"Expected a genotype"),
 }
 
