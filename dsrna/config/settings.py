@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dsrna.config.kinds import (
     AlphasOptimizerPart,
@@ -285,7 +294,9 @@ class Settings(RunSettings):
 
     stages: Annotated[list[str], Field(min_length=1, description=_STAGES), AfterValidator(_check_stages)]
     start_from: Annotated[
-        str | None, Field(alias="from", description="the name of a file, a folder or a genotype, or null")
+        str | None,
+        BeforeValidator(lambda value: str(value) if type(value) is int else value),  # from=13433: an index
+        Field(alias="from", description="the name of a file, a folder or a genotype, or null"),
     ]
     sweep_objective: Any  # a name that is known to config/sweep_objective.py, auto, or null
     data: DataSettings

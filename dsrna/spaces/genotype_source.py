@@ -8,42 +8,38 @@ from dsrna.errors import GenotypeError
 from dsrna.spaces.darts.published import published
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.notation.reading import found, load, parse
-from dsrna.spaces.search_space import SearchSpace
 
 
-def read_genotype(source: str, space: SearchSpace | None = None) -> Genotype:
-    """The genotype that ``source`` names or is.
+def read_genotype(source: str) -> Genotype:
+    """The genotype that ``source`` names or is, checked against the space that fits it.
 
     Args:
         source: ``FILE``, or ``FILE:NAME`` for one of several in it (see :func:`dsrna.spaces.notation.reading.parse`);
             the name of a published genotype, whatever its case and dashes; or a text in any notation. What exists as a
             file is read as one.
-        space: the space to check against; None takes the space that fits.
 
     Raises:
-        GenotypeError: there is no such file, entry or name, or the genotype is malformed or not of the space.
+        GenotypeError: there is no such file, entry or name, or the genotype is malformed or not of its space.
     """
-    path = Path(source)
-    if _exists(path):
-        return load(path, space)
-    file, colon, name = source.rpartition(":")
-    if colon and _exists(Path(file)):
-        return load(Path(file), space, name)
+    if (path := existing(source)) is not None:
+        return load(path)
+    file, _, name = source.rpartition(":")
+    if file and (path := existing(file)) is not None:
+        return load(path, name=name)
     if _has_entries(source):
-        return parse(source, space)
+        return parse(source)
+    path = Path(source)
     if path.suffix or path.name != source:
-        return load(path, space)  # says that it isn't there
-    genotype = published(source)
-    if space is not None:
-        space.check(genotype)
-    return genotype
+        return load(path)  # says that it isn't there
+    return published(source)
 
 
-def _exists(path: Path) -> bool:
+def existing(source: str) -> Path | None:
+    """The path that a text is, if there is something; a text that is a genotype itself may be too long to be one."""
     try:
-        return path.exists()
-    except (OSError, ValueError):  # too long for a name, or with a null byte: a text
-        return False
+        return Path(source) if Path(source).exists() else None
+    except (OSError, ValueError):  # too long for a name, or with a null byte
+        return None
 
 
 def _has_entries(text: str) -> bool:

@@ -13,7 +13,7 @@ from dsrna.files import write_atomically, writing_to
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
-from dsrna.spaces.genotype_source import read_genotype
+from dsrna.spaces.genotype_source import existing, read_genotype
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.training.trained_network import load_network
 
@@ -68,16 +68,13 @@ def read_inputs(first_stage: str, source: str | None, space: SearchSpace, splits
             f"{choices if first_stage == 'retrain' else 'or from=best.ckpt'}. (conf: from)"
         )
     with located("from"):
-        if first_stage == "retrain":
-            found = Inputs(_read_genotype(source, space))
-        else:
-            found = _read_networks(Path(source), splits)
-    return replace(found, rehearsal=_of_a_rehearsal(Path(source)))
+        found = Inputs(_read_genotype(source, space)) if first_stage == "retrain" else _read_networks(source, splits)
+    return replace(found, rehearsal=_of_a_rehearsal(existing(source)))
 
 
 def _read_genotype(source: str, space: SearchSpace) -> Genotype:
-    path = Path(source)
-    if path.is_dir():
+    path = existing(source)
+    if path is not None and path.is_dir():
         path = RunFolder.open(path).genotype_json
         if not path.exists():
             raise GenotypeError(
@@ -91,14 +88,15 @@ def _read_genotype(source: str, space: SearchSpace) -> Genotype:
     return genotype
 
 
-def _read_networks(source: Path, splits: Splits) -> Inputs:
-    if source.is_file():
-        found = {"retrain": source}
-    elif source.is_dir():
-        folder = RunFolder.open(source)
+def _read_networks(source: str, splits: Splits) -> Inputs:
+    path = existing(source)
+    if path is not None and path.is_file():
+        found = {"retrain": path}
+    elif path is not None and path.is_dir():
+        folder = RunFolder.open(path)
         found = folder.networks
     else:
-        found_there = "something that is neither" if source.exists() else "nothing"
+        found_there = "nothing" if path is None else "something that is neither"
         raise CheckpointError(f"Expected a run folder or a checkpoint, found {found_there} at {source}.")
     if not found:
         raise CheckpointError(f"Expected a trained network in {source}, found none: run its retrain stage.")
@@ -114,9 +112,9 @@ def _read_networks(source: Path, splits: Splits) -> Inputs:
     return Inputs(description.read_genotype(), found)
 
 
-def _of_a_rehearsal(source: Path) -> bool:
+def _of_a_rehearsal(source: Path | None) -> bool:
     """Whether a run folder, or a file in one, is of a rehearsal."""
-    near = (source, *source.absolute().parents[:2]) if source.exists() else ()
+    near = () if source is None else (source, *source.absolute().parents[:2])
     folders = (RunFolder(path) for path in near)
     return any(folder.is_rehearsal for folder in folders if folder.run_json.is_file())
 

@@ -53,3 +53,9 @@ def test_key_of_an_override(override, key):
 
 def test_the_same_key_added_and_removed_is_no_repeat():
     assert settings_of("~search.epochs", "+search.epochs=5").search.epochs == 5
+
+
+@pytest.mark.parametrize(("typed", "read"), [("13433", "13433"), ("333333", "333333"), ("'022210'", "022210")])
+def test_numbers_name_architectures(typed, read):
+    settings = settings_from(compose("retrain", [f"from={typed}", "space=nasbench201"]))
+    assert settings.start_from == read

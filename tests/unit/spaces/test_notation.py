@@ -367,7 +367,7 @@ def test_what_a_user_gives_is_a_file_a_name_or_the_text_itself(tmp_path, monkeyp
     with pytest.raises(GenotypeError, match=r"unknown published genotype 'PC_DARST'.*nearest: PC_DARTS"):
         read_genotype("PC_DARST")
     with pytest.raises(GenotypeError, match="normal: expected 2 nodes, got 4"):
-        read_genotype("pc-darts", DartsSpace(nodes=2))
+        load(tmp_path / "PC_DARTS", DartsSpace(nodes=2))
 
 
 def test_a_file_that_cant_be_read_is_named(tmp_path):
