@@ -1,7 +1,4 @@
-"""The commands. A new one is one entry here, which names its settings, its program and its page.
-
-Programs and pages are imported where they are needed: that takes seconds, and wrong settings are told before.
-"""
+"""The commands. A new one is one entry here, which names its settings, its program and its page."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from dsrna.config.validate import validated
 from dsrna.console import say
 from dsrna.errors import CheckpointError
 from dsrna.run_folder import RunFolder
-from dsrna.runs.command import Command, Program
+from dsrna.runs.command import Command
 from dsrna.runs.exit_status import run_command
 from dsrna.runs.in_process import run_in_process
 from dsrna.runs.launch import launch
@@ -61,7 +58,7 @@ def redraw(folder: Path) -> Path:
     """
     kind = RunFolder.open(Path(folder)).read_run()["kind"]
     try:
-        return COMMANDS.get(kind, COMMANDS["search"]).report(Path(folder))
+        return COMMANDS.get(kind, COMMANDS["search"]).draw(Path(folder))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as error:
         # Each file is of its shape, but they may be of different runs, or lists in them of different lengths.
         raise CheckpointError(
@@ -69,57 +66,16 @@ def redraw(folder: Path) -> Path:
         ) from error
 
 
-def _stages() -> Program[Any, Any]:
-    from dsrna.stages.run import STAGES
-
-    return STAGES
-
-
-def _stages_page(folder: Path) -> Path:
-    from dsrna.report.page import write_report
-
-    return write_report(folder)
-
-
-def _ranking() -> Program[Any, Any]:
-    from dsrna.ranking.run import RANKING
-
-    return RANKING
-
-
-def _ranking_page(folder: Path) -> Path:
-    from dsrna.ranking.report import write_ranking
-
-    return write_ranking(folder)
-
-
-def _querying() -> Program[Any, Any]:
-    from dsrna.querying.run import QUERYING
-
-    return QUERYING
-
-
-def _query_page(folder: Path) -> Path:
-    from dsrna.querying.report import write_query
-
-    return write_query(folder)
-
-
-def _training() -> Program[Any, Any]:
-    from dsrna.tables.run import TRAINING
-
-    return TRAINING
-
-
+_STAGES = "dsrna.stages.run:STAGES"
 COMMANDS: dict[str, Command[Any]] = {
     command.name: command
     for command in (
-        Command("search", ("search",), validated, _stages, _stages_page),
-        Command("retrain", ("retrain",), validated, _stages, _stages_page),
-        Command("evaluate", ("evaluate",), validated, _stages, _stages_page),
-        Command("rank", ("rank",), rank_settings, _ranking, _ranking_page),
-        Command("query", ("query",), query_settings, _querying, _query_page),
-        Command("benchmark_train", ("benchmark", "train"), benchmark_training_settings, _training, _stages_page),
+        Command("search", ("search",), validated, _STAGES),
+        Command("retrain", ("retrain",), validated, _STAGES),
+        Command("evaluate", ("evaluate",), validated, _STAGES),
+        Command("rank", ("rank",), rank_settings, "dsrna.ranking.run:RANK", "dsrna.ranking.report:write_ranking"),
+        Command("query", ("query",), query_settings, "dsrna.querying.run:QUERY", "dsrna.querying.report:write_query"),
+        Command("benchmark_train", ("benchmark", "train"), benchmark_training_settings, "dsrna.tables.run:TRAINING"),
     )
 }
 """By name, which is that of the primary config ``conf/NAME.yaml``."""

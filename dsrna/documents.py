@@ -30,6 +30,7 @@ class Run(TypedDict):
     device: str
     command: str
     stages: dict[str, StageNote]
+    choices: NotRequired[dict[str, str]]
 
 
 class ThreatModel(TypedDict):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from dsrna import documents, query_documents
@@ -43,6 +44,7 @@ class RunFolder(RunFiles):
         data: str | None = None,
         command: str | None = None,
         rehearsal: bool = False,
+        choices: Mapping[str, str] = MappingProxyType({}),
     ) -> RunFolder:
         """Makes the folder with ``run.json``, ``config.yaml`` and ``overrides.yaml``; every stage is ``pending``.
 
@@ -57,6 +59,7 @@ class RunFolder(RunFiles):
             data: digest of the images it works on; None: it works on none.
             command: the command line to print under "how to reproduce"; by default this process's.
             rehearsal: whether it only shows that the whole way runs, so that nobody may quote its numbers.
+            choices: config group -> the name of the part that was chosen.
 
         Raises:
             ConfigError: ``path`` holds a run already, or can't be written to.
@@ -86,6 +89,7 @@ class RunFolder(RunFiles):
                     "device": device,
                     "command": this_command() if command is None else command,
                     "rehearsal": rehearsal,
+                    "choices": dict(choices),
                     "stages": {stage: {"state": "pending"} for stage in stages},
                 },
             )

@@ -37,7 +37,7 @@ def own_folders(overrides: Sequence[str]) -> list[Traversable]:
     Raises:
         ConfigError: one is not there, or a file in it has the name of a config that is taken instead.
     """
-    folders = [_folder(place) for override in overrides if is_searchpath(override) for place in _places(override)]
+    folders = [_folder(place) for override in overrides if is_searchpath(override) for place in places(override)]
     taken: dict[str, Traversable] = dict.fromkeys(_names(conf_folder()), conf_folder())
     for folder in folders:
         for name in _names(folder):
@@ -106,7 +106,12 @@ def _targets_below(folder: Traversable) -> frozenset[str]:
     return frozenset(target for text in texts for target in _TARGET.findall(text))
 
 
-def _places(override: str) -> Iterator[str]:
+def places(override: str) -> Iterator[str]:
+    """What an override of the search path names, ``file://FOLDER`` and ``pkg://PACKAGE``.
+
+    Raises:
+        ConfigError: it names something else.
+    """
     try:
         value = OverridesParser.create().parse_override(override).value()
     except HydraException:

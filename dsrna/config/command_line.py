@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException, OverrideParseException
 
-from dsrna.config.catalog import SEARCHPATH, choices, is_searchpath
+from dsrna.config.catalog import SEARCHPATH, choices, is_searchpath, places
 from dsrna.config.explain import unreadable
 from dsrna.errors import ConfigError
 
@@ -60,12 +60,10 @@ def with_config_folder(overrides: list[str], folder: str | None) -> list[str]:
     """The overrides, with ``--config-dir FOLDER`` as the first of the folders in ``hydra.searchpath``."""
     if folder is None:
         return overrides
-    place = quoted(f"file://{Path(folder).absolute()}")
     typed = [override for override in overrides if is_searchpath(override)]
-    further = typed[0].partition("=")[2].strip().removeprefix("[") if typed else "]"
-    joint = "" if further.lstrip().startswith("]") else ","
+    every = [f"file://{Path(folder).absolute()}", *(place for override in typed[:1] for place in places(override))]
     kept = [override for override in overrides if override not in typed]
-    return [f"{SEARCHPATH}=[{place}{joint}{further}", *typed[1:], *kept]
+    return [f"{SEARCHPATH}=[{','.join(map(quoted, every))}]", *typed[1:], *kept]
 
 
 def quoted(text: str) -> str:

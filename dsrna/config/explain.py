@@ -9,7 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -24,8 +24,8 @@ def explained(
     message = str(error)
     if message.startswith("Config group override"):
         return _no_name(overrides)
-    if match := re.search(r"Could not (?:find|load) '([\w/.-]+)'", message):
-        group, _, name = match[1].rpartition("/")
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        group, _, name = error.missing_cfg_file.rpartition("/")
         if group.startswith("hydra/"):
             return f"Hydra has no {group} `{name}`: is the plugin that brings it installed? (conf: {group})"
         names = choices(group, overrides) if group else groups(overrides)

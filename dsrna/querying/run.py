@@ -247,7 +247,7 @@ class _Meter:
         self._shown = self._done
 
 
-QUERYING: Program[QuerySettings, Plan] = Program(
+QUERY: Program[QuerySettings, Plan] = Program(
     prepare=prepare,
     stages=lambda settings: {"search": search, "report": report},
     product=lambda folder: folder.report_html,

@@ -174,7 +174,7 @@ def _plain(found: Coefficient) -> dict[str, float | None]:
     return {key: None if math.isnan(value) else value for key, value in asdict(found).items()}
 
 
-RANKING: Program[RankSettings, Ranking] = Program(
+RANK: Program[RankSettings, Ranking] = Program(
     prepare=prepare,
     stages=lambda settings: {"score": score, "report": report},
     product=lambda folder: folder.report_html,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import cached_property
 from typing import Any
+
+import yaml
 
 from dsrna import documents
 from dsrna.json_files import read_document, read_json
@@ -69,22 +70,27 @@ class RunData:
         return [record["epoch"] for record in records], [record[key] for record in records]
 
     def setting(self, *path: str) -> str | None:
-        """The scalar at ``path`` in ``config.yaml``, e.g. ``setting("threat", "eps")``; None when there is none.
-
-        Reads the block style with two spaces a level in which configs are dumped; lists are not looked into.
-        """
-        lines, value = self.config_text.splitlines(), None
-        for depth, key in enumerate(path):
-            entry = re.compile(rf"{'  ' * depth}{re.escape(key)}:(?: (.*))?")
-            found = [(number, match[1]) for number, line in enumerate(lines) if (match := entry.fullmatch(line))]
-            if not found:
-                return None
-            number, value = found[0]
-            inner = re.compile("  " * (depth + 1))
-            lines = list(takewhile(inner.match, lines[number + 1 :]))
-        return None if value in (None, "", "null") else value.strip("'\"")
+        """The scalar at ``path`` in ``config.yaml``, e.g. ``setting("threat", "eps")``; None when there is none."""
+        node = self._config
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        return node if isinstance(node, str) and node not in ("", "null") else None
 
     def part(self, group: str) -> str | None:
-        """The name of the part chosen in a config group: the module of its ``_target_``, e.g. ``"jacobian"``."""
-        target = self.setting(group, "_target_")
-        return target.split(".")[-2] if target and "." in target else None
+        """The name of the part chosen in a config group, e.g. ``"jacobian"``.
+
+        Folders of older versions don't note it: there it is the module of the part's ``_target_``.
+        """
+        chosen: str | None = self.run.get("choices", {}).get(group)
+        if chosen is not None:
+            return chosen
+        target = (self.setting(group, "_target_") or "").split(".")
+        return target[-2] if len(target) > 1 else None
+
+    @cached_property
+    def _config(self) -> Any:
+        """``config.yaml``, every scalar as its text; None where it is damaged: the page shows it all the same."""
+        try:
+            return yaml.load(self.config_text, Loader=yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader)
+        except (yaml.YAMLError, RecursionError):
+            return None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Generic, Protocol, TypeVar
 
 from hydra.conf import HydraConf
@@ -88,15 +89,15 @@ class Command(Generic[S]):
         name: of its primary config ``conf/NAME.yaml``, and the ``kind`` in ``run.json``.
         words: what follows ``dsrna`` on its command line.
         settings: its composed config -> validated settings; raises a ConfigError that lists every problem.
-        program: imports and gives what it does.
-        report: draws the page of a run folder again, and returns it.
+        program: where its :class:`Program` is, as ``module:name``; imported once the settings are right.
+        report: where the function is that draws the page of a run folder and returns it.
     """
 
     name: str
     words: tuple[str, ...]
     settings: Callable[[DictConfig], S]
-    program: Callable[[], Program[S, Any]]
-    report: Callable[[Path], Path]
+    program: str
+    report: str = "dsrna.report:write_report"
 
     @property
     def module(self) -> tuple[str, ...]:
@@ -114,7 +115,7 @@ class Command(Generic[S]):
         """Does one job; see :func:`dsrna.runs.life_cycle.run`."""
         from dsrna.runs.life_cycle import run
 
-        return run(self.program(), request)
+        return run(resolve_name(self.program), request)
 
     def config_text(self, overrides: list[str]) -> str:
         """The config that a job would run with, as YAML; what must still be given stands there as ???.
@@ -129,4 +130,9 @@ class Command(Generic[S]):
 
     def finish_sweep(self, folder: Path) -> None:
         """Does what is left when all jobs of a multirun are done."""
-        self.program().finish_sweep(folder)
+        resolve_name(self.program).finish_sweep(folder)
+
+    def draw(self, folder: Path) -> Path:
+        """Draws the page of a run folder, and returns it."""
+        page: Path = resolve_name(self.report)(folder)
+        return page

@@ -65,6 +65,7 @@ def create(request: Request[Any], stages: Iterable[str], device: str, data: str 
         data=data,
         command=shlex.join(["python", "-m", *request.module, *request.config_folders, *request.overrides]),
         rehearsal=trainer is not None and trainer.limits.any,
+        choices=request.choices,
     )
 
 

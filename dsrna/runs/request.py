@@ -85,8 +85,18 @@ def request_of(
         fingerprint=fingerprint_of(settings),
         in_sweep=of_hydra.mode == RunMode.MULTIRUN,
         resume_command=resume_command,
-        choices={group: str(choice) for group, choice in of_hydra.runtime.choices.items()},
+        choices=_choices(of_hydra),
     )
+
+
+def _choices(of_hydra: DictConfig | HydraConf) -> dict[str, str]:
+    """Config group -> what was chosen; a ``_target_`` that was typed takes the place of a choice."""
+    chosen = {group: str(name) for group, name in of_hydra.runtime.choices.items() if group.split("/")[0] != "hydra"}
+    for override in of_hydra.overrides.task:
+        group, _, last = key_of(override).rpartition(".")
+        if last == "_target_" and group in chosen:
+            chosen[group] = override.partition("=")[2]
+    return chosen
 
 
 def resume_command(module: Sequence[str], typed: Sequence[str], multirun: bool) -> str:

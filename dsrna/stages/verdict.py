@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from dsrna.benchmarks.marks import pair_labels, pair_with_marks
 from dsrna.benchmarks.published import open_tables_there
 from dsrna.benchmarks.verdict import Verdict, verdict
+from dsrna.config.parts import target_of
 from dsrna.config.settings import DataSettings
+from dsrna.data.folders import load_imagenet
+from dsrna.data.torchvision_sets import load_cifar10, load_cifar100
 from dsrna.errors import DsrnaError
 from dsrna.files import write_json
 from dsrna.report.published import headline_rows, pair_rows
@@ -24,7 +28,7 @@ log = logging.getLogger("dsrna")
 SCHEMA = "dsrna.verdict"
 VERSION = 1
 
-_JUDGED_ON = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet": "imagenet16_120"}
+_JUDGED_ON: dict[Any, str] = {load_cifar10: "cifar10", load_cifar100: "cifar100", load_imagenet: "imagenet16_120"}
 _STAND_IN = "cifar10"
 
 
@@ -48,8 +52,8 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
     space = Nasbench201Space()
     if genotype.space != space.name:
         return False
-    searched_on = data_name(data)
-    dataset = _JUDGED_ON.get(searched_on, _STAND_IN)
+    loader = target_of(data.source, "data.source")
+    dataset = _JUDGED_ON.get(loader, _STAND_IN)
     root, _ = tables_folder(None, data.root)
     tables, problems = open_tables_there(root, dataset)
     found: list[Verdict] = []
@@ -67,7 +71,7 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
     document = {
         "schema": SCHEMA,
         "version": VERSION,
-        "searched_on": searched_on,
+        "searched_on": _name_of(loader),
         "dataset": dataset,
         "index": index,
         "architecture": string_at(index),
@@ -81,9 +85,11 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
     return True
 
 
-def data_name(data: DataSettings) -> str:
-    """The name of the data's loader, which is that of the data set where it is a known one, e.g. ``cifar10``."""
-    return str(data.source["_target_"]).rpartition(".")[2].removeprefix("load_")
+def _name_of(loader: Callable[..., Any]) -> str:
+    """What a loader loads, e.g. ``cifar10``; a user's own that is called like one of ours has its module before it."""
+    name = loader.__name__.removeprefix("load_")
+    is_another = name in _JUDGED_ON.values() and loader not in _JUDGED_ON
+    return f"{loader.__module__}.{loader.__name__}" if is_another else name
 
 
 def _in_words(document: dict[str, Any]) -> list[str]:

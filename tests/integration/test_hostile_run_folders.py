@@ -8,10 +8,11 @@ import pytest
 
 from dsrna.__main__ import main
 from dsrna.benchmark import main as benchmark
+from dsrna.commands import redraw
 from dsrna.config.compose import compose
 from dsrna.errors import ConfigError
 from dsrna.files import write_json
-from dsrna.report import redraw, write_sweep_report
+from dsrna.report import write_sweep_report
 from dsrna.runs.replay import replay
 from dsrna.testing.run_folders import build_run_folder
 

@@ -101,7 +101,7 @@ class Jobs(Command):
     """A command whose jobs are ``job(request)``."""
 
     def __init__(self, job):
-        super().__init__("search", ("search",), read, None, None)
+        super().__init__("search", ("search",), read, "")
         object.__setattr__(self, "run", job)
 
     def finish_sweep(self, folder):

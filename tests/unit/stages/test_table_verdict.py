@@ -2,6 +2,9 @@
 
 import json
 import logging
+import sys
+import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,3 +186,16 @@ def test_other_spaces_have_no_verdict(tmp_path, run):
     write_adversarial_table(tmp_path)
     write_json(run.genotype_json, example_genotype())
     assert not judge(run, data(tmp_path))
+
+
+def load_cifar10():
+    """A user's own loader, of a name that one of ours has."""
+
+
+def test_a_loader_of_a_user_s_is_not_taken_for_one_of_ours(run, tmp_path, monkeypatch):
+    write_adversarial_table(tmp_path)
+    monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(load_cifar10=load_cifar10))
+    monkeypatch.setattr(load_cifar10, "__module__", "mine")
+    own = replace(data(tmp_path), source={"_target_": "mine.load_cifar10"})
+    assert judge(run, own)
+    assert run.read_verdict()["searched_on"] == "mine.load_cifar10"

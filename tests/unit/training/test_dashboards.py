@@ -53,8 +53,8 @@ def fake(monkeypatch):
     return state
 
 
-def open_wandb(folder, **node):
-    return Dashboard({"kind": "wandb", **node}, folder, "name", {"seed": 0}, "abc")
+def open_wandb(folder, in_sweep=False, **node):
+    return Dashboard({"kind": "wandb", **node}, folder, "name", {"seed": 0}, "abc", in_sweep)
 
 
 def test_without_a_dashboard_there_is_nothing_to_do(tmp_path):
@@ -97,17 +97,18 @@ def test_wandb_is_told_the_numbers_and_is_closed(fake, tmp_path, failed):
 
 
 def test_wandb_gets_the_folder_and_the_config(fake, tmp_path):
-    open_wandb(tmp_path, project="p", entity="e")
+    folder = tmp_path / "0"
+    open_wandb(folder, project="p", entity="e")
     (arguments,) = fake.calls
-    assert (arguments["dir"], arguments["config"], arguments["name"]) == (str(tmp_path), {"seed": 0}, "name")
+    assert (arguments["dir"], arguments["config"], arguments["name"]) == (str(folder), {"seed": 0}, "name")
     assert (arguments["project"], arguments["entity"], arguments["group"]) == ("p", "e", None)
 
 
 def test_the_jobs_of_a_multirun_are_a_group_of_different_runs_and_go_on_as_themselves(fake, tmp_path):
     for sweep in ("sweep_a", "sweep_b"):
-        for job in ("0", "1"):
-            open_wandb(tmp_path / sweep / job)
-    open_wandb(tmp_path / "sweep_a" / "1")
+        for job in ("0", "seed=1"):
+            open_wandb(tmp_path / sweep / job, in_sweep=True)
+    open_wandb(tmp_path / "sweep_a" / "seed=1", in_sweep=True)
     identities = [arguments["id"] for arguments in fake.calls]
     assert len(set(identities)) == 4
     assert identities[1] == identities[4]
