@@ -1,4 +1,4 @@
-"""What was typed becomes overrides: a config folder of the user's, and the jobs of a multirun."""
+"""What was typed becomes overrides, with a config folder of the user's among them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import OverrideParseException
 
 from dsrna.config.catalog import SEARCHPATH, choices, is_searchpath, places
 from dsrna.config.explain import unreadable
@@ -82,59 +82,25 @@ def without_globs(overrides: Sequence[str]) -> list[str]:
         ConfigError: nothing is matched, or an override can't be read.
     """
     return [
-        _without_glob(override, parsed, overrides)
-        for override, parsed in zip(overrides, _parsed(overrides), strict=True)
+        _without_glob(override, read, overrides) for override, read in zip(overrides, parsed(overrides), strict=True)
     ]
 
 
-def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The override lists of all jobs of a multirun, as Hydra's basic sweeper makes them.
-
-    Another sweeper makes its own; of an interval, which it alone knows, both ends stand here.
-
-    >>> expand(["metric=none,jacobian", "seed=0"])
-    [['metric=none', 'seed=0'], ['metric=jacobian', 'seed=0']]
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    try:
-        parsed = _parsed(_ends(overrides) if chooses_sweeper(overrides) else overrides)
-        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    except HydraException as error:
-        raise ConfigError(unreadable(error)) from error
-    jobs = [list(job) for batch in batches for job in batch]
-    return [[entry for entry in job if not entry.startswith("hydra.") or is_searchpath(entry)] for job in jobs]
-
-
-def chooses_sweeper(overrides: Sequence[str]) -> bool:
-    """Whether another sweeper than Hydra's basic one is asked for, which may maximise what jobs return."""
-    return any(override.partition("=")[0].lstrip("+") == "hydra/sweeper" for override in overrides)
-
-
-def _ends(overrides: Sequence[str]) -> list[str]:
-    replaced = []
-    for override, parsed in zip(overrides, _parsed(overrides), strict=True):
-        interval = None if parsed.is_delete() else parsed.value()
-        if isinstance(interval, IntervalSweep):
-            override = f"{parsed.get_key_element()}={interval.start},{interval.end}"
-        replaced.append(override)
-    return replaced
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """The overrides, read. Raises ConfigError where one can't be."""
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise ConfigError(unreadable(error)) from error
 
 
-def _without_glob(override: str, parsed: Override, overrides: Sequence[str]) -> str:
-    pattern = parsed.value() if not parsed.is_delete() else None
+def _without_glob(override: str, read: Override, overrides: Sequence[str]) -> str:
+    pattern = read.value() if not read.is_delete() else None
     if not isinstance(pattern, Glob):
         return override
-    known = choices(parsed.key_or_group, overrides)
+    known = choices(read.key_or_group, overrides)
     names = pattern.filter(known)
     if not names:
         there = f"there are: {', '.join(known)}" if known else "`python -m dsrna list` shows the groups"
-        raise ConfigError(f"{override} matches nothing; {there}. (conf: {parsed.key_or_group})")
-    return f"{parsed.get_key_element()}={','.join(names)}"
+        raise ConfigError(f"{override} matches nothing; {there}. (conf: {read.key_or_group})")
+    return f"{read.get_key_element()}={','.join(names)}"

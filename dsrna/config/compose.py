@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import hydra
@@ -37,21 +39,40 @@ def compose(entry: str, overrides: list[str]) -> DictConfig:
 def compose_with_hydra(entry: str, overrides: list[str]) -> tuple[DictConfig, DictConfig]:
     """The same, and Hydra's own part of the config: what was overridden, and what was chosen in each group."""
     _refuse_repeats(overrides)
-    own_folders(overrides)
-    lend_usual(overrides)
-    try:
-        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-            config = hydra.compose(entry, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explained(entry, error, overrides)) from error
-    finally:
-        GlobalHydra.instance().clear()
+    with _composing(entry, overrides):
+        config = hydra.compose(entry, overrides, return_hydra_config=True)
     with open_dict(config):
         of_hydra = config.pop("hydra")
     _refuse_modes(of_hydra)
     refuse_foreign_targets(config, overrides)
     complete(config, of_hydra)
     return config, of_hydra
+
+
+def sweeper_of(entry: str, overrides: list[str]) -> DictConfig:
+    """The node of the sweeper of a multirun, from the config that Hydra composes for it, of what isn't swept.
+
+    Raises:
+        ConfigError: as of :func:`compose`.
+    """
+    with _composing(entry, overrides):
+        loader = GlobalHydra.instance().config_loader()
+        node: DictConfig = loader.load_configuration(entry, overrides, run_mode=RunMode.MULTIRUN).hydra.sweeper
+    return node
+
+
+@contextmanager
+def _composing(entry: str, overrides: list[str]) -> Iterator[None]:
+    """Hydra is set up to compose, with the user's folders, and nothing of it stays behind; its errors are explained."""
+    own_folders(overrides)
+    lend_usual(overrides)
+    try:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+            yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explained(entry, error, overrides)) from error
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def complete(config: DictConfig, of_hydra: DictConfig | HydraConf) -> None:

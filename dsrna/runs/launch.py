@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from dsrna.config.catalog import conf_folder
-from dsrna.config.command_line import chooses_sweeper, expand, quoted, read_command_line, without_globs
+from dsrna.config.command_line import quoted, read_command_line, without_globs
 from dsrna.config.compose import complete, compose
 from dsrna.config.settings import RunSettings
 from dsrna.config.sweep_objective import refuse_mixed
@@ -24,6 +24,7 @@ from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 from dsrna.runs.choice import choose_folder
 from dsrna.runs.command import Command
+from dsrna.runs.jobs import Jobs, jobs_of
 from dsrna.runs.replay import replay
 from dsrna.runs.request import given_folder, resume_command
 from dsrna.runs.single_process import refuse_several
@@ -47,9 +48,10 @@ def launch(command: Command[Any], say: Callable[[str], None]) -> None:
         overrides = replay(command.name, typed.overrides)
         if typed.multirun:
             overrides = without_globs(overrides)
-        jobs = expand(overrides) if typed.multirun else [overrides]
+        planned = jobs_of(command.name, overrides) if typed.multirun else Jobs([overrides], may_be_compared=False)
+        jobs = planned.overrides
         every = _checked(command, jobs)
-        if chooses_sweeper(overrides):
+        if planned.may_be_compared:
             refuse_mixed(every)
         folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
     except DsrnaError as error:

@@ -5,12 +5,13 @@ import yaml
 
 from dsrna.__main__ import main
 from dsrna.config.catalog import choices, conf_folder, description, groups, own_folders
-from dsrna.config.command_line import expand, read_command_line, with_config_folder, without_globs
+from dsrna.config.command_line import read_command_line, with_config_folder, without_globs
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.parts import build_part
 from dsrna.config.rank import rank_settings
 from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
+from dsrna.runs.jobs import jobs_of
 
 
 @pytest.fixture
@@ -109,8 +110,8 @@ def test_glob_means_the_names_that_are_there(own):
     assert without_globs(["objective=glob(pgd*)", "seed=0,1"]) == ["objective=pgd,pgd_cifar,pgd_mnist", "seed=0,1"]
     assert without_globs([*named, "metric=glob(*o*, exclude=[none, c*, l*, r*])"])[1:] == ["metric=jacobian,strong"]
     assert without_globs(["+experiment=glob(digits_p*)", "~metric"]) == ["+experiment=digits_pcdarts", "~metric"]
-    jobs = expand(without_globs([*named, "metric=glob([n*,s*])", "hydra.job.name=a"]))
-    assert jobs == [[named[0], "metric=none"], [named[0], "metric=strong"]]
+    jobs = jobs_of("search", without_globs([*named, "metric=glob([n*,s*])", "hydra.job.name=a"]))
+    assert jobs.overrides == [[named[0], "metric=none"], [named[0], "metric=strong"]]
     for nothing, there in (("metric=glob(x*)", "there are: certified"), ("sed=glob(*)", "list` shows the groups")):
         with pytest.raises(ConfigError, match=rf"matches nothing; .*{there}"):
             without_globs([nothing])

@@ -1,13 +1,14 @@
 """What a sweep maximises is measured on validation images, and known before any work."""
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from dsrna.config.benchmark_train import benchmark_training_settings
-from dsrna.config.command_line import expand
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.sweep_objective import known_objectives, refuse_mixed, sweep_objective
 from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
+from dsrna.runs.jobs import jobs_of
 
 
 def objective_of(*overrides, entry="search"):
@@ -69,7 +70,7 @@ def test_no_known_objective_is_of_the_test_split_or_a_loss():
 
 
 def test_a_sweeper_that_maximises_compares_one_number():
-    jobs = expand(["metric=none,jacobian", "stages=[search]"])
+    jobs = jobs_of("search", ["metric=none,jacobian", "stages=[search]"]).overrides
     every = [settings_from(compose("search", job)) for job in jobs]
     with pytest.raises(ConfigError, match="different numbers, search/val/acc, search/val/score"):
         refuse_mixed(every)
@@ -77,11 +78,15 @@ def test_a_sweeper_that_maximises_compares_one_number():
 
 
 def test_intervals_are_known_to_other_sweepers_alone():
-    """Both ends are checked before the first job."""
-    chosen = ["hydra/sweeper=optuna", "metric.weight=interval(0.001,0.1)", "seed=0"]
-    assert expand(chosen) == [
-        ["hydra/sweeper=optuna", "metric.weight=0.001", "seed=0"],
-        ["hydra/sweeper=optuna", "metric.weight=0.1", "seed=0"],
-    ]
+    """Both ends are checked before the first job, however the sweeper was chosen."""
+    ConfigStore.instance().store("other", {"_target_": "hydra_plugins.other.Other"}, group="hydra/sweeper")
+    swept = ["metric.weight=interval(0.001,0.1)", "seed=0"]
+    jobs = jobs_of("search", ["hydra/sweeper=other", *swept])
+    assert [job[1:] for job in jobs.overrides] == [["metric.weight=0.001", "seed=0"], ["metric.weight=0.1", "seed=0"]]
+    assert jobs.may_be_compared
+    assert jobs_of("search", ["hydra.sweeper._target_=hydra_plugins.other.Other", *swept]).may_be_compared
+    assert not jobs_of("search", ["seed=0,1"]).may_be_compared
     with pytest.raises(ConfigError, match="INTERVAL"):
-        expand(chosen[1:])
+        jobs_of("search", swept)
+    with pytest.raises(ConfigError, match=r"is the plugin that brings it installed\? \(conf: hydra/sweeper\)"):
+        jobs_of("search", ["hydra/sweeper=optuna", *swept])

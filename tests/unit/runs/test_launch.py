@@ -1,16 +1,21 @@
 import pytest
 
 from dsrna.config.benchmark_train import benchmark_training_settings
-from dsrna.config.command_line import expand
+from dsrna.config.command_line import with_config_folder
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.query import query_settings
 from dsrna.config.rank import rank_settings
 from dsrna.config.validate import validated
 from dsrna.errors import CheckpointError, ConfigError
-from dsrna.files import write_json
+from dsrna.files import write_json, write_text
 from dsrna.run_folder import RunFolder
+from dsrna.runs.jobs import jobs_of
 from dsrna.runs.replay import replay
+
+
+def expand(overrides):
+    return jobs_of("search", overrides).overrides
 
 
 def print_of(*overrides):
@@ -27,6 +32,19 @@ def test_a_multirun_is_the_product_of_its_choices_in_hydras_order():
     ]
     assert expand(["seed=range(0,3)"]) == [["seed=0"], ["seed=1"], ["seed=2"]]
     assert expand(["stages=[search,retrain]"]) == [["stages=[search,retrain]"]]
+
+
+def test_what_a_config_gives_the_sweeper_is_swept_too(tmp_path):
+    file = tmp_path / "experiment" / "swept.yaml"
+    write_text(file, "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 0,1\n      name: a\n")
+    named = with_config_folder(["+experiment=swept", "name=b"], str(tmp_path))
+    jobs = expand(named)
+    assert [set(job) for job in jobs] == [{named[0], "+experiment=swept", "name=b", f"seed={seed}"} for seed in (0, 1)]
+
+
+def test_what_all_jobs_share_is_composed_as_hydra_will():
+    with pytest.raises(ConfigError, match=r"Unknown metric `jacobain`\. Did you mean `jacobian`"):
+        expand(["metric=jacobain", "seed=0,1"])
 
 
 def test_a_malformed_sweep_is_refused():
