@@ -85,11 +85,11 @@ def request_of(
         fingerprint=fingerprint_of(settings),
         in_sweep=of_hydra.mode == RunMode.MULTIRUN,
         resume_command=resume_command,
-        choices=_choices(of_hydra),
+        choices=choices_of(of_hydra),
     )
 
 
-def _choices(of_hydra: DictConfig | HydraConf) -> dict[str, str]:
+def choices_of(of_hydra: DictConfig | HydraConf) -> dict[str, str]:
     """Config group -> what was chosen; a ``_target_`` that was typed takes the place of a choice."""
     chosen = {group: str(name) for group, name in of_hydra.runtime.choices.items() if group.split("/")[0] != "hydra"}
     for override in of_hydra.overrides.task:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,29 @@ def test_imports_go_down(path):
             assert LEVEL_OF[room] <= own, f"{name} is above {path}"
         elif parts[0] in ONLY_IN:
             assert room_of(path) in ONLY_IN[parts[0]], f"{name} does not belong in {path}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports inside functions are left out: they are there because what they import is slow."""
+    names = {path: ".".join(("dsrna", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in FILES}
+    modules = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    before = {
+        name: {found for found in imported_at_once(path, set(modules)) if found in modules and found != name}
+        for name, path in modules.items()
+    }
+    TopologicalSorter(before).prepare()  # raises CycleError
+
+
+def imported_at_once(path: Path, modules: set[str]) -> set[str]:
+    """What a module imports when it is imported; of a package from which it takes modules, those."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & modules or {node.module}
+    return found
 
 
 def test_importing_changes_nothing():
