@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsrna.config.benchmark_train import benchmark_training_settings
-from dsrna.config.query import query_settings
-from dsrna.config.rank import rank_settings
 from dsrna.config.validate import validated
 from dsrna.console import say
 from dsrna.errors import CheckpointError
+from dsrna.querying.settings import query_settings
+from dsrna.ranking.settings import rank_settings
 from dsrna.run_folder import RunFolder
 from dsrna.runs.command import Command
 from dsrna.runs.exit_status import run_command
 from dsrna.runs.in_process import run_in_process
 from dsrna.runs.launch import launch
+from dsrna.tables.settings import benchmark_training_settings
 
 
 def main_of(name: str) -> None:

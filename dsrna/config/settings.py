@@ -27,12 +27,10 @@ from dsrna.config.kinds import (
     CertifiedPart,
     CorruptionsPart,
     HypergradientPart,
-    MethodPart,
     MetricJoinPart,
     ObjectivePart,
     OptimizerPart,
     Part,
-    ProxyPart,
     RegulariserPart,
     SearchObjectivePart,
     SearchSchedulePart,
@@ -318,94 +316,3 @@ class Settings(RunSettings):
     evaluate: EvaluateSettings
     logger: LoggerSettings
     trainer: TrainerSettings
-
-
-def _check_linf(threat: ThreatSettings) -> ThreatSettings:
-    if threat.norm != "linf":
-        raise refused(
-            ConfigError(f"Proxies that attack do so in l_inf balls, got {threat.norm}: use threat=linf. (conf: norm)")
-        )
-    return threat
-
-
-class TableSettings(Model):
-    root: str | None
-    dataset: str
-
-
-class BenchmarkSettings(TableSettings):
-    metrics: Annotated[list[str] | None, Field(description="a list of metrics, or null for all")]
-    eps: Any  # a list of numbers and fractions, or null
-
-
-def _at_least_one(group: str, example: str) -> Any:
-    listed = f"`python -m dsrna list {group}` lists them"
-    return Field(
-        default_factory=dict,
-        validate_default=True,
-        min_length=1,
-        description=f"at least one {group}, as in {group}=[{example}] ({listed})",
-    )
-
-
-ThreatOfProxies = Annotated[ThreatSettings, AfterValidator(_check_linf)]
-
-
-class RankSettings(RunSettings):
-    """All settings of one ranking, resolved."""
-
-    data: DataSettings
-    threat: ThreatOfProxies
-    space: SpacePart
-    proxy: Annotated[dict[str, ProxyPart], _at_least_one("proxy", "croze,nwot")]
-    n: Annotated[int, Field(ge=3, le=15625, description="at least 3 architectures, of the 15,625 there are")]
-    images: Count
-    repeats: Count
-    cells: Cells
-    channels: Channels
-    benchmark: BenchmarkSettings
-    bootstrap: Count
-    workers: Annotated[
-        Literal["auto"] | Annotated[int, Field(ge=1, le=_LARGEST)],
-        Field(description="`auto` or a number of processes"),
-    ]
-    progress: Progress
-
-
-_SEEDS = "a list of different whole numbers in [0, 2**32)"
-
-
-def _check_seeds(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise refused(ConfigError(f"Expected {_SEEDS}, got {seeds}."))
-    return seeds
-
-
-class BenchmarkTrainingSettings(Settings):
-    """All settings of making a table, resolved; those of every network, and which networks."""
-
-    arch: Any  # an architecture string, an index, or a list of them; null for n random ones
-    n: Annotated[int | None, Field(description="a number of architectures, or null")]
-    seeds: Annotated[list[Seed], Field(min_length=1, description=_SEEDS), AfterValidator(_check_seeds)]
-    layout: str
-
-
-class QuerySettings(RunSettings):
-    """All settings of searches by queries, resolved. Lists of columns are null where the space decides."""
-
-    data: DataSettings
-    threat: ThreatOfProxies
-    space: SpacePart
-    method: Annotated[dict[str, MethodPart], _at_least_one("method", "local,genetic")]
-    proxy: dict[str, ProxyPart]
-    guide: Any
-    judge: Any
-    objectives: Any
-    front: Any
-    budget: BatchSize
-    repeats: Count
-    images: Count
-    cells: Cells
-    channels: Channels
-    benchmark: TableSettings
-    progress: Progress

@@ -15,8 +15,9 @@ from dsrna.benchmarks.robustness_dataset import RobustnessDataset
 from dsrna.benchmarks.sizes import SIZES, sizes
 from dsrna.benchmarks.tabular_benchmark import TabularBenchmark
 from dsrna.config.parts import located, number
-from dsrna.config.settings import DataSettings, TableSettings
+from dsrna.config.settings import DataSettings
 from dsrna.errors import ConfigError
+from dsrna.ranking.settings import TableSettings
 from dsrna.runs.sources import tables_folder
 from dsrna.spaces.names import unknown_name
 from dsrna.spaces.nasbench201.index import COUNT

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from dsrna.benchmarks import published_searches
-from dsrna.config.settings import QuerySettings
 from dsrna.query_searches.base import Genes
 from dsrna.query_searches.encoding import genotype_of
 from dsrna.query_searches.pareto import hypervolume, pareto_front
 from dsrna.querying.columns import Column
 from dsrna.querying.fitness import ColumnValues, genes_text
 from dsrna.querying.record import Measure, grid_of
+from dsrna.querying.settings import QuerySettings
 from dsrna.spaces.nasbench201.index import COUNT, string_at
 from dsrna.spaces.search_space import SearchSpace
 

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from dsrna.config.parts import build_part
-from dsrna.config.query import PROXY, build_methods, guides_of
-from dsrna.config.settings import QuerySettings
 from dsrna.console import say
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
@@ -25,6 +23,7 @@ from dsrna.querying.fitness import ColumnValues, ProxyValues, fitness_of
 from dsrna.querying.record import Measure, front_of, grid_of, hypervolumes, improvements
 from dsrna.querying.report import write_query
 from dsrna.querying.result import best_genes, result_of
+from dsrna.querying.settings import PROXY, QuerySettings, build_methods, guides_of
 from dsrna.querying.summary import show_searches
 from dsrna.ranking.run import images_to_score
 from dsrna.ranking.scoring import Scorer, first_line

@@ -17,8 +17,6 @@ from dsrna.benchmarks.published import open_tables
 from dsrna.benchmarks.rank_agreement import Coefficient, rank_agreements
 from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.parts import located
-from dsrna.config.rank import benchmark_eps
-from dsrna.config.settings import RankSettings
 from dsrna.console import say
 from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
@@ -27,6 +25,7 @@ from dsrna.functional.seeding import generator
 from dsrna.progress import Progress
 from dsrna.ranking.report import write_ranking
 from dsrna.ranking.scoring import Scorer, first_line, score_all
+from dsrna.ranking.settings import RankSettings, benchmark_eps
 from dsrna.run_folder import RunFolder
 from dsrna.runs.command import Program
 from dsrna.runs.request import Request

@@ -18,12 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dsrna.config.rank import build_proxies
-from dsrna.config.settings import QuerySettings, RankSettings
 from dsrna.errors import DsrnaError
 from dsrna.evaluation.identity import batch_checksum
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.interruption import SIGNALS
+from dsrna.ranking.settings import ProxySettings, build_proxies
 from dsrna.runs.first_line import data_and_threat
 from dsrna.runs.request import Request
 from dsrna.spaces.genotype import Genotype
@@ -36,7 +35,7 @@ Scores = dict[str, float]
 
 def first_line(request: Request[Any]) -> str:
     """How the log of a ranking or of searches by queries begins, which train nothing."""
-    settings: RankSettings | QuerySettings = request.settings
+    settings: ProxySettings = request.settings
     threat = settings.threat.value
     sizes = f"{settings.cells} cells, {settings.channels} channels, untrained"
     about = data_and_threat(request, threat)

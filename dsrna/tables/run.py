@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dsrna.benchmarks.own_tables import TrainedNetwork, check_layout, write_table
-from dsrna.config.benchmark_train import architectures
 from dsrna.config.compose import key_of
 from dsrna.config.fingerprint import fingerprint_of
-from dsrna.config.settings import BenchmarkTrainingSettings, Settings
+from dsrna.config.settings import Settings
 from dsrna.config.validate import attack_grid
 from dsrna.console import say
 from dsrna.data.splits import Splits
@@ -29,6 +28,7 @@ from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.stages.rehearsal import rehearse
 from dsrna.stages.run import STAGES
+from dsrna.tables.settings import BenchmarkTrainingSettings, architectures
 
 log = logging.getLogger("dsrna")
 

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from dsrna.config.catalog import choices
 from dsrna.config.compose import compose
-from dsrna.config.rank import build_proxies, rank_settings
 from dsrna.functional.seeding import generator
 from dsrna.nn.derived_cell import DerivedCell
 from dsrna.nn.residual_reduction import ResidualReduction
 from dsrna.proxies.croze import Croze
+from dsrna.ranking.settings import build_proxies, rank_settings
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.testing.released_croze import released_croze, without_batch_norm

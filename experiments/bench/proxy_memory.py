@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dsrna.config.compose import compose
-from dsrna.config.rank import build_proxies, rank_settings
 from dsrna.functional.seeding import generator
+from dsrna.ranking.settings import build_proxies, rank_settings
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 
 LARGEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"

@@ -23,10 +23,10 @@ from scipy.stats import spearmanr
 
 from dsrna.benchmarks.sampling import is_connected
 from dsrna.config.compose import compose
-from dsrna.config.rank import rank_settings
 from dsrna.progress import Progress
 from dsrna.ranking.run import build_scorer
 from dsrna.ranking.scoring import score_all
+from dsrna.ranking.settings import rank_settings
 from dsrna.spaces.nasbench201.index import index_of
 
 PROXIES = (

@@ -58,7 +58,7 @@ LEVELS = {
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 ONLY_IN = {
     "hydra": {"config", "runs"},
-    "omegaconf": {"config", "runs"},
+    "omegaconf": {"config", "runs", "ranking", "querying", "tables"},
     "pytorch_lightning": {"training"},
     "wandb": {"training"},
     "matplotlib": {"report", "ranking", "querying", "tables"},

@@ -3,13 +3,13 @@
 import pytest
 import yaml
 
-from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices, conf_folder, description, groups
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.objectives import retrain_objective, search_objective
-from dsrna.config.query import build_methods, guides_of, query_settings
 from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, validate
 from dsrna.errors import ConfigError
+from dsrna.querying.settings import build_methods, guides_of, query_settings
+from dsrna.tables.settings import benchmark_training_settings
 
 GIVEN = {  # what only the user knows
     ("data", "arrays"): ["data.source.path=own.npz"],

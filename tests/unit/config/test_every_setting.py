@@ -11,12 +11,12 @@ from functools import cache
 import pytest
 from omegaconf import OmegaConf
 
-from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.compose import compose
-from dsrna.config.query import query_settings
-from dsrna.config.rank import rank_settings
 from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
+from dsrna.querying.settings import query_settings
+from dsrna.ranking.settings import rank_settings
+from dsrna.tables.settings import benchmark_training_settings
 
 ENTRIES = {
     "search": (validated, ["evaluate=certified", "metric=combined", "retrain.certified=true"]),

@@ -5,11 +5,11 @@ from itertools import cycle, islice
 import pytest
 import yaml
 
-from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices, conf_folder
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.validate import validate
 from dsrna.errors import ConfigError
+from dsrna.tables.settings import benchmark_training_settings
 
 PLACES = {
     "optimizer": ("search.weights_optimizer", "search.alphas_optimizer", "retrain.optimizer", "certified.optimizer"),

@@ -8,9 +8,9 @@ from dsrna.config.catalog import choices, conf_folder, description, groups, own_
 from dsrna.config.command_line import read_command_line, with_config_folder, without_globs
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.parts import build_part
-from dsrna.config.rank import rank_settings
 from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
+from dsrna.ranking.settings import rank_settings
 from dsrna.runs.jobs import jobs_of
 
 

@@ -3,12 +3,12 @@
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.sweep_objective import known_objectives, refuse_mixed, sweep_objective
 from dsrna.config.validate import validated
 from dsrna.errors import ConfigError
 from dsrna.runs.jobs import jobs_of
+from dsrna.tables.settings import benchmark_training_settings
 
 
 def objective_of(*overrides, entry="search"):

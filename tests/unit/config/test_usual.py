@@ -2,16 +2,16 @@
 
 import pytest
 
-from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.catalog import choices
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.query import query_settings
-from dsrna.config.rank import build_proxies, rank_settings
 from dsrna.config.usual import is_assumed
 from dsrna.config.validate import attack_grid, eps_curve, threat_of, validate
 from dsrna.errors import ConfigError
+from dsrna.querying.settings import query_settings
+from dsrna.ranking.settings import build_proxies, rank_settings
 from dsrna.run_folder import RunFolder
 from dsrna.runs.replay import replay
+from dsrna.tables.settings import benchmark_training_settings
 
 PATH = {"arrays": ["data.source.path=own.npz"]}
 USUAL = {  # threat, objective and its steps, (epochs, cells, channels) of search and retrain, stem, AutoAttack's images

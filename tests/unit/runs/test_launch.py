@@ -1,17 +1,17 @@
 import pytest
 
-from dsrna.config.benchmark_train import benchmark_training_settings
 from dsrna.config.command_line import with_config_folder
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.fingerprint import fingerprint_of
-from dsrna.config.query import query_settings
-from dsrna.config.rank import rank_settings
 from dsrna.config.validate import validated
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json, write_text
+from dsrna.querying.settings import query_settings
+from dsrna.ranking.settings import rank_settings
 from dsrna.run_folder import RunFolder
 from dsrna.runs.jobs import jobs_of
 from dsrna.runs.replay import replay
+from dsrna.tables.settings import benchmark_training_settings
 
 
 def expand(overrides):

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from dsrna.config.settings import TableSettings
 from dsrna.errors import DataError
 from dsrna.querying.columns import Columns
 from dsrna.ranking.run import published_columns
+from dsrna.ranking.settings import TableSettings
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.space import Nasbench201Space

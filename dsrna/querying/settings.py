@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, open_dict
 
+from dsrna.config.kinds import MethodPart, ProxyPart
 from dsrna.config.model import check_all, read
 from dsrna.config.parts import build_part
-from dsrna.config.settings import QuerySettings
+from dsrna.config.settings import BatchSize
 from dsrna.config.validate import check_root
 from dsrna.errors import ConfigError
 from dsrna.query_searches.base import QuerySearch
 from dsrna.query_searches.encoding import gene_space
+from dsrna.ranking.settings import ProxySettings, at_least_one
 
 PROXY = "proxy/"
 """Begins the name of an objective that is a proxy computed here."""
@@ -23,6 +26,18 @@ _USUAL: dict[str, list[str]] = {
     "judge": ["robbench/pgd@8/255", "robbench/clean", "robbench/fgsm@8/255", "robbench/autoattack"],
     "objectives": ["robbench/pgd@8/255", "robbench/clean", "size/params"],
 }
+
+
+class QuerySettings(ProxySettings):
+    """All settings of searches by queries, resolved. Lists of columns are null where the space decides."""
+
+    method: Annotated[dict[str, MethodPart], at_least_one("method", "local,genetic")]
+    proxy: dict[str, ProxyPart]
+    guide: Any
+    judge: Any
+    objectives: Any
+    front: Any
+    budget: BatchSize
 
 
 def query_settings(config: DictConfig) -> QuerySettings:

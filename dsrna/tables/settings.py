@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import DictConfig
+from pydantic import AfterValidator, Field
 
 from dsrna.benchmarks.classes import index_of_architecture
 from dsrna.benchmarks.own_tables import check_layout
 from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.compose import run_settings
-from dsrna.config.model import check_all
+from dsrna.config.model import check_all, refused
 from dsrna.config.parts import build_part, located
-from dsrna.config.settings import BenchmarkTrainingSettings
+from dsrna.config.settings import Seed, Settings
 from dsrna.config.validate import attack_grid, corruption_sweep, validate
 from dsrna.corruptions import SEVERITIES
 from dsrna.errors import ConfigError
@@ -21,6 +22,24 @@ from dsrna.functional.seeding import generator
 from dsrna.spaces.nasbench201.index import isomorphs
 
 _EXAMPLE = "arch=13433, arch=[1,13433], arch=\"'|nor_conv_3x3~0|+…'\" or n=10"
+
+
+_SEEDS = "a list of different whole numbers in [0, 2**32)"
+
+
+def _check_seeds(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise refused(ConfigError(f"Expected {_SEEDS}, got {seeds}."))
+    return seeds
+
+
+class BenchmarkTrainingSettings(Settings):
+    """All settings of making a table, resolved; those of every network, and which networks."""
+
+    arch: Any  # an architecture string, an index, or a list of them; null for n random ones
+    n: Annotated[int | None, Field(description="a number of architectures, or null")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description=_SEEDS), AfterValidator(_check_seeds)]
+    layout: str
 
 
 def benchmark_training_settings(config: DictConfig) -> BenchmarkTrainingSettings:
