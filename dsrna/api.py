@@ -152,10 +152,11 @@ def compare_runs(*runs: str | Path | Run) -> list[dict[str, Any]]:
 
 
 def _run(kind: str, overrides: list[str]) -> Run:
-    from dsrna.commands import run_here
+    from dsrna.commands import COMMANDS
+    from dsrna.runs.in_process import run_in_process
 
     with _own_random_numbers():
-        return Run(run_here(kind, overrides))
+        return Run(run_in_process(COMMANDS[kind], overrides))
 
 
 def _path(source: str | Path | Run) -> Path:

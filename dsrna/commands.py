@@ -14,7 +14,6 @@ from dsrna.ranking.settings import rank_settings
 from dsrna.run_folder import RunFolder
 from dsrna.runs.command import Command
 from dsrna.runs.exit_status import run_command
-from dsrna.runs.in_process import run_in_process
 from dsrna.runs.launch import launch
 from dsrna.tables.settings import benchmark_training_settings
 
@@ -25,11 +24,6 @@ def main_of(name: str) -> None:
     Exit status: as of :func:`dsrna.runs.exit_status.run_command`.
     """
     run_command(lambda: launch(COMMANDS[name], say))
-
-
-def run_here(name: str, overrides: list[str]) -> Path:
-    """Runs a command in this process; see :func:`dsrna.runs.in_process.run_in_process`."""
-    return run_in_process(COMMANDS[name], overrides)
 
 
 def named(words: Sequence[str]) -> tuple[Command[Any], list[str]]:

@@ -18,6 +18,16 @@ class EntryModule(ModuleType):
         return getattr(api, self.__name__.rpartition(".")[2])(*arguments, **named)
 
 
-def make_callable(name: str) -> None:
-    """Lets the module of this name be called as the function of :mod:`dsrna.api`."""
-    sys.modules[name].__class__ = EntryModule
+def begin(name: str, command: str) -> None:
+    """Runs a command where its module is run by ``python -m``; else lets the module be called as the function.
+
+    Args:
+        name: the module's ``__name__``.
+        command: the command's.
+    """
+    if name == "__main__":
+        from dsrna.commands import main_of
+
+        main_of(command)
+    else:
+        sys.modules[name].__class__ = EntryModule

@@ -19,6 +19,7 @@ from dsrna.files import write_text
 from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 from dsrna.runs.command import Command, Objective, Program
+from dsrna.runs.in_process import run_in_process
 from dsrna.runs.request import Request
 
 YAML = """\
@@ -129,7 +130,9 @@ def test_it_runs_is_shown_and_is_drawn_again(command_line, out, capsys):
     assert commands.redraw(folder.path).read_text() == "0123"
     assert main(["show", "count", "number=5"]) == 0
     assert "number: 5\n" in capsys.readouterr().out
-    assert commands.run_here("count", ["number=2", f"out={out}"]).joinpath("counted").read_text() == "01"
+    assert (
+        run_in_process(commands.COMMANDS["count"], ["number=2", f"out={out}"]).joinpath("counted").read_text() == "01"
+    )
 
 
 def test_wrong_settings_are_refused_and_nothing_is_written(command_line, out):
@@ -154,7 +157,7 @@ def test_a_signal_leaves_a_run_to_go_on_with_that_only_one_process_holds(command
     assert "on other images" in command_line("count", "number=4", f"out={out}", "resume=auto").text
     folder.run_json.write_text(json.dumps(run))
     with held(folder.path), pytest.raises(CheckpointError, match="in use"):
-        commands.run_here("count", ["number=4", f"out={out}", "resume=auto"])
+        run_in_process(commands.COMMANDS["count"], ["number=4", f"out={out}", "resume=auto"])
     assert command_line("count", "number=4", f"out={out}", "resume=auto").status == 0
     assert (folder.path / "counted").read_text() == "0123"
     assert list(out.iterdir()) == [folder.path]
@@ -167,3 +170,4 @@ def test_a_sweep_goes_over_what_fails(command_line, out):
     assert "1: DataError: There are ten fingers." in outcome.text
     (sweep,) = out.iterdir()
     assert [(sweep / job / "counted").exists() for job in ("0", "1", "2")] == [True, False, True]
+    assert RunFolder.open(sweep / "1").read_run()["stages"] == {"count": {"state": "failed"}}
