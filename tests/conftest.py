@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threa
 import contextlib
 import io
 import sys
+from collections import Counter
 from typing import NamedTuple
 
 import pytest
@@ -50,8 +51,11 @@ def command_line():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Rows that the quick ones repeat are left out without DSRNA_THOROUGH=1."""
+    """Rows that the quick ones repeat are left out without DSRNA_THOROUGH=1; files of many slow tests come first."""
     left_out = [item for item in items if not THOROUGH and item.get_closest_marker("thorough")]
     if left_out:
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left_out)
+    if hasattr(config, "workerinput"):  # side by side, file by file: none ends with a long one when the rest is done
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[item.path])

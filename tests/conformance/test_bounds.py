@@ -2,6 +2,7 @@
 
 import random
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -19,19 +20,18 @@ from dsrna.strategies.darts import Darts
 from dsrna.strategies.pcdarts import PCDarts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.bound_conformance import check_bounds, check_gradient, check_linear_network
+from tests.thorough import thorough
 
 NORMS = {"linf": 0.03, "l2": 0.1}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
-SLOW = {"auto_lirpa_crown"}
+EVERY_ENGINE = (*ENGINES, *REFERENCE_ENGINES)
+OUR_RELAXATIONS = ("ibp", "crown_ibp", "crown")
+"""The others take over CROWN's, or are another library's."""
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in (*ENGINES, *REFERENCE_ENGINES)
-    ]
-)
+@pytest.fixture(params=EVERY_ENGINE)
 def engine(request):
     try:
         bound_engine(request.param)
@@ -77,8 +77,14 @@ def test_linear_network_by_hand(engine, norm, dtype):
     check_linear_network(engine(norm), norm, DTYPES[dtype])
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "none"])
+def operation_rows():
+    """Every engine on every operation; our own relaxations with both strides also where time is short."""
+    for name, stride, kind in product([name for name in OPERATIONS if name != "none"], [1, 2], EVERY_ENGINE):
+        quick = kind in OUR_RELAXATIONS or (kind, stride) in (("alpha_crown", 1), ("auto_lirpa_crown_ibp", 2))
+        yield (kind, name, stride) if quick else thorough(kind, name, stride)
+
+
+@pytest.mark.parametrize(("engine", "name", "stride"), operation_rows(), indirect=["engine"])
 def test_operation(engine, name, stride):
     torch.manual_seed(0)
     check(engine, around(OPERATIONS[name](4, 4, stride, True)), (2, 5, 6))
@@ -167,7 +173,14 @@ def random_genotype(space, draw):
     return Genotype(space.name, {cell_type: cell() for cell_type in space.cell_types})
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    ("engine", "seed"),
+    [
+        (kind, seed) if seed < (8 if kind in OUR_RELAXATIONS else 2) else thorough(kind, seed)
+        for kind, seed in product(EVERY_ENGINE, range(20))
+    ],
+    indirect=["engine"],
+)
 def test_random_derived_network(engine, seed):
     torch.manual_seed(seed)
     space = DartsSpace(nodes=2)

@@ -15,6 +15,7 @@ from dsrna.spaces.darts.published import PUBLISHED, published
 from dsrna.testing.data_roots import write_arrays
 from dsrna.training.checkpoints import load_checkpoint, save_checkpoint
 from dsrna.training.trained_network import NetworkDescription, build_network, save_network
+from tests.thorough import thorough
 
 SIZES = {"cells": 3, "channels": 4, "auxiliary": False, "stem": "cifar"}
 
@@ -316,7 +317,7 @@ def test_a_run_is_not_overwritten(files, command_line, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", ["misspelt key", "retrain from nothing", "truncated checkpoint"])
+@pytest.mark.parametrize("row", ["misspelt key", thorough("retrain from nothing"), thorough("truncated checkpoint")])
 def test_the_same_in_a_process_of_its_own(row, files, tmp_path):
     before = contents(files["folder"])
     kind, arguments, says = arguments_of(row, files, tmp_path / "runs")

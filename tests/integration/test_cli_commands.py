@@ -1,7 +1,5 @@
 """The small commands: doctor, list, show, report."""
 
-import os
-import subprocess
 import sys
 from importlib.metadata import version
 
@@ -13,40 +11,28 @@ from dsrna.config.catalog import choices, groups
 from dsrna.testing.run_folders import build_run_folder
 
 
-def dsrna(*arguments):
-    """In a process of its own, on a wide non-terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "dsrna", *arguments], capture_output=True, text=True, timeout=120,
-        env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_doctor_says_what_is_here_and_what_it_enables():
-    done = dsrna("doctor")
-    assert done.returncode == 0, done.stderr
-    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+def test_doctor_says_what_is_here_and_what_it_enables(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["doctor"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert version("torch").partition("+")[0] in lines["torch"]
     assert "AutoAttack" in lines["pyautoattack"]
     assert "conf" in lines["dsrna"]
 
 
-@pytest.mark.slow
-def test_list_prints_every_group_and_choice_with_a_line():
-    done = dsrna("list")
-    assert done.returncode == 0, done.stderr
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+def test_list_prints_every_group_and_choice_with_a_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["list"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [line for line in lines if line in groups()] == groups()
     for group in groups():
         for choice in choices(group):
             assert any(line.startswith(f"{choice} ") and len(line) > len(choice) + 10 for line in lines), choice
 
 
-@pytest.mark.slow
-def test_show_prints_what_would_run_as_yaml():
-    done = dsrna("show", "+experiment=cifar10_jacobian", "seed=4")
-    assert done.returncode == 0, done.stderr
-    shown = yaml.safe_load(done.stdout)
+def test_show_prints_what_would_run_as_yaml(capsys):
+    assert main(["show", "+experiment=cifar10_jacobian", "seed=4"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
     assert (shown["name"], shown["seed"], shown["search"]["epochs"]) == ("cifar10_jacobian", 4, 50)
     assert "hydra" not in shown
 

@@ -3,6 +3,7 @@
 import pytest
 
 from dsrna.config.catalog import choices
+from dsrna.config.compose import compose
 from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
 from dsrna.testing.data_roots import ARRAY_SETS, write_array_set, write_folder
@@ -29,6 +30,8 @@ def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_lin
     monkeypatch.setenv("DSRNA_DATA", str(data_root))
     given = [RETRAINED[experiment]] if experiment in RETRAINED else []
     stages = ["retrain", "evaluate"] if given else ["search", "retrain", "evaluate"]
+    if "nodes" in compose("search", [f"+experiment={experiment}"]).space and not given:
+        given = ["space.nodes=1"]
     given += QUICKLY if experiment in VERIFIED else []
     outcome = command_line(
         stages[0], f"+experiment={experiment}", "trainer=debug", *given,

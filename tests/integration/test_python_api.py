@@ -16,7 +16,13 @@ from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 
 pytestmark = pytest.mark.slow
-TINY = ["trainer=debug", "trainer.limits.batches=1", "evaluate.eps_curve=[0.1]", "trainer.progress=off"]
+TINY = [
+    "trainer=debug",
+    "trainer.limits.batches=1",
+    "space.nodes=1",
+    "evaluate.eps_curve=[0.1]",
+    "trainer.progress=off",
+]
 
 
 @pytest.fixture(scope="module")

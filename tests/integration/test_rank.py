@@ -18,6 +18,7 @@ from dsrna.ranking import run as ranking
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.testing.made_up_tables import share
+from tests.thorough import thorough
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 PROXIES = "proxy=[croze,nwot,zen,params]"
@@ -130,15 +131,15 @@ def test_repeats_are_averaged(command_line, finished, small, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_number_of_processes_changes_nothing(finished, small, tmp_path):
-    command = [sys.executable, "-m", "dsrna.rank", *small, "workers=2", f"out={tmp_path}"]
-    subprocess.run(command, check=True, timeout=200, capture_output=True)
+def test_the_number_of_processes_changes_nothing(finished, command_line, small, tmp_path):
+    outcome = command_line("rank", *small, "workers=2", f"out={tmp_path}")
+    assert outcome.status == 0, outcome.text
     (folder,) = map(RunFolder, tmp_path.iterdir())
     assert results(folder) == results(finished)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+@pytest.mark.parametrize(("workers", "number"), [thorough(1, signal.SIGINT), (2, signal.SIGTERM)])
 def test_a_signal_keeps_the_scores_and_says_how_to_go_on(small, tmp_path, workers, number):
     given = [entry for entry in small if not entry.startswith("n=")]
     command = [sys.executable, "-m", "dsrna.rank", *given, "n=3000", f"workers={workers}", f"out={tmp_path}"]

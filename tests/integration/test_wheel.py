@@ -42,7 +42,7 @@ def run(installed, folder, *arguments):
 def test_the_main_job_runs_from_an_empty_folder(installed, tmp_path):
     where = run(installed, tmp_path, "-c", "import dsrna; print(dsrna.__file__)")
     assert Path(where.stdout.strip()).is_relative_to(installed)
-    done = run(installed, tmp_path, "-m", "dsrna.search", "trainer=debug")
+    done = run(installed, tmp_path, "-m", "dsrna.search", "trainer=debug", "trainer.limits.batches=1")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     expected = {"genotype.json", "evaluation.json", "report.html", "retrain", "baseline"}

@@ -13,7 +13,9 @@ def test_entry_can_be_applied(mutation):
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path, monkeypatch):
+    """A repository of one function, whose tests need none of the plugins that take a second to import."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:hydra_pytest -p no:anyio")
     (tmp_path / "room.py").write_text("def value():\n    return 1\n")
     (tmp_path / "test_room.py").write_text(
         "import room\n\ndef test_value():\n    assert room.value() == 1\n\ndef test_nothing():\n    room.value()\n"

@@ -209,6 +209,7 @@ def test_a_few_bisections_and_one_newton_step_come_near():
     torch.testing.assert_close(near, exact, rtol=1e-2, atol=0)
 
 
+@pytest.mark.slow
 @every_norm
 @every_setting
 def test_gradient_of_every_alpha_agrees_with_finite_differences(setting, norm):
@@ -231,6 +232,7 @@ def test_gradient_of_every_alpha_agrees_with_finite_differences(setting, norm):
     assert ((gradient - differences).norm() / differences.norm()).item() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [thorough(s) if s["engine"] == "crown_ibp" and s["reduction"] == "min" else s for s in SETTINGS],

@@ -46,7 +46,12 @@ def test_the_exit_status(command, status, capsys):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     ("arguments", "unbuffered"),
-    [("dsrna list metric", ""), ("dsrna show", ""), ("dsrna --help", "1"), ("dsrna.search --help", "1")],
+    [
+        ("dsrna list metric", ""),
+        ("dsrna --help", "1"),
+        pytest.param("dsrna show", "", marks=pytest.mark.slow),
+        pytest.param("dsrna.search --help", "1", marks=pytest.mark.slow),
+    ],
 )
 def test_what_cannot_be_printed_is_an_error_of_one_line(arguments, unbuffered):
     with Path("/dev/full").open("w") as full:

@@ -86,6 +86,7 @@ def searched(model, strategy, hypergradient):
     return model.architecture.expected(), model.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "where"),
     [

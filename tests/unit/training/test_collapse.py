@@ -86,6 +86,7 @@ class Silence(RobustnessMetric):
         return -model(x).abs().mean(1)
 
 
+@pytest.mark.slow
 def test_a_search_that_collapses_says_so(search_stage, tmp_path, caplog):
     stage = search_stage(
         tmp_path, space=NB201, strategy=Darts(), metric=Silence(), gamma=100.0, entropy_weight=0, warmup=1, epochs=3

@@ -49,6 +49,7 @@ def textbook(cosines, threshold, steps):
     return frozen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unrolled", [False, True])
 def test_disagreeing_operations_stay_as_they_are(search_stage, tmp_path, unrolled):
     watch, threshold, steps = Watch(), -0.25, 2

@@ -162,6 +162,7 @@ def kill(stage, minutes):
         stage.run(minutes)
 
 
+@pytest.mark.slow
 @main_settings
 @pytest.mark.parametrize(
     "step", [step if step in AROUND_EPOCHS else thorough(step) for step in range(EPOCHS * BATCHES)]
@@ -205,6 +206,7 @@ ELSEWHERE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "minutes", "name", "after", "call"),
     [  # each stage at each place, and there with one of the rhythms, in turn
@@ -224,6 +226,7 @@ def test_killed_elsewhere(build, finished, tmp_path, setting, minutes, name, aft
     assert differences(finished(setting), again.folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batches", "setting"),
     [row if row[0] == 4 or row[1] in MAIN else thorough(*row) for row in itertools.product((4, 1), SETTINGS)],
@@ -270,6 +273,7 @@ def test_a_finished_stage_is_not_trained_again(search_stage, tmp_path):
     assert again.module.history.epochs == stage.module.history.epochs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [each if each in MAIN else thorough(each) for each in SETTINGS])
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(build, finished, tmp_path, setting):
     again = build(setting, tmp_path / "again")

@@ -290,6 +290,7 @@ class Untouchable(ImageDataset):
         raise AssertionError("the test split was read")
 
 
+@pytest.mark.slow
 def test_search_and_retrain_never_look_at_the_test_split(tmp_path):
     overrides = ["trainer=debug", "trainer.limits.batches=1", "data.train_limit=200", "retrain.baseline=false"]
     settings = settings_from(compose("search", overrides))

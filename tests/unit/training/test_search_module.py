@@ -281,6 +281,7 @@ def test_what_a_metric_notes_is_logged_and_it_advances_before_every_step_that_us
     assert [record["search/step/progress"] for record in steps] == pytest.approx([step / 9 for step in range(3, 9)])
 
 
+@pytest.mark.slow
 def test_the_certified_metrics_eps_follows_the_search(search_stage, tmp_path):
     stage = search_stage(tmp_path, metric=Certified())
     stage.run()

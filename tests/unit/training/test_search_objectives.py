@@ -134,6 +134,7 @@ def test_by_running_statistics_another_network_would_be_attacked(name):
     assert losses["batch"] > losses["running"] + 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "space", "strategy"),
     [

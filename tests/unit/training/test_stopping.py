@@ -37,6 +37,7 @@ def finished(search_stage, retrain_stage, tmp_path_factory):
     return finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name", "call", "steps", "number"),
     [

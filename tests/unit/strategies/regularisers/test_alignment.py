@@ -15,6 +15,7 @@ from dsrna.strategies.regularisers.alignment import Alignment
 from dsrna.types import CellWeights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["textbook", "auto"])
 @pytest.mark.parametrize("space", ["darts", "nasbench201"])
 def test_gradient(relaxed, step_of, images, space, implementation):

@@ -28,6 +28,7 @@ def gradients(model, step_of, images, kind):
     return torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "partial_channels"),
     [("darts", 2), ("nasbench201", 1), thorough("darts", 1), thorough("nasbench201", 2)],

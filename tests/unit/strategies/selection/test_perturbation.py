@@ -172,6 +172,7 @@ def as_dictionary(space, genotype):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "implementation", "edge_weights", "partial"),
     [
@@ -200,6 +201,7 @@ def test_it_does_what_the_textbook_does(name, implementation, edge_weights, part
     assert all(torch.equal(before[key], value) for key, value in supernet.state_dict().items())
 
 
+@pytest.mark.slow
 def test_it_finds_the_operation_that_was_trained_where_argmax_does_not():
     space = SPACES["nasbench201"]
     (known,) = distinct_cells(space, equal_weights(space), 1, draw(3))
@@ -214,6 +216,7 @@ def test_it_finds_the_operation_that_was_trained_where_argmax_does_not():
     assert found[cell][space.edges(cell)[0]] == as_dictionary(space, known)[cell][space.edges(cell)[0]]
 
 
+@pytest.mark.slow
 def test_an_operation_without_weight_is_no_candidate_and_one_alone_is_kept_without_a_look():
     space = SPACES["nasbench201"]
     weights = mixture(space, 4)
@@ -227,6 +230,7 @@ def test_an_operation_without_weight_is_no_candidate_and_one_alone_is_kept_witho
     assert as_dictionary(space, found.genotype)["cell"][1, 2] == space.primitives[4]
 
 
+@pytest.mark.slow
 def test_none_is_not_kept_where_it_cuts_off_the_output():
     """Every removal costs the same here, and `none` is the first of equals."""
     space = SPACES["nasbench201"]
@@ -242,6 +246,7 @@ def test_none_is_not_kept_where_it_cuts_off_the_output():
     assert "none" in found["cell"].values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", choices("strategy"))
 def test_it_takes_the_expected_weights_of_every_strategy(strategy):
     space = DartsSpace(nodes=1, primitives=("none", "skip_connect", "sep_conv_3x3"))

@@ -97,6 +97,7 @@ class Calibrated(nn.Module):
         return self.supernet(x, self.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "partial", "objective"),
     [
@@ -136,6 +137,7 @@ def test_a_score_is_that_of_the_calibrated_one_hot_supernet(space, partial, obje
     assert all(module.training for module in supernet.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_the_only_path_that_was_trained_is_told_from_random_cells(name):
     space = SPACES[name]

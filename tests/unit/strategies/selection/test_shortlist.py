@@ -28,6 +28,7 @@ def draw(seed):
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_it_finds_the_path_that_was_trained_where_argmax_does_not(name):
     space = SPACES[name]

@@ -47,6 +47,7 @@ def test_the_likeliest_cells_of_nas_bench_201_are_those_of_brute_force():
     assert likeliest_cells(NB201, weights, 9, draw(), but=expected[:1]) == expected[1:10]
 
 
+@pytest.mark.slow
 def test_the_likeliest_cell_is_the_derived_one_and_what_is_left_out_does_not_count():
     weights = close_weights(DARTS, 5, edges=True)
     found = likeliest_cells(DARTS, weights, 12, draw())
