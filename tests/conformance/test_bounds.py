@@ -193,7 +193,16 @@ def test_random_derived_network(engine, seed):
     check_bounds(engine(norm), norm, network.to(dtype), x, NORMS[norm] / 3, agreement(engine))
 
 
-@pytest.mark.parametrize("partial_channels", [1, 2])
+@pytest.mark.parametrize(
+    ("engine", "partial_channels"),
+    [
+        (kind, partial) if kind in OUR_RELAXATIONS or row in (("alpha_crown", 1), ("auto_lirpa_crown_ibp", 2))
+        else thorough(kind, partial)
+        for row in product(EVERY_ENGINE, [1, 2])
+        for kind, partial in [row]
+    ],
+    indirect=["engine"],
+)  # fmt: skip
 def test_relaxed_supernet(engine, partial_channels):
     torch.manual_seed(3)
     space = DartsSpace(nodes=2)

@@ -91,10 +91,17 @@ def test_the_epoch_in_which_the_derived_cell_last_changed(genotypes, epoch):
         ("too few", "64 random cells are too few", False),
     ],
 )
-def test_the_verdict_in_words(tmp_path, verdict, said, alarm):
+def test_the_verdict_in_words(verdict, said, alarm):
     evidence = example_evidence(verdict=verdict)
     assert said in verdict_sentence(evidence)
     assert is_alarming(evidence) == alarm
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verdict", ["worse", "better"])
+def test_the_verdict_on_the_page(tmp_path, verdict):
+    evidence = example_evidence(verdict=verdict)
+    said, alarm = f"{verdict.capitalize()} than random cells: rank 26 of 65", verdict == "worse"
     folder = build_run_folder(tmp_path / "run", parts=("search",), epochs=2)
     write_json(folder.evidence_json, evidence)
     page = write_report(folder.path).read_text()
@@ -131,6 +138,7 @@ def test_the_verdict_is_by_the_accuracy_under_the_search_s_own_attack():
     assert "under the attack of the search's objective (some training)" in compared_sentences(evidence)[0]
 
 
+@pytest.mark.slow
 def test_what_happened_on_the_way_is_on_the_page(tmp_path):
     folder = build_run_folder(tmp_path / "run", parts=("search",), epochs=2)
     document = read_json(folder.architecture_json)
@@ -142,6 +150,7 @@ def test_what_happened_on_the_way_is_on_the_page(tmp_path):
     assert "<li>Epoch 2: The search ends: two skips.</li>" in page
 
 
+@pytest.mark.slow
 def test_decisions_of_the_selection_are_on_the_page_by_what_they_cost(tmp_path):
     def score(accuracy):
         return {"loss": 1.0, "accuracy": 0.9, "objective_accuracy": accuracy}
