@@ -38,10 +38,7 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
         }
         for cell_type, cell in genotype.cells.items()
     }
-    if genotype.topology is None:
-        return document(genotype.space, cells)
-    topology = dict(genotype.topology)
-    return {"schema": SCHEMA, "version": 2, "space": genotype.space, "topology": topology, "cells": cells}
+    return document(genotype.space, cells, None if genotype.topology is None else dict(genotype.topology))
 
 
 def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
@@ -70,9 +67,14 @@ def from_json(value: Any, space: SearchSpace | None = None) -> Genotype:
     return _checked(name, entries.get("cells"), space, topology)
 
 
-def document(space: str, cells: Any) -> dict[str, Any]:
-    """The JSON form of a genotype from the name of its space and its entry ``cells``; :func:`from_json` checks both."""
-    return {"schema": SCHEMA, "version": 1, "space": space, "cells": cells}
+def document(space: str, cells: Any, topology: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON form of a genotype: its space's name, its cells, the space's settings where those don't tell them.
+
+    :func:`from_json` checks all.
+    """
+    if topology is None:
+        return {"schema": SCHEMA, "version": 1, "space": space, "cells": cells}
+    return {"schema": SCHEMA, "version": 2, "space": space, "topology": topology, "cells": cells}
 
 
 def read_json(text: str) -> Any:

@@ -1,6 +1,6 @@
 """``Genotype(normal=[('sep_conv_3x3', 1), …], normal_concat=range(2, 6), …)``, as DARTS and its relatives write it.
 
-In a released file, a paper's listing or a log; see :func:`dsrna.spaces.notation.cells.cells_of` for the forms of its
+In a released file, a paper's listing or a log; see :func:`dsrna.spaces.notation.cells.document_of` for the forms of its
 cells.
 """
 
@@ -12,9 +12,8 @@ from functools import partial
 from typing import Any
 
 from dsrna.errors import GenotypeError
-from dsrna.spaces.darts.space import DartsSpace
-from dsrna.spaces.notation.cells import cells_of
-from dsrna.spaces.notation.entry import Entry, Lines, entry_of_cells, segments
+from dsrna.spaces.notation.cells import document_of
+from dsrna.spaces.notation.entry import Entry, Lines, segments
 from dsrna.spaces.notation.literals import expression, literal, shown
 from dsrna.spaces.notation.source_text import bracketed, name_before
 
@@ -33,7 +32,7 @@ def entries(text: str) -> list[Entry]:
         qualifier = _QUALIFIER.search(text, max(0, start - 100), start)
         name = name_before(text, start - len(qualifier[0]) if qualifier else start)
         line = lines.at(start)
-        found.append(entry_of_cells(name, line, DartsSpace.name, partial(_cells, text, start, stop, line)))
+        found.append(Entry(name, line, partial(_document, text, start, stop, line)))
     named = {entry.name: entry for entry in found if entry.name is not None}
     for alias in _ALIAS.finditer(text) if named else ():
         if alias[2] in named and alias[1] not in named:
@@ -47,7 +46,7 @@ def _is_defined(text: str, position: int) -> bool:
     return _DEFINITION.search(text, max(0, position - 20), position) is not None
 
 
-def _cells(text: str, start: int, stop: int, line: int) -> dict[str, Any]:
+def _document(text: str, start: int, stop: int, line: int) -> dict[str, Any]:
     place = f"Genotype(…) in line {line}"
     call = expression(bracketed(text, start, stop, place), line, place)
     if not isinstance(call, ast.Call) or call.args:
@@ -60,4 +59,4 @@ def _cells(text: str, start: int, stop: int, line: int) -> dict[str, Any]:
         if keyword.arg is None:
             raise GenotypeError(f"{place}: expected NAME=…, got **{shown(keyword.value)}")
         values[keyword.arg] = literal(keyword.value, keyword.arg)
-    return cells_of(values)
+    return document_of(values)

@@ -7,16 +7,22 @@ from typing import Any
 
 from dsrna.errors import GenotypeError
 from dsrna.nn.operations import OPERATIONS
+from dsrna.spaces.darts.space import DartsSpace
+from dsrna.spaces.genotype_codec import document
+from dsrna.spaces.skeletons.stacked import REDUCTION
 
 CONCAT = "_concat"
 _OPERATIONS_PER_NODE = 2
 _INPUTS = 2
 _MOST_NODES = 100
+_ARNAS = {"normal_cells": ["accurate", "accurate", "robust"]}
+"""Where ARNAS's two kinds of normal cells stand: before the first reduction, between both, after the second."""
+
 _SPELLINGS = {name.lower(): name for name in OPERATIONS}
 
 
-def cells_of(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry ``cells`` of a genotype's document.
+def document_of(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """A genotype's document, see :mod:`dsrna.spaces.genotype_codec`.
 
     A cell's operations come in one of four forms:
 
@@ -38,12 +44,13 @@ def cells_of(entries: Mapping[str, Any]) -> dict[str, Any]:
         GenotypeError: operations can't be dealt out to nodes; the message names the cell. What else may be wrong is
             left for the codec to find.
     """
-    kinds = [name for name, value in entries.items() if not name.endswith(CONCAT)]
-    return {
+    kinds = [name for name in entries if not name.endswith(CONCAT)]
+    cells = {
         kind: _cell(entries[kind], entries.get(kind + CONCAT), kind)
         for kind in kinds
         if (isinstance(entries[kind], list) and entries[kind]) or kind + CONCAT in entries
     }
+    return document(DartsSpace.name, cells, _ARNAS if set(cells) == {*_ARNAS["normal_cells"], REDUCTION} else None)
 
 
 def _cell(operations: Any, concat: Any, place: str) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from dsrna.spaces.genotype_codec import document
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -24,11 +22,6 @@ class Entry:
     name: str | None
     line: int
     read: Callable[[], dict[str, Any]]
-
-
-def entry_of_cells(name: str | None, line: int, space: str, read: Callable[[], Any]) -> Entry:
-    """An entry of a space, of which ``read`` gives the document's cells."""
-    return Entry(name, line, lambda: document(space, read()))
 
 
 class Lines:

@@ -12,9 +12,8 @@ from functools import partial
 from typing import Any
 
 from dsrna.errors import GenotypeError
-from dsrna.spaces.darts.space import DartsSpace
-from dsrna.spaces.notation.cells import CONCAT, cells_of
-from dsrna.spaces.notation.entry import Entry, Lines, entry_of_cells, segments
+from dsrna.spaces.notation.cells import CONCAT, document_of
+from dsrna.spaces.notation.entry import Entry, Lines, segments
 from dsrna.spaces.notation.literals import expression, literal, shown
 from dsrna.spaces.notation.source_text import bracketed, name_before
 
@@ -26,18 +25,13 @@ def entries(text: str) -> list[Entry]:
     lines = Lines(text)
     starts = [mapping.start() for mapping in _MAPPING.finditer(text)]
     return [
-        entry_of_cells(
-            name_before(text, start),
-            lines.at(start),
-            DartsSpace.name,
-            partial(_cells, text, start, stop, lines.at(start)),
-        )
+        Entry(name_before(text, start), lines.at(start), partial(_document, text, start, stop, lines.at(start)))
         for start, stop in segments(starts, len(text))
         if f"{CONCAT}'" in text[start:stop] or f'{CONCAT}"' in text[start:stop]
     ]
 
 
-def _cells(text: str, start: int, stop: int, line: int) -> dict[str, Any]:
+def _document(text: str, start: int, stop: int, line: int) -> dict[str, Any]:
     place = f"the genotype in line {line}"
     mapping = expression(bracketed(text, start, stop, place), line, place)
     if not isinstance(mapping, ast.Dict):
@@ -47,4 +41,4 @@ def _cells(text: str, start: int, stop: int, line: int) -> dict[str, Any]:
         if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
             raise GenotypeError(f"{place}: expected 'NAME': …, got {'**' if key is None else shown(key)}")
         values[key.value] = literal(value, key.value)
-    return cells_of(values)
+    return document_of(values)

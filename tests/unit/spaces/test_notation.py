@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.spaces.notation.reading import found, load, parse
 from dsrna.spaces.notation.writing import published_text
+from dsrna.spaces.registry import space_of
 
 CELL = (
     "[('sep_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 0), ('dil_conv_3x3', 1), "
@@ -161,6 +163,15 @@ def read(text, name=None):
         kind: CellGenotype(tuple(tuple(map(tuple, node)) for node in cell["nodes"]), tuple(cell["concat"]))
         for kind, cell in documents[0]["cells"].items()
     }
+
+
+def test_arnas_has_accurate_cells_before_the_second_reduction_and_robust_ones_after():
+    genotype = parse(READ["three cell types (ARNAS)"][0])
+    space = space_of(genotype)
+    assert space.cell_types == ("accurate", "robust", "reduce")
+    with torch.device("meta"):
+        network = space.network(genotype, (3, 8, 8), 2, cells=6, channels=4)
+    assert network.skeleton.cell_types == ("accurate", "accurate", "reduce", "accurate", "reduce", "robust")
 
 
 @pytest.mark.parametrize("form", READ)
