@@ -1,8 +1,6 @@
 """DSRNA_THOROUGH=1 (``make test-thorough``): rows and examples that repeat what the quick ones notice already."""
 
-import itertools
 import os
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -24,19 +22,3 @@ def examples(thorough: int) -> settings:
 def thorough(*values: Any) -> Any:
     """A parametrised row that runs with DSRNA_THOROUGH=1 alone."""
     return pytest.param(*values, marks=pytest.mark.thorough)
-
-
-def every_value(*axes: Iterable[Any]) -> list[Any]:
-    """The product of the axes as rows, of which so many are quick that each value of each axis occurs.
-
-    Row i of the quick ones has value i of every axis, counted round; a fault that only one pair of values shows is
-    left to the thorough rows, so this is for axes that the code treats one by one.
-    """
-    lists: list[Sequence[Any]] = [list(axis) for axis in axes]
-    longest = max(map(len, lists))
-    quick = {tuple(i % len(values) for values in lists) for i in range(longest)}
-    rows = []
-    for place in itertools.product(*(range(len(values)) for values in lists)):
-        row = [values[i] for values, i in zip(lists, place, strict=True)]
-        rows.append(pytest.param(*row) if place in quick else thorough(*row))
-    return rows

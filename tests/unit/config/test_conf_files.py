@@ -10,6 +10,7 @@ from dsrna.config.validate import attack_grid, corruption_sweep, threat_of, vali
 from dsrna.errors import ConfigError
 from dsrna.querying.settings import build_methods, guides_of, query_settings
 from dsrna.tables.settings import benchmark_training_settings
+from tests.thorough import thorough
 
 GIVEN = {  # what only the user knows
     ("data", "arrays"): ["data.source.path=own.npz"],
@@ -38,6 +39,7 @@ def test_every_entry_is_valid(entry):
     assert settings_of(entry).stages[0] == entry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "choice"), EVERY)
 def test_every_choice_is_valid(group, choice):
     given = GIVEN.get((group, choice), [])
@@ -48,9 +50,10 @@ def test_every_choice_is_valid(group, choice):
     assert description(group, choice), "the first comment says what it is"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 @pytest.mark.parametrize(
-    "chosen", ["objective=standard", "objective=trades", "metric=none", "strategy=darts", "threat=l2"]
+    "chosen", [thorough("objective=standard"), "objective=trades", "metric=none", "strategy=darts", "threat=l2"]
 )
 def test_a_part_chosen_on_the_command_line_wins_over_the_experiment(experiment, chosen):
     """Whole, with its own values: neither refused for keys of the experiment's part, nor changed by them."""

@@ -164,6 +164,7 @@ def wait_to_be_stopped(request):
 launchers = pytest.mark.parametrize("launcher", ["basic", "apart"])
 
 
+@pytest.mark.slow
 @launchers
 def test_a_multirun_whose_jobs_fail_says_which_and_why(multirun, launcher):
     ended, said, _ = multirun(fail, "seed=0,1", f"hydra/launcher={launcher}")
@@ -173,6 +174,7 @@ def test_a_multirun_whose_jobs_fail_says_which_and_why(multirun, launcher):
         assert f"\n  {seed}: DataError: No images for seed {seed}." in said
 
 
+@pytest.mark.slow
 @launchers
 def test_one_failed_job_is_enough_and_a_second_run_forgets_what_is_mended(multirun, launcher):
     ended, said, folder = multirun(fail_sometimes, "seed=0,1,2", f"hydra/launcher={launcher}")
@@ -185,12 +187,14 @@ def test_one_failed_job_is_enough_and_a_second_run_forgets_what_is_mended(multir
     assert "[error]" not in said
 
 
+@pytest.mark.slow
 def test_a_job_that_left_nothing_is_missed(multirun):
     ended, said, _ = multirun(lambda request: None, "seed=0,1")
     assert ended.code == 2
     assert "2 without a run folder" in said
 
 
+@pytest.mark.slow
 def test_a_mistake_of_ours_is_a_failure_too(multirun, capfd):
     ended, said, _ = multirun(crash, "seed=0,1")
     assert ended.code == 1
@@ -198,6 +202,7 @@ def test_a_mistake_of_ours_is_a_failure_too(multirun, capfd):
     assert "Traceback" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_job_and_no_other_is_started(multirun):
     ended, said, folder = multirun(stop_at_seed_1, "seed=0,1,2,3")
     assert (type(ended), ended.exit_status) == (Interrupted, 143)
@@ -211,6 +216,7 @@ def test_a_signal_ends_the_job_and_no_other_is_started(multirun):
     assert ended.code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["parent", "job"])
 def test_jobs_in_other_processes_are_told_to_stop(multirun, tmp_path, whom):
     def signal_when_both_run():
@@ -232,6 +238,7 @@ def test_jobs_in_other_processes_are_told_to_stop(multirun, tmp_path, whom):
     assert not list(folder.rglob("run.lock"))
 
 
+@pytest.mark.slow
 def test_a_multirun_has_one_living_process(monkeypatch, tmp_path, multirun):
     _, _, folder = multirun(fail_sometimes, "seed=0,2")
     drawn = (folder / "table").stat().st_mtime_ns

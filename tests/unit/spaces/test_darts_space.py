@@ -17,6 +17,7 @@ from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.spaces.genotype_codec import from_json, to_json
 from dsrna.testing.space_conformance import check_space
 from dsrna.types import CellWeights
+from tests.thorough import thorough
 
 SPACE = DartsSpace()
 
@@ -180,7 +181,8 @@ def test_operation_weights_of_another_space_are_refused():
         DartsSpace(nodes=2).derive({**good, "reduce": poisoned})
 
 
-@pytest.mark.parametrize("partial", [1, 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("partial", [thorough(1), 2])
 def test_first_and_second_derivatives_of_the_supernet(partial):
     """Against finite differences in float64, with respect to image, operation weights and edge weights."""
     torch.manual_seed(1)
