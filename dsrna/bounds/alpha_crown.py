@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dsrna.bounds.crown import Crown
 from dsrna.bounds.engine import Bounds, MarginSummary, Reduction
 from dsrna.bounds.interval import Interval
-from dsrna.bounds.relaxation import Relaxation
 from dsrna.bounds.relu_node import ReluNode
 from dsrna.bounds.substitution import Node
 from dsrna.errors import ConfigError
@@ -24,7 +23,8 @@ class AlphaCrown(Crown):
     """alpha-CROWN: CROWN, then the lower slopes of all ReLUs are optimised for every logit or margin and end.
 
     Steps of Adam from CROWN's slopes, of which the best bound is kept: never looser than CROWN. The layers' own
-    bounds stay those of CROWN, where the paper optimises slopes for these too; so it's cheaper, and somewhat looser.
+    bounds stay those of CROWN, unless ``layer_steps`` says that slopes are optimised for each of these too, as the
+    paper does; that's tighter, and costs that many times CROWN.
 
     Not differentiable. Cost: that of CROWN and, for each logit or margin and end, about three backward passes a step.
     As the steps amplify rounding, bounds of the same image in other batches may differ in late digits.
@@ -33,6 +33,7 @@ class AlphaCrown(Crown):
         norm: ``"linf"`` or ``"l2"``.
         batch_size: at most so many images are bounded at once, to bound memory; None for all.
         steps: steps of Adam, >= 1.
+        layer_steps: steps for every value that a ReLU may cut, >= 0; 0 leaves them as CROWN bounds them.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -41,11 +42,16 @@ class AlphaCrown(Crown):
     Verifiers (ICLR 2021).
     """
 
-    def __init__(self, norm: Norm = "linf", batch_size: int | None = None, steps: int = 20) -> None:
+    def __init__(
+        self, norm: Norm = "linf", batch_size: int | None = None, steps: int = 20, layer_steps: int = 0
+    ) -> None:
         super().__init__(norm, batch_size)
         if steps < 1:
             raise ConfigError(f"Expected `steps` >= 1, got {steps}. (conf: steps)")
+        if layer_steps < 0:
+            raise ConfigError(f"Expected `layer_steps` >= 0, got {layer_steps}. (conf: layer_steps)")
         self.steps = steps
+        self.layer_steps = layer_steps
 
     @torch.no_grad()
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
@@ -55,21 +61,29 @@ class AlphaCrown(Crown):
     def bound_summary(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor, reduction: Reduction) -> MarginSummary:
         return super().bound_summary(model, x, eps, y, reduction)
 
-    def least(self, output: Relaxation, rows: Tensor, ball: Interval) -> Tensor:
-        nodes = [node for node in _reachable(output.node) if isinstance(node, ReluNode) and bool(node.unstable.any())]
+    def least(self, output: Node, rows: Tensor, ball: Interval) -> Tensor:
+        return self._optimised(output, rows, ball, self.steps)
+
+    def least_inside(self, node: Node, rows: Tensor, ball: Interval) -> Tensor:
+        if self.layer_steps == 0:
+            return super().least_inside(node, rows, ball)
+        return self._optimised(node, rows, ball, self.layer_steps)
+
+    def _optimised(self, output: Node, rows: Tensor, ball: Interval, steps: int) -> Tensor:
+        nodes = [node for node in reachable(output) if isinstance(node, ReluNode) and bool(node.unstable.any())]
         start = [node.lower for node in nodes]
         slopes = [lower.detach().expand(len(rows), *lower.shape).clone().requires_grad_() for lower in start]
         best = torch.full(rows.shape[:2], -torch.inf, dtype=rows.dtype, device=rows.device).transpose(0, 1)
         if not slopes:
             return super().least(output, rows, ball)
         optimiser = torch.optim.Adam(slopes, lr=_STEP_SIZE)
-        for step in range(self.steps + 1):
+        for step in range(steps + 1):
             with torch.enable_grad():
                 for node, slope, given in zip(nodes, slopes, start, strict=True):
                     node.lower = torch.where(node.unstable, slope, given)
                 lower = super().least(output, rows, ball)
                 best = torch.maximum(best, lower.detach())
-                if step == self.steps:
+                if step == steps:
                     break
                 # Not `backward`, which would leave gradients in the network's weights too.
                 gradients = torch.autograd.grad(-lower.sum(), slopes)
@@ -84,7 +98,7 @@ class AlphaCrown(Crown):
         return best
 
 
-def _reachable(node: Node) -> Iterator[Node]:
+def reachable(node: Node) -> Iterator[Node]:
     seen, waiting = {node}, [node]
     while waiting:
         current = waiting.pop()

@@ -8,7 +8,7 @@ from torch import Tensor
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.linear_relaxation import LinearRelaxation
 from dsrna.bounds.relaxation import Tighten
-from dsrna.bounds.substitution import Node, lower_functions
+from dsrna.bounds.substitution import Node
 
 _ROWS_AT_ONCE = 2**24
 """Entries of the rows that are substituted at once, for memory: 64 MB in single precision for each layer that waits."""
@@ -33,7 +33,7 @@ class Crown(LinearRelaxation):
                 return interval
             low, high = interval.lower.flatten(1), interval.upper.flatten(1)
             for some in entries.split(max(1, _ROWS_AT_ONCE // (2 * len(wanted) * node.widest))):
-                lower, upper = _ends(node, some, ball)
+                lower, upper = self._ends(node, some, ball)
                 asked, old_low, old_high = wanted[:, some], low[:, some], high[:, some]
                 low = low.index_copy(1, some, torch.where(asked, torch.maximum(old_low, lower), old_low))
                 high = high.index_copy(1, some, torch.where(asked, torch.minimum(old_high, upper), old_high))
@@ -41,14 +41,16 @@ class Crown(LinearRelaxation):
 
         return tighten
 
+    def least_inside(self, node: Node, rows: Tensor, ball: Interval) -> Tensor:
+        """:meth:`least` for values inside the network."""
+        return LinearRelaxation.least(self, node, rows, ball)
 
-def _ends(node: Node, entries: Tensor, ball: Interval) -> tuple[Tensor, Tensor]:
-    """Bounds (N, R) of R entries of a node."""
-    images, count = node.shape[0], len(entries)
-    rows = ball.centre.new_zeros(2 * count, images, node.shape[1:].numel())
-    place = torch.arange(count, device=rows.device)
-    rows[place, :, entries] = 1
-    rows[count + place, :, entries] = -1
-    affine = lower_functions(node, rows.view(-1, *node.shape))
-    least = ball.functions(affine.rows.transpose(0, 1), affine.constant.transpose(0, 1)).lower
-    return least[:, :count], -least[:, count:]
+    def _ends(self, node: Node, entries: Tensor, ball: Interval) -> tuple[Tensor, Tensor]:
+        """Bounds (N, R) of R entries of a node."""
+        images, count = node.shape[0], len(entries)
+        rows = ball.centre.new_zeros(2 * count, images, node.shape[1:].numel())
+        place = torch.arange(count, device=rows.device)
+        rows[place, :, entries] = 1
+        rows[count + place, :, entries] = -1
+        least = self.least_inside(node, rows.view(-1, *node.shape), ball)
+        return least[:, :count], -least[:, count:]

@@ -10,6 +10,7 @@ from torch import nn
 
 from dsrna.bounds.alpha_crown import AlphaCrown
 from dsrna.bounds.auto_lirpa import AutoLirpa
+from dsrna.bounds.beta_crown import BetaCrown
 from dsrna.bounds.crown import Crown
 from dsrna.bounds.crown_ibp import CrownIBP
 from dsrna.bounds.engine import BoundEngine
@@ -22,6 +23,9 @@ EngineBuilder = Callable[[Norm, int | None], BoundEngine]
 
 ENGINES: dict[str, EngineBuilder] = {"ibp": IBP, "crown_ibp": CrownIBP, "crown": Crown, "alpha_crown": AlphaCrown}
 """Name -> engine, from the cheapest and loosest to the tightest."""
+
+COMPLETE_ENGINES: dict[str, EngineBuilder] = {"beta_crown": BetaCrown}
+"""Name -> engine that goes on until an image is decided or its time is up; for verdicts."""
 
 REFERENCE_ENGINES: dict[str, EngineBuilder] = {
     "auto_lirpa_crown_ibp": partial(AutoLirpa, method="CROWN-IBP"),
@@ -36,7 +40,7 @@ def bound_engine(
     """The engine of that name, tried out on a tiny network, so that a library that is missing is missed at once.
 
     Args:
-        name: one of :data:`ENGINES` or :data:`REFERENCE_ENGINES`.
+        name: one of :data:`ENGINES`, :data:`COMPLETE_ENGINES` or :data:`REFERENCE_ENGINES`.
         norm: ``"linf"`` or ``"l2"``.
         batch_size: at most so many images are bounded at once; None for all.
         among: the names that may be used where it is called from; None for all.
@@ -45,7 +49,7 @@ def bound_engine(
         ConfigError: there is no engine of that name, or a setting is out of range.
         MissingPartError: the engine needs a package that is not installed; the message names the command.
     """
-    engines = ENGINES | REFERENCE_ENGINES
+    engines = ENGINES | COMPLETE_ENGINES | REFERENCE_ENGINES
     allowed = list(engines) if among is None else among
     if name not in allowed:
         raise ConfigError(f"{unknown_name('engine', name, allowed)}. (conf: engine)")

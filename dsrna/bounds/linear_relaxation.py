@@ -9,7 +9,7 @@ from dsrna.bounds.engine import BoundEngine, Bounds, MarginSummary, Reduction, s
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.margin_matrix import margin_matrix
 from dsrna.bounds.relaxation import Relaxation, Tighten
-from dsrna.bounds.substitution import lower_functions
+from dsrna.bounds.substitution import Node, lower_functions
 from dsrna.errors import UnsupportedError
 
 
@@ -26,9 +26,9 @@ class LinearRelaxation(BoundEngine):
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
         ball = Interval.ball(x, eps, self.norm, self.unit(x))
         output = self.relax(model, ball)
-        rows, interval = _rows_over(output, y)
-        lower = self.least(output, rows, ball)
-        upper = -self.least(output, -rows, ball)
+        rows, interval = rows_over(output, y)
+        lower = self.least(output.node, rows, ball)
+        upper = -self.least(output.node, -rows, ball)
         return Bounds.ordered(torch.maximum(lower, interval.lower), torch.minimum(upper, interval.upper))
 
     def bound_summary(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor, reduction: Reduction) -> MarginSummary:
@@ -39,17 +39,17 @@ class LinearRelaxation(BoundEngine):
         """
         ball = Interval.ball(x, eps, self.norm, self.unit(x))
         output = self.relax(model, ball)
-        rows, interval = _rows_over(output, y)
+        rows, interval = rows_over(output, y)
         if reduction == "mean":
             row, floor = rows.mean(dim=0, keepdim=True), interval.lower.mean(dim=1)
         else:
             with torch.no_grad():
-                smallest = torch.maximum(self.least(output, rows, ball), interval.lower).argmin(dim=1)
+                smallest = torch.maximum(self.least(output.node, rows, ball), interval.lower).argmin(dim=1)
             row = rows[smallest, torch.arange(len(x), device=x.device)].unsqueeze(0)
             floor = interval.lower.gather(1, smallest[:, None])[:, 0]
-        lower = torch.maximum(self.least(output, row, ball)[:, 0], floor)
+        lower = torch.maximum(self.least(output.node, row, ball)[:, 0], floor)
         with torch.no_grad():
-            upper = -self.least(output, -row, ball)[:, 0]
+            upper = -self.least(output.node, -row, ball)[:, 0]
         return MarginSummary(lower, (upper - lower).clamp(min=0), spread_over_classes(output.interval.centre))
 
     def relax(self, model: nn.Module, ball: Interval) -> Relaxation:
@@ -63,13 +63,13 @@ class LinearRelaxation(BoundEngine):
         """How the interval of what goes into a ReLU or max pooling is narrowed; None to leave it."""
         return None
 
-    def least(self, output: Relaxation, rows: Tensor, ball: Interval) -> Tensor:
-        """(R, N, K) rows -> (N, R) lower bounds of rows . logits."""
-        affine = lower_functions(output.node, rows)
+    def least(self, output: Node, rows: Tensor, ball: Interval) -> Tensor:
+        """(R, N, ...) rows over a node -> (N, R) lower bounds of rows . its values."""
+        affine = lower_functions(output, rows)
         return ball.functions(affine.rows.transpose(0, 1), affine.constant.transpose(0, 1)).lower
 
 
-def _rows_over(output: Relaxation, y: Tensor | None) -> tuple[Tensor, Interval]:
+def rows_over(output: Relaxation, y: Tensor | None) -> tuple[Tensor, Interval]:
     """Rows (R, N, K) of the logits or margins, and their interval (N, R)."""
     logits = output.interval
     count, classes = logits.shape

@@ -16,16 +16,26 @@ class ReluNode(Node):
     Attributes:
         lower: (N, ...) or (R, N, ...) slopes of the lower lines; where input may have either sign, any number from 0 to
             1 is sound.
+        upper, intercept: (N, ...) or (R, N, ...), of the upper lines.
+        multiplier: (R, N, ...) rows over the input that are added to those that are pulled, or None.
         unstable: (N, ...) bool, where input may have either sign.
+        keeps_rows: whether ``kept_rows`` remembers the rows that were pulled last.
     """
 
     def __init__(self, source: Node, interval: Interval) -> None:
         super().__init__(source.shape, (source,))
         low, high = interval.lower, interval.upper
-        self.lower, self._upper, self._intercept = relu_lines(low, high)
+        self.lower, self.upper, self.intercept = relu_lines(low, high)
+        self.multiplier: Tensor | None = None
         self.unstable = (low < 0) & (high > 0)
+        self.keeps_rows = False
+        self.kept_rows: Tensor | None = None
 
     def pull(self, rows: Tensor) -> Pulled:
+        if self.keeps_rows:
+            self.kept_rows = rows.detach()
         positive = rows.relu()
-        pulled = torch.addcmul(rows * self._upper, positive, self.lower - self._upper)
-        return Pulled((pulled,), dot(rows, self._intercept) - dot(positive, self._intercept))
+        pulled = torch.addcmul(rows * self.upper, positive, self.lower - self.upper)
+        if self.multiplier is not None:
+            pulled = pulled + self.multiplier
+        return Pulled((pulled,), dot(rows, self.intercept) - dot(positive, self.intercept))

@@ -96,5 +96,7 @@ def lower_functions(output: Node, rows: Tensor) -> Affine:
 
 
 def dot(rows: Tensor, values: Tensor) -> Tensor:
-    """(R, N, ...) . (N, ...) -> (R, N)."""
+    """(R, N, ...) . (N, ...) -> (R, N); the values may be others for each row, (R, N, ...)."""
+    if values.ndim == rows.ndim:
+        return (rows * values).flatten(2).sum(dim=2)
     return torch.einsum("rnd,nd->rn", rows.flatten(2), values.flatten(1))

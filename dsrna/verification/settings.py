@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsrna.bounds.engines import ENGINES, bound_engine
+from dsrna.bounds.engines import COMPLETE_ENGINES, ENGINES, bound_engine
 from dsrna.errors import ConfigError
 from dsrna.evaluation.base import check_positive
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
@@ -74,12 +74,13 @@ class Verification:
 
 
 def _in_order(engines: Sequence[str]) -> list[str]:
+    known = (*ENGINES, *COMPLETE_ENGINES)
     if isinstance(engines, str) or not isinstance(engines, Sequence) or not engines:
-        raise ConfigError(f"Expected a list of engines out of {', '.join(ENGINES)}, got {engines!r}. (conf: engines)")
+        raise ConfigError(f"Expected a list of engines out of {', '.join(known)}, got {engines!r}. (conf: engines)")
     for name in engines:
-        if name not in ENGINES:
-            raise ConfigError(f"{unknown_name('engine', name, ENGINES)}. (conf: engines)")
-    return [name for name in ENGINES if name in engines]
+        if name not in known:
+            raise ConfigError(f"{unknown_name('engine', name, known)}. (conf: engines)")
+    return [name for name in known if name in engines]
 
 
 def _checked_radii(norm: Norm, radii: Sequence[float]) -> list[float]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dsrna.bounds.alpha_crown import AlphaCrown
+from dsrna.bounds.beta_crown import BetaCrown
 from dsrna.bounds.engines import ENGINES, REFERENCE_ENGINES, bound_engine
 from dsrna.errors import MissingPartError
 from dsrna.nn.factorized_reduce import FactorizedReduce
@@ -139,6 +140,15 @@ def test_activation(kind, name):
     for (norm, eps), dtype in zip(NORMS.items(), DTYPES.values(), strict=True):
         x = torch.rand(2, 2, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
         check_bounds(engine(norm), norm, network.to(dtype), x, eps, agreement(engine), monotone=kind == "ibp")
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_branch_and_bound(norm):
+    torch.manual_seed(7)
+    network = around(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 3, 3), nn.LeakyReLU(0.1))).double()
+    x = torch.rand(2, 2, 5, 6, dtype=torch.float64)
+    engine = BetaCrown(norm, steps=3, case_steps=2, seconds=0.5)
+    check_bounds(engine, norm, network, x, 3 * NORMS[norm], agreement=1.0, monotone=False)
 
 
 @pytest.mark.parametrize("name", ["leaky_relu", "tanh", "gelu"])
