@@ -76,6 +76,10 @@ def run(arguments: list[str]) -> None:
     exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
     exporting.add_argument("--vnnlib", choices=("1.0", "2.0"), default="1.0", help="version (default: 1.0)")
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
+    verifying = commands.add_parser("verify", help="decide a VNN-LIB property of an ONNX network")
+    verifying.add_argument("network", type=Path, help="ONNX file of one input and one output")
+    verifying.add_argument("property", type=Path, help="VNN-LIB 1.0: a box, and outputs that may not be the largest")
+    verifying.add_argument("--seconds", type=float, default=300, help="time limit (default: 300)")
     for command in (listing, showing, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
     word, *rest = arguments or ["--help"]
@@ -92,6 +96,8 @@ def run(arguments: list[str]) -> None:
         write_agreed(chosen.folders, chosen.out, chosen.tables)
     elif word == "export":
         export_network(chosen)
+    elif word == "verify":
+        verify_property(chosen.network, chosen.property, chosen.seconds)
     else:
         draw_report(chosen.folder)
 
@@ -182,6 +188,16 @@ def export_network(chosen: argparse.Namespace) -> None:
         overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, not chosen.as_is, chosen.vnnlib
     )
     output().print(f"{what}: {folder}", soft_wrap=True)
+
+
+def verify_property(network: Path, claim: Path, seconds: float) -> None:
+    """Prints unsat, unknown, or sat and the point, as VNN-COMP wants it."""
+    from dsrna.verification.files import verify_files
+
+    verdict = verify_files(network, claim, seconds)
+    values = [] if verdict.point is None else enumerate(verdict.point.flatten().tolist())
+    lines = [verdict.answer, *(f"X_{index} {value!r}" for index, value in values)]
+    StandardStream("stdout").write("\n".join(lines) + "\n")
 
 
 def command() -> None:

@@ -1,0 +1,196 @@
+"""Networks from ONNX files, of the operations that image classifiers are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dsrna.errors import DataError, MissingPartError, UnsupportedError
+
+Values = list[Any]
+"""A node's inputs: tensors, or what stands for them; None for one that is left out."""
+
+
+class OnnxNetwork(nn.Module):
+    """A network (N, ...) -> (N, K) that computes what an ONNX file of one input and one output says.
+
+    Files are made for one image; batches work too, as no operation here mixes images.
+
+    Args:
+        path: the file.
+
+    Raises:
+        MissingPartError: the package ``onnx`` is missing.
+        DataError: it's no ONNX file, or hasn't one input and one output.
+        UnsupportedError: it has an operation, or an attribute of one, that isn't known; the message names it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        if util.find_spec("onnx") is None:
+            raise MissingPartError("Reading ONNX files needs onnx, not installed here: pip install 'dsrna[export]'")
+        import onnx
+        from onnx import numpy_helper
+
+        try:
+            graph: Any = onnx.load(path).graph
+        except Exception as error:  # the parser's own errors are of no common class
+            raise DataError(f"Expected an ONNX file, got {path}: {error}") from error
+        self._constants: dict[str, int] = {}
+        for one in graph.initializer:
+            self._keep(one.name, torch.from_numpy(numpy_helper.to_array(one).copy()))
+        inputs = [one for one in graph.input if one.name not in self._constants]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise DataError(f"Expected one input and one output in {path}, got {len(inputs)} and {len(graph.output)}.")
+        self._input, self._output = inputs[0].name, graph.output[0].name
+        self.image_shape = tuple(size.dim_value for size in inputs[0].type.tensor_type.shape.dim)[1:]
+        self._nodes: list[tuple[Callable[[Values, dict[str, Any]], Any], dict[str, Any], list[str], str]] = []
+        for node in graph.node:
+            attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+            if node.op_type == "Constant":
+                self._keep(node.output[0], torch.from_numpy(numpy_helper.to_array(attributes["value"]).copy()))
+            elif node.op_type not in OPERATIONS or len(node.output) != 1:
+                raise UnsupportedError(
+                    f"No rule for the ONNX operation {node.op_type}, of {node.name or node.output[0]} in {path}. "
+                    f"Known are: {', '.join(sorted(OPERATIONS))}, Constant."
+                )
+            else:
+                self._nodes.append((OPERATIONS[node.op_type], attributes, list(node.input), node.output[0]))
+
+    def forward(self, x: Tensor) -> Any:
+        """Maps (N, ...) to (N, K)."""
+        values: dict[str, Any] = {name: getattr(self, f"constant_{index}") for name, index in self._constants.items()}
+        values[self._input] = x
+        for operation, attributes, inputs, output in self._nodes:
+            values[output] = operation([values[name] if name else None for name in inputs], attributes)
+        return values[self._output]
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        self._constants[name] = len(self._constants)
+        self.register_buffer(f"constant_{self._constants[name]}", value)
+
+
+def _conv(values: Values, attributes: dict[str, Any]) -> Any:
+    _only(attributes, "Conv", auto_pad=b"NOTSET")
+    x, weight, *bias = values
+    x, padding = _padded(x, attributes.get("pads", [0, 0, 0, 0]))
+    steps, gaps = (tuple(attributes.get(name, (1, 1))) for name in ("strides", "dilations"))
+    return F.conv2d(x, weight, bias[0] if bias else None, steps, padding, gaps, attributes.get("group", 1))
+
+
+def _gemm(values: Values, attributes: dict[str, Any]) -> Any:
+    _only(attributes, "Gemm", transA=0, alpha=1.0, beta=1.0)
+    x, weight, *bias = values
+    return F.linear(x, weight if attributes.get("transB") else weight.t(), bias[0] if bias else None)
+
+
+def _matmul(values: Values, attributes: dict[str, Any]) -> Any:
+    x, weight = values
+    if not isinstance(weight, Tensor) or weight.ndim != 2:
+        raise UnsupportedError("No rule for a MatMul but of a value and a known matrix.")
+    return F.linear(x, weight.t())
+
+
+def _batch_norm(values: Values, attributes: dict[str, Any]) -> Any:
+    x, weight, bias, mean, variance = values
+    return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, attributes.get("epsilon", 1e-5))
+
+
+def _max_pool(values: Values, attributes: dict[str, Any]) -> Any:
+    _only(attributes, "MaxPool", auto_pad=b"NOTSET", storage_order=0)
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    if (top, left) != (bottom, right):
+        raise UnsupportedError("No rule for a MaxPool with other padding on opposite sides.")
+    gaps, ceil = tuple(attributes.get("dilations", (1, 1))), bool(attributes.get("ceil_mode", 0))
+    window, steps = tuple(attributes["kernel_shape"]), tuple(attributes.get("strides", (1, 1)))
+    return F.max_pool2d(values[0], window, steps, (top, left), gaps, ceil)
+
+
+def _average_pool(values: Values, attributes: dict[str, Any]) -> Any:
+    _only(attributes, "AveragePool", auto_pad=b"NOTSET", ceil_mode=0)
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    if (top, left) != (bottom, right):
+        raise UnsupportedError("No rule for an AveragePool with other padding on opposite sides.")
+    window, steps = tuple(attributes["kernel_shape"]), tuple(attributes.get("strides", (1, 1)))
+    return F.avg_pool2d(values[0], window, steps, (top, left), False, bool(attributes.get("count_include_pad", 0)))
+
+
+def _reshape(values: Values, attributes: dict[str, Any]) -> Any:
+    x, (first, *rest) = values[0], values[1].tolist()
+    sizes = [x.shape[place] if size == 0 else size for place, size in enumerate(rest, 1)]
+    if first not in (-1, 0, 1) or (first == -1 and -1 in sizes):
+        raise UnsupportedError(f"No rule for a Reshape to {[first, *rest]}, which mixes images.")
+    if first == -1 and x.shape[1:].numel() != torch.Size(sizes).numel():
+        raise UnsupportedError(f"No rule for a Reshape to {[first, *rest]}, which mixes images.")
+    return x.reshape(x.shape[0], *sizes)
+
+
+def _flatten(values: Values, attributes: dict[str, Any]) -> Any:
+    _only(attributes, "Flatten", axis=1)
+    return values[0].flatten(1)
+
+
+def _concat(values: Values, attributes: dict[str, Any]) -> Any:
+    return torch.cat(values, attributes["axis"])
+
+
+def _transpose(values: Values, attributes: dict[str, Any]) -> Any:
+    return values[0].permute(*attributes["perm"])
+
+
+def _global_average(values: Values, attributes: dict[str, Any]) -> Any:
+    return values[0].mean((2, 3), True)
+
+
+def _subtract(values: Values, attributes: dict[str, Any]) -> Any:
+    return values[0] - values[1]
+
+
+def _divide(values: Values, attributes: dict[str, Any]) -> Any:
+    return values[0] / values[1]
+
+
+OPERATIONS: dict[str, Callable[[Values, dict[str, Any]], Any]] = {
+    "Add": lambda values, attributes: values[0] + values[1],
+    "AveragePool": _average_pool,
+    "BatchNormalization": _batch_norm,
+    "Concat": _concat,
+    "Conv": _conv,
+    "Div": _divide,
+    "Dropout": lambda values, attributes: values[0],
+    "Flatten": _flatten,
+    "Gemm": _gemm,
+    "GlobalAveragePool": _global_average,
+    "Identity": lambda values, attributes: values[0],
+    "LeakyRelu": lambda values, attributes: F.leaky_relu(values[0], attributes.get("alpha", 0.01)),
+    "MatMul": _matmul,
+    "MaxPool": _max_pool,
+    "Mul": lambda values, attributes: values[0] * values[1],
+    "Relu": lambda values, attributes: torch.relu(values[0]),
+    "Reshape": _reshape,
+    "Sigmoid": lambda values, attributes: torch.sigmoid(values[0]),
+    "Sub": _subtract,
+    "Tanh": lambda values, attributes: torch.tanh(values[0]),
+    "Transpose": _transpose,
+}
+"""ONNX operation -> what it computes of its inputs and attributes."""
+
+
+def _padded(x: Any, pads: Any) -> tuple[Any, tuple[int, int]]:
+    """A convolution's input and the padding that is left to it, the same on opposite sides."""
+    top, left, bottom, right = pads
+    if (top, left) == (bottom, right):
+        return x, (top, left)
+    return F.pad(x, (left, right, top, bottom)), (0, 0)
+
+
+def _only(attributes: dict[str, Any], operation: str, **usual: Any) -> None:
+    for name, value in usual.items():
+        if attributes.get(name, value) != value:
+            raise UnsupportedError(f"No rule for the ONNX operation {operation} with {name}={attributes[name]!r}.")
