@@ -18,8 +18,6 @@ _MOST_NODES = 100
 _ARNAS = {"normal_cells": ["accurate", "accurate", "robust"]}
 """Where ARNAS's two kinds of normal cells stand: before the first reduction, between both, after the second."""
 
-_SPELLINGS = {name.lower(): name for name in OPERATIONS}
-
 
 def document_of(entries: Mapping[str, Any]) -> dict[str, Any]:
     """A genotype's document, see :mod:`dsrna.spaces.genotype_codec`.
@@ -105,4 +103,6 @@ def _cell_of_edges(edges: list[list[Any]], concat: Any, place: str) -> dict[str,
 
 def _known(operation: str) -> str:
     """The operation's name in this project's spelling, where it differs in upper and lower case alone."""
-    return operation if operation in OPERATIONS else _SPELLINGS.get(operation.lower(), operation)
+    if operation in OPERATIONS:
+        return operation
+    return next((name for name in OPERATIONS if name.lower() == operation.lower()), operation)
