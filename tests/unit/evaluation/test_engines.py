@@ -13,6 +13,7 @@ from dsrna.evaluation import APGD, AutoAttack, CarliniWagner, FoolboxFGSM, Foolb
 from dsrna.evaluation.base import EvaluationAttack, Procedure
 from dsrna.testing.attack_conformance import tiny_classifier
 from dsrna.types import Threat
+from tests.thorough import thorough
 
 EXACT = {
     "fgsm": FoolboxFGSM(),
@@ -57,7 +58,9 @@ def images(count=24, seed=3):
 
 
 @pytest.mark.parametrize("norm", THREATS)
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "autoattack" else ()) for name in EXACT]
+)
 def test_two_classes_have_the_closed_form(name, norm):
     model, x, threat = linear_network(2), images(), THREATS[norm]
     y = model(x).argmax(1)
@@ -67,8 +70,8 @@ def test_two_classes_have_the_closed_form(name, norm):
     assert torch.equal(robust[decided], expected[decided])
 
 
-@pytest.mark.parametrize("norm", THREATS)
-@pytest.mark.parametrize("classes", [3, 4])
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "norm"), [(3, "l2"), (4, "linf"), thorough(3, "linf"), thorough(4, "l2")])
 def test_autoattack_finds_everything_with_few_classes(classes, norm):
     model, x, threat = linear_network(classes, seed=classes), images(12), THREATS[norm]
     y = model(x).argmax(1)

@@ -142,6 +142,7 @@ def test_masking_is_found_out_in_l2(tmp_path):
     assert "l2 eps 3" in found["large_eps"][1]  # half the diagonal of 36 values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threat", [Threat("linf", 0.01), Threat("l2", 0.06)], ids=str)
 def test_a_linear_network_passes_all(threat, tmp_path):
     assert those(checks_of(Linear(), tmp_path, (*ATTACKS, AutoAttack()), threat), "passed") == set(MEANINGS)
