@@ -4,7 +4,6 @@ import json
 import logging
 import sys
 import types
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,6 +195,6 @@ def test_a_loader_of_a_user_s_is_not_taken_for_one_of_ours(run, tmp_path, monkey
     write_adversarial_table(tmp_path)
     monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(load_cifar10=load_cifar10))
     monkeypatch.setattr(load_cifar10, "__module__", "mine")
-    own = replace(data(tmp_path), source={"_target_": "mine.load_cifar10"})
+    own = data(tmp_path).model_copy(update={"source": {"_target_": "mine.load_cifar10"}})
     assert judge(run, own)
     assert run.read_verdict()["searched_on"] == "mine.load_cifar10"
