@@ -34,15 +34,23 @@ def read_json(path: Path, shape: Any = Any) -> Any:
     return _checked(path, value, shape)
 
 
-def read_document(path: Path, schema: str, version: int, shape: Any = dict[str, Any]) -> dict[str, Any]:
+def read_document(
+    path: Path, schema: str, version: int, shape: Any = dict[str, Any], *, oldest: int | None = None
+) -> dict[str, Any]:
     """The object in ``path``, which must say ``{"schema": schema, "version": version, …}`` and be of that shape.
+
+    Args:
+        path: the file.
+        schema, version: what it must say.
+        shape: see :func:`read_json`.
+        oldest: the oldest version that is read too; None for this one alone.
 
     Raises:
         CheckpointError: missing, damaged, another schema, another version, or another content.
     """
     value = read_json(path)
     found = (value.get("schema"), value.get("version")) if isinstance(value, dict) else (None, None)
-    if found != (schema, version):
+    if found[0] != schema or found[1] not in range(version if oldest is None else oldest, version + 1):
         raise CheckpointError(
             f"Expected {schema} version {version} in {path}, got {found[0]} version {found[1]}. "
             "Read it with the dsrna release that wrote it, or run again."

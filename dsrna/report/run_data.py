@@ -49,7 +49,9 @@ class RunData:
             overrides=folder.read_overrides(),
             epochs=[record for record in folder.read_metrics() if record.get("kind") == "epoch"],
             architecture=read_json(architecture, documents.Architecture) if architecture.exists() else None,
-            genotype=read_document(genotype, "dsrna.genotype", 1, documents.Genotype) if genotype.exists() else None,
+            genotype=read_document(genotype, "dsrna.genotype", 2, documents.Genotype, oldest=1)
+            if genotype.exists()
+            else None,
             evaluation=folder.read_evaluation(),
             verdict=folder.read_verdict(),
             evidence=folder.read_evidence(),

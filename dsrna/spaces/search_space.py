@@ -20,12 +20,13 @@ from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.spaces.genotype_check import check_genotype
 from dsrna.spaces.inheritance import inherit
 from dsrna.spaces.names import unknown_name
+from dsrna.spaces.one_hot import one_hot_cell
 from dsrna.spaces.operation_weights import check_operation_weights, check_relaxed
 from dsrna.spaces.skeletons.base import Skeleton
 from dsrna.spaces.skeletons.stacked import REDUCTION, StackedSkeleton
 from dsrna.spaces.skeletons.staged import CELL_TYPE, StagedSkeleton
 from dsrna.spaces.supernet import Supernet
-from dsrna.types import CellWeights, OperationWeights
+from dsrna.types import OperationWeights
 
 _SKELETONS: dict[str, type[Skeleton]] = {"stacked": StackedSkeleton, "staged": StagedSkeleton}
 
@@ -295,16 +296,7 @@ class SearchSpace:
             UnsupportedError: its cells don't give out what a supernet's do.
         """
         self._check_one_hot(genotype)
-        return {name: self._one_hot_cell(genotype.cells[name], each) for name, each in self.topologies.items()}
-
-    def _one_hot_cell(self, cell: CellGenotype, topology: CellTopology) -> CellWeights:
-        weights = torch.zeros(len(topology.ends), len(self.primitives))
-        for target, node in enumerate(cell.nodes, start=self.inputs):
-            for operation, source in node:
-                weights[topology.ends.index((source, target)), self.primitives.index(operation)] += 1
-        if "none" in self.primitives:
-            weights[weights.sum(dim=1) == 0, self.primitives.index("none")] = 1
-        return CellWeights(weights)
+        return {name: one_hot_cell(genotype.cells[name], each) for name, each in self.topologies.items()}
 
     def _check_one_hot(self, genotype: Genotype) -> None:
         self.check(genotype)

@@ -20,7 +20,7 @@ CHANNELS = 4
 MAPS = ((8, 10), (7, 5), (1, 2))
 
 
-def check_operation(build: OperationBuilder) -> None:
+def check_operation(build: OperationBuilder, draws: bool = False) -> None:
     """Builds an operation with both strides, with and without scale and shift, and checks what the contract says of it.
 
     (N, C, H, W) becomes (N, C', ceil(H / stride), ceil(W / stride)) of the same type, on maps of odd sides and of
@@ -28,14 +28,17 @@ def check_operation(build: OperationBuilder) -> None:
     input isn't changed; ``affine`` says whether there are scales and shifts; first, second and forward-mode derivatives
     are those of the values, in training and evaluation mode, and a gradient reaches every weight; in evaluation mode an
     image doesn't depend on its batch mates, and nothing is changed; nothing is drawn; all that it has learnt is in its
-    state.
+    state. Where an operation draws, in training mode alone, this holds of its values for the same draws.
 
     Args:
         build: makes the operation.
+        draws: whether it draws random numbers.
 
     Raises:
         AssertionError: the operation breaks the contract; the message says how.
     """
+    if draws:
+        build = _check_draws(build)
     for stride in (1, 2):
         for affine in (False, True):
             try:
@@ -48,6 +51,29 @@ def check_operation(build: OperationBuilder) -> None:
                 raise AssertionError(f"stride {stride}, affine = {affine}: {error}") from error
         _check_derivatives(build, stride)
         _check_channels(build, stride)
+
+
+def _check_draws(build: OperationBuilder) -> OperationBuilder:
+    """Checks that it draws in training mode alone; returns what draws the same whenever it is called."""
+    operation, x = _built(build, 1, True), _maps(8, 10)
+    with torch.random.fork_rng(devices=[]):
+        assert not torch.equal(operation(x), operation(x)), "nothing is drawn"
+        draws = torch.random.get_rng_state()
+        operation.eval()(x)
+        assert torch.equal(torch.random.get_rng_state(), draws), "something is drawn in evaluation mode"
+    return lambda *arguments: _SameDraws(build(*arguments))
+
+
+class _SameDraws(nn.Module):
+    def __init__(self, operation: nn.Module) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            found: Tensor = self.operation(x)
+        return found
 
 
 def _check_maps(build: OperationBuilder, stride: int, affine: bool) -> None:

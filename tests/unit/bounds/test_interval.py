@@ -95,7 +95,7 @@ def test_operations_contain_what_they_compute(name, stride):
         outputs, bounds = operation(points), operation(box)
         assert bool((outputs >= bounds.lower - 1e-12).all())
         assert bool((outputs <= bounds.upper + 1e-12).all())
-        if name != "none":
+        if name not in ("none", "noise"):
             assert bool((outputs.amax(dim=0) - outputs.amin(dim=0) > 0.1 * (bounds.upper - bounds.lower)[0]).any())
 
 

@@ -8,7 +8,7 @@ from dsrna.errors import ConfigError
 from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import OPERATIONS
 
-PRIMITIVES = tuple(OPERATIONS)
+PRIMITIVES = tuple(name for name in OPERATIONS if name != "noise")
 
 
 def mixed(channels, stride, partial_channels=1):

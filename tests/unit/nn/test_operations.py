@@ -1,5 +1,7 @@
 """Every operation against a textbook computation with torch.nn.functional alone."""
 
+from importlib.metadata import EntryPoint
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from torch.nn import functional as F
 from dsrna.errors import ConfigError
 from dsrna.nn.depthwise_conv import DepthwiseConv2d
 from dsrna.nn.factorized_reduce import FactorizedReduce
-from dsrna.nn.operations import OPERATIONS, supernet_operation
+from dsrna.nn.operations import OPERATIONS, supernet_operation, table
 from dsrna.nn.relu_conv_bn import ReluConvBn
 
 NAMES = (
@@ -22,7 +24,9 @@ NAMES = (
     "dil_conv_5x5",
     "nor_conv_1x1",
     "nor_conv_3x3",
+    "sep_conv_7x7",
 )
+EVERY = (*NAMES, "conv_7x1_1x7", "noise")
 
 
 def batch_norm(x):
@@ -108,12 +112,53 @@ def test_operation_equals_textbook(name, stride):
     assert torch.equal(x, before)
 
 
-def test_table_holds_exactly_the_operations_of_the_spaces():
-    assert tuple(OPERATIONS) == NAMES
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_in_two_directions_is_that_of_kernels_with_zeros_around(stride):
+    torch.manual_seed(0)
+    operation = OPERATIONS["conv_7x1_1x7"](3, 5, stride, False).double()
+    x = torch.randn(2, 3, 8, 10, dtype=torch.float64)
+    row, column = operation.parameters()
+    row, column = F.pad(row, (0, 0, 3, 3)), F.pad(column, (3, 3, 0, 0))
+    expected = batch_norm(convolution_by_shifts(convolution_by_shifts(x.relu(), row, 1), column, stride))
+    torch.testing.assert_close(operation(x), expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+def test_noise_is_standard_normal_while_training_and_nothing_after(stride):
+    torch.manual_seed(0)
+    operation, x = OPERATIONS["noise"](4, 4, stride, True), 100 * torch.rand(64, 4, 16, 16)
+    found = operation(x)
+    assert found.mean().abs() < 0.02
+    assert (found.std() - 1).abs() < 0.02
+    assert not torch.equal(operation(x), found)
+    assert torch.equal(operation.eval()(x), torch.zeros_like(found))
+
+
+def test_operations_of_other_packages_are_found_by_their_entry_points(monkeypatch):
+    points = {"tanh": EntryPoint("tanh", "torch.nn:Tanh", table.GROUP), "none": EntryPoint("none", "no:where", "")}
+    monkeypatch.setattr(table, "_of_packages", lambda: points)
+    assert OPERATIONS["tanh"] is nn.Tanh
+    assert [*OPERATIONS][-1] == "tanh"
+    assert "tanh" in OPERATIONS
+    assert OPERATIONS["none"](2, 2, 1, True)(torch.ones(1, 2, 3, 3)).sum() == 0
+    with pytest.raises(KeyError):
+        OPERATIONS["no_such_operation"]
+
+
+def test_a_name_belongs_to_one_operation():
+    with pytest.raises(ConfigError, match=r"Expected a new name for .*Tanh.*, got 'noise'"):
+        table.operation("noise")(nn.Tanh)
+    table.operation("noise")(OPERATIONS["noise"])  # a module that is imported again
+
+
+def test_the_table_begins_with_the_operations_of_darts_and_nasbench201_in_their_order():
+    assert set(EVERY) <= set(OPERATIONS)
+    assert tuple(OPERATIONS)[: len(NAMES)] == NAMES
+    assert len(OPERATIONS) == len(set(OPERATIONS))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", EVERY)
 def test_double_backward_agrees_with_finite_differences(name, stride):
     torch.manual_seed(1)
     operation = OPERATIONS[name](2, 2, stride, True).double().eval()
@@ -122,7 +167,7 @@ def test_double_backward_agrees_with_finite_differences(name, stride):
     assert torch.autograd.gradgradcheck(operation, (x,))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_odd_maps_are_halved_rounding_up_like_the_other_operations(name):
     torch.manual_seed(2)
     x = torch.randn(2, 4, 7, 5)
@@ -145,12 +190,12 @@ def test_relu_conv_bn_equals_textbook():
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_affine_switches_scale_and_shift_of_every_batchnorm(name):
     for affine in (False, True):
         norms = [m for m in OPERATIONS[name](4, 4, 2, affine).modules() if isinstance(m, nn.BatchNorm2d)]
         assert all(norm.affine is affine for norm in norms)
-        assert len(norms) == {"sep": 2, "dil": 1, "ski": 1, "nor": 1}.get(name[:3], 0)
+        assert len(norms) == {"sep": 2, "dil": 1, "ski": 1, "nor": 1, "con": 1}.get(name[:3], 0)
 
 
 @pytest.mark.parametrize("name", ["max_pool_3x3", "avg_pool_3x3"])
@@ -162,7 +207,7 @@ def test_pooling_in_a_supernet_is_normalised(name):
     assert list(operation.parameters()) == []
 
 
-@pytest.mark.parametrize("name", ["none", "max_pool_3x3", "avg_pool_3x3", "skip_connect"])
+@pytest.mark.parametrize("name", ["none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "noise"])
 def test_operations_without_convolution_refuse_to_change_channels(name):
     with pytest.raises(ConfigError, match=f"{name} can't change the number of channels"):
         OPERATIONS[name](4, 8, 1, True)

@@ -1,9 +1,13 @@
 """Spaces of other settings than the published ones, and the space that a genotype is of."""
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+import yaml
 
 from dsrna.errors import ConfigError, GenotypeError
 from dsrna.nn.cell_topology import CellTopology
@@ -12,6 +16,7 @@ from dsrna.spaces.genotype import CellGenotype, Genotype
 from dsrna.spaces.genotype_codec import from_json, to_json
 from dsrna.spaces.registry import space_of
 from dsrna.spaces.search_space import SearchSpace
+from dsrna.strategies.darts import Darts
 from dsrna.testing.space_conformance import check_space, random_operation_weights
 
 OWN_EDGES = [[0, 1], [0, 2], [1, 2]]
@@ -41,6 +46,33 @@ def test_conformance(name):
     check_space(space, round_trip, {"cells": 1 if space.skeleton == "staged" else 5, "channels": 4}, genotypes=2)
 
 
+CONF = Path(__file__).parents[3] / "conf" / "space"
+
+
+@pytest.mark.parametrize("name", ["s1", "s2", "s3", "s4"])
+def test_conformance_of_robustdarts_spaces(name):
+    settings = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    assert settings.pop("_target_") == "dsrna.spaces.darts.space.DartsSpace"
+    space = DartsSpace(**settings)
+    assert {len(names) for each in space.topologies.values() for names in each.operations} == {3 if name == "s3" else 2}
+
+    def round_trip(genotype):
+        assert space_of(genotype) == space
+        return from_json(json.loads(json.dumps(to_json(genotype))))
+
+    check_space(space, round_trip, {"cells": 3, "channels": 2}, genotypes=1, draws=name == "s4")
+
+
+def test_a_space_of_another_package_or_module_is_found_by_its_name():
+    @dataclass(frozen=True)
+    class Mine(SearchSpace):
+        name: ClassVar[str] = "mine"
+
+    space = Mine(1, TWO, inputs=1)
+    genotype = space.derive(random_operation_weights(space, torch.Generator().manual_seed(0)))
+    assert space_of(genotype) == space
+
+
 def test_a_cell_of_a_topology_is_what_its_equations_say():
     """x_2 = b_02 o(x_0) + b_12 o(x_1) and no more edges; the output is x_2 alone, in both kinds of networks."""
     torch.manual_seed(0)
@@ -67,6 +99,13 @@ def test_operations_that_an_edge_does_not_have_are_never_derived_nor_computed():
     )
     with pytest.raises(GenotypeError, match=r"node 1, operation 1: expected one of nor_conv_1x1, nor_conv_3x3 on"):
         space.check(wrong)
+
+
+def test_a_search_gives_operations_that_an_edge_does_not_have_no_weight():
+    space = SPACES["operations of each edge"]
+    weights = Darts(init_scale=0.5).initial(space, torch.Generator().manual_seed(0))()["cell"].operations
+    assert torch.equal(weights > 0, space.allowed("cell"))
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
 
 
 def cell(*nodes, concat):

@@ -1,15 +1,10 @@
-"""The operations of all search spaces under their genotype names.
-
-To add one: a class or function ``(channels_in, channels_out, stride, affine) -> nn.Module`` and one line in
-:data:`OPERATIONS`. None changes its input in place, so that all can be differentiated twice.
+"""The operations of DARTS and NAS-Bench-201.
 
 Source: Liu, Simonyan, Yang, DARTS (ICLR 2019), section 3.1.1; nor_conv_*: Dong and Yang, NAS-Bench-201 (ICLR 2020),
-section 2.1.
+section 2.1; sep_conv_7x7: Zoph et al., NASNet (CVPR 2018), section 3.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -17,6 +12,7 @@ from dsrna.errors import ConfigError
 from dsrna.nn.average_pool import AveragePool2d
 from dsrna.nn.depthwise_conv import DepthwiseConv2d
 from dsrna.nn.factorized_reduce import FactorizedReduce
+from dsrna.nn.operations.table import operation
 from dsrna.nn.relu_conv_bn import ReluConvBn
 
 
@@ -62,21 +58,25 @@ def _depthwise_separable(
     ]
 
 
+@operation("none")
 def _none(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
     _require_equal_channels("none", channels_in, channels_out)
     return Zero(stride)
 
 
+@operation("max_pool_3x3")
 def _max_pool(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
     _require_equal_channels("max_pool_3x3", channels_in, channels_out)
     return nn.MaxPool2d(3, stride, padding=1)
 
 
+@operation("avg_pool_3x3")
 def _avg_pool(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
     _require_equal_channels("avg_pool_3x3", channels_in, channels_out)
     return AveragePool2d(3, stride, padding=1, count_include_pad=False)
 
 
+@operation("skip_connect")
 def _skip_connect(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
     if stride == 2:
         return FactorizedReduce(channels_in, channels_out, affine)
@@ -92,35 +92,36 @@ def _require_equal_channels(name: str, channels_in: int, channels_out: int) -> N
         )
 
 
-OperationBuilder = Callable[[int, int, int, bool], nn.Module]
-
-OPERATIONS: dict[str, OperationBuilder] = {
-    "none": _none,
-    "max_pool_3x3": _max_pool,
-    "avg_pool_3x3": _avg_pool,
-    "skip_connect": _skip_connect,
-    "sep_conv_3x3": lambda c_in, c_out, stride, affine: SeparableConv(c_in, c_out, 3, stride, affine),
-    "sep_conv_5x5": lambda c_in, c_out, stride, affine: SeparableConv(c_in, c_out, 5, stride, affine),
-    "dil_conv_3x3": lambda c_in, c_out, stride, affine: DilatedConv(c_in, c_out, 3, stride, affine),
-    "dil_conv_5x5": lambda c_in, c_out, stride, affine: DilatedConv(c_in, c_out, 5, stride, affine),
-    "nor_conv_1x1": lambda c_in, c_out, stride, affine: ReluConvBn(c_in, c_out, 1, stride, affine),
-    "nor_conv_3x3": lambda c_in, c_out, stride, affine: ReluConvBn(c_in, c_out, 3, stride, affine),
-}
-"""Genotype name -> constructor ``(channels_in, channels_out, stride, affine)``; stride is 1 or 2."""
+@operation("sep_conv_3x3")
+def _sep_conv_3x3(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return SeparableConv(channels_in, channels_out, 3, stride, affine)
 
 
-def supernet_operation(name: str, channels: int, stride: int) -> nn.Module:
-    """An operation in the form it has in a supernet: BatchNorm without scale and shift, and one after a pooling.
+@operation("sep_conv_5x5")
+def _sep_conv_5x5(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return SeparableConv(channels_in, channels_out, 5, stride, affine)
 
-    Scale and shift would let network weights undo operation weights; the BatchNorm after a pooling brings its output to
-    the scale of its rivals'.
 
-    Args:
-        name: a key of :data:`OPERATIONS`.
-        channels: channels in and out.
-        stride: 1 or 2.
-    """
-    operation = OPERATIONS[name](channels, channels, stride, False)
-    if isinstance(operation, nn.MaxPool2d | nn.AvgPool2d):
-        return nn.Sequential(operation, nn.BatchNorm2d(channels, affine=False))
-    return operation
+@operation("dil_conv_3x3")
+def _dil_conv_3x3(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return DilatedConv(channels_in, channels_out, 3, stride, affine)
+
+
+@operation("dil_conv_5x5")
+def _dil_conv_5x5(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return DilatedConv(channels_in, channels_out, 5, stride, affine)
+
+
+@operation("nor_conv_1x1")
+def _nor_conv_1x1(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return ReluConvBn(channels_in, channels_out, 1, stride, affine)
+
+
+@operation("nor_conv_3x3")
+def _nor_conv_3x3(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return ReluConvBn(channels_in, channels_out, 3, stride, affine)
+
+
+@operation("sep_conv_7x7")
+def _sep_conv_7x7(channels_in: int, channels_out: int, stride: int, affine: bool) -> nn.Module:
+    return SeparableConv(channels_in, channels_out, 7, stride, affine)
