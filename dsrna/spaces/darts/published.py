@@ -67,7 +67,7 @@ def published(name: str) -> Genotype:
     """
     found = _by_plain_name().get(plain_name(name))
     if found is None:
-        raise GenotypeError(unknown_name("published genotype", name, PUBLISHED))
+        raise GenotypeError(unknown_name("published genotype", name[:80], PUBLISHED))
     return parse(found.text)
 
 
