@@ -124,16 +124,24 @@ def _download(known: _Known, place: Path) -> None:
     """Downloads to a scratch folder beside the target, then moves whole files into place."""
     from torchvision import datasets
 
-    try:
+    with refusing_failures():
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=place) as scratch:
-            with _socket_timeout(_SECONDS_WITHOUT_ANSWER):
-                getattr(datasets, known.torchvision_class)(scratch, download=True)
+            getattr(datasets, known.torchvision_class)(scratch, download=True)
             (place / known.folder).mkdir(parents=True, exist_ok=True)
             for file in (Path(scratch) / known.folder).iterdir():
                 file.replace(place / known.folder / file.name)
+
+
+@contextmanager
+def refusing_failures(what: str = "") -> Iterator[None]:
+    """Makes a DataError of whatever torchvision's reading and downloading fail with, which never hangs for ever."""
+    try:
+        with _socket_timeout(_SECONDS_WITHOUT_ANSWER):
+            yield
     except (OSError, RuntimeError, EOFError, ValueError, zlib.error, tarfile.TarError, HTTPException) as error:
-        raise DataError(f"Failed with {type(error).__name__}: {' '.join(str(error).split())}") from error
+        said = f"Failed with {type(error).__name__}: {' '.join(str(error).split())}"
+        raise DataError(f"{what}: {said} (conf: data)" if what else said) from error
 
 
 @contextmanager

@@ -37,8 +37,17 @@ def sizes(stage):
 
 
 def test_every_data_set_is_in_the_table():
-    assert sorted(USUAL) == choices("data") == choices("usual")
+    assert sorted(USUAL) == choices("usual")
     assert set(USUAL) < set(choices("threat"))
+
+
+def test_a_data_set_without_anything_usual_of_its_own_takes_that_of_arrays():
+    others = set(choices("data")) - set(USUAL)
+    assert others == {"svhn"}
+    for data in others:
+        settings = settings_of("retrain", f"data={data}", "from=DARTS_V2")
+        own = settings_of("retrain", "data=arrays", "data.source.path=x", "from=DARTS_V2")
+        assert (settings.threat, settings.retrain, settings.objective) == (own.threat, own.retrain, own.objective)
 
 
 @pytest.mark.parametrize("data", USUAL)
