@@ -32,6 +32,7 @@ class Model(BaseModel):
 
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 
 
 def read(schema: type[M], config: DictConfig) -> M:
@@ -47,12 +48,23 @@ def read(schema: type[M], config: DictConfig) -> M:
     try:
         return schema.model_validate(given, context=given)
     except ValidationError as error:
-        refuse(_Problem(schema, each).text for each in error.errors(include_url=False))
+        texts: dict[str, str] = {}
+        for each in error.errors(include_url=False):
+            problem = _Problem(schema, each)
+            texts.setdefault(problem.key, problem.text)  # a union has one for each of its members
+        refuse(texts.values())
 
 
 def refused(error: DsrnaError) -> PydanticCustomError:
     """What a validator raises for an error of ours, whose key, if it names one, is below the validated value."""
     return PydanticCustomError("refused", "{error}", {"error": error})
+
+
+def distinct(values: list[T]) -> list[T]:
+    """A validator: no value twice."""
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("twice", "a value twice")
+    return values
 
 
 def refuse(problems: Iterable[str]) -> NoReturn:
@@ -82,14 +94,14 @@ class _Problem:
         self._details, self._value = details, details["input"]
         self._model: type[Model] | None = schema
         self._field: FieldInfo | None = None
-        self._key = ".".join(self._walk(schema, details["loc"]))
+        self.key = ".".join(self._walk(schema, details["loc"]))
 
     @property
     def text(self) -> str:
         kind = self._details["type"]
         if kind == "refused":
-            return placed(str(self._details["ctx"]["error"]), self._key)
-        return f"{self._sentence(kind)} (conf: {self._key})"
+            return placed(str(self._details["ctx"]["error"]), self.key)
+        return f"{self._sentence(kind)} (conf: {self.key})"
 
     def _walk(self, annotation: Any, place: Iterable[str | int]) -> Iterator[str]:
         """The keys on the way to the value; further steps are into lists and the members of a union."""
@@ -105,7 +117,7 @@ class _Problem:
             yield str(step)
 
     def _sentence(self, kind: str) -> str:
-        key, value, top = self._key, shown(self._value), "." not in self._key
+        key, value, top = self.key, shown(self._value), "." not in self.key
         if kind == "extra_forbidden" and self._model is not None:
             node = key.rpartition(".")[0]
             known = [f"{node}.{name}" if node else name for name in _fields(self._model)]

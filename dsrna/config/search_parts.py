@@ -1,4 +1,4 @@
-"""The parts of a search that come in lists: regularisers, search schedules; and what must fit its alphas."""
+"""The parts of a search that come in lists, what must fit its alphas, and when its metric counts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import Settings
 from dsrna.errors import ConfigError
+from dsrna.training.metric_weight import MetricWeight
 
 if TYPE_CHECKING:
     from dsrna.spaces.search_space import SearchSpace
@@ -60,6 +61,20 @@ def check_alphas_optimizer(settings: Settings) -> None:
     _, strategy, architecture = _start(settings)
     alphas = list(architecture.parameters())
     strategy.check_optimizer(build_part(settings.search.alphas_optimizer, "search.alphas_optimizer", params=alphas))
+
+
+def search_epochs(settings: Settings) -> tuple[int, int]:
+    """Epochs of the search, and how many of them are without architecture steps, within the trainer's limits."""
+    search, limit = settings.search, settings.trainer.limits.epochs
+    epochs = search.epochs if limit is None else min(search.epochs, limit)
+    return epochs, min(search.warmup_epochs, epochs - 1)
+
+
+def metric_weight(settings: Settings) -> MetricWeight:
+    """The metric's weight over the epochs of the search."""
+    epochs, warmup = search_epochs(settings)
+    metric = settings.metric
+    return MetricWeight(metric.weight, warmup + metric.warmup_epochs, epochs, metric.weight_schedule)
 
 
 def _start(settings: Settings) -> tuple[SearchSpace, Strategy, Architecture]:

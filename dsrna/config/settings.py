@@ -21,26 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from dsrna.config.kinds import (
-    AlphasOptimizerPart,
-    AttackPart,
-    CertifiedPart,
-    CorruptionsPart,
-    HypergradientPart,
-    MetricJoinPart,
-    ObjectivePart,
-    OptimizerPart,
-    Part,
-    RegulariserPart,
-    SearchObjectivePart,
-    SearchSchedulePart,
-    SelectionPart,
-    SourcePart,
-    SpacePart,
-    StrategyPart,
-    schedule_of,
-)
-from dsrna.config.model import Model, refused
+from dsrna.config import kinds
+from dsrna.config.model import Model, distinct, refused
 from dsrna.config.parts import build_part, nearest, number, with_fractions
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
@@ -76,7 +58,7 @@ class AugmentationSettings(Model):
 
 
 class DataSettings(Model):
-    source: SourcePart
+    source: kinds.SourcePart
     root: str | None
     download: Flag
     validation_fraction: Share
@@ -121,7 +103,7 @@ class MetricSettings(Model):
     weight_schedule: Literal["constant", "linear"]
 
     @property
-    def part(self) -> Part:
+    def part(self) -> kinds.Part:
         return dict(self.model_extra or {})
 
     @model_validator(mode="before")
@@ -149,13 +131,13 @@ class SearchSettings(Model):
     implementation: Literal["auto", "compiled", "batched", "textbook"]
     random_cells: Few
     comparison_epochs: Few
-    weights_objective: SearchObjectivePart
-    architecture_objective: SearchObjectivePart
-    selection_objective: SearchObjectivePart | None
-    ranking_objective: SearchObjectivePart | None
-    weights_optimizer: OptimizerPart
-    weights_schedule: Annotated[Part, schedule_of("weights_optimizer")] | None
-    alphas_optimizer: AlphasOptimizerPart
+    weights_objective: kinds.SearchObjectivePart
+    architecture_objective: kinds.SearchObjectivePart
+    selection_objective: kinds.SearchObjectivePart | None
+    ranking_objective: kinds.SearchObjectivePart | None
+    weights_optimizer: kinds.OptimizerPart
+    weights_schedule: Annotated[kinds.Part, kinds.schedule_of("weights_optimizer")] | None
+    alphas_optimizer: kinds.AlphasOptimizerPart
 
 
 class RetrainSettings(Model):
@@ -169,8 +151,8 @@ class RetrainSettings(Model):
     cutout: Whole
     ema_decay: Rate
     gradient_clip: NotNegative
-    optimizer: OptimizerPart
-    schedule: Annotated[Part, schedule_of("optimizer")] | None
+    optimizer: kinds.OptimizerPart
+    schedule: Annotated[kinds.Part, kinds.schedule_of("optimizer")] | None
     selection_steps: Count
     torch_compile: Flag
     keep: Literal["best", "last"]
@@ -181,29 +163,29 @@ class RetrainSettings(Model):
 class CertifiedSettings(Model):
     """Certified training of the retrained network; all else is as for its adversarial training, without drop-path."""
 
-    objective: CertifiedPart
+    objective: kinds.CertifiedPart
     epochs: Count
     batch_size: BatchSize
     gradient_clip: NotNegative
-    optimizer: OptimizerPart
-    schedule: Annotated[Part, schedule_of("optimizer")] | None
+    optimizer: kinds.OptimizerPart
+    schedule: Annotated[kinds.Part, kinds.schedule_of("optimizer")] | None
 
 
 class GridSettings(Model):
     """Balls of the threat's norm, and what attacks in them."""
 
     eps: Annotated[list[Any], AfterValidator(with_fractions), Field(description="a list of radii")]
-    attack: AttackPart
+    attack: kinds.AttackPart
 
 
 class EvaluateSettings(Model):
-    attacks: dict[str, AttackPart | None]
+    attacks: dict[str, kinds.AttackPart | None]
     eps_curve: Any  # "auto", or a list of numbers and fractions
     grid: dict[str, GridSettings | None]
     batch_size: BatchSize
     torch_compile: Flag
     verify: Any  # a part, or null for no verification
-    corruptions: CorruptionsPart | None
+    corruptions: kinds.CorruptionsPart | None
 
 
 class LimitSettings(Model):
@@ -279,9 +261,7 @@ def _check_stages(stages: list[str]) -> list[str]:
         if stage not in STAGES:
             close = nearest(stage, STAGES)
             raise refused(ConfigError(f"Unknown stage `{stage}`.{close} Choose from: {', '.join(STAGES)}."))
-    if len(stages) > len(set(stages)):
-        raise refused(ConfigError(f"Expected {_STAGES}, got {stages!r}."))
-    return stages
+    return distinct(stages)
 
 
 _STAGES = f"a list of stages, each once: stages=[{','.join(STAGES)}] or some of them"
@@ -298,18 +278,20 @@ class Settings(RunSettings):
     ]
     sweep_objective: Any  # a name that is known to config/sweep_objective.py, auto, or null
     data: DataSettings
-    space: SpacePart
-    strategy: StrategyPart
-    regulariser: Annotated[dict[str, RegulariserPart], Field(description="a list, as in regulariser=[beta_decay]")]
-    search_schedule: Annotated[
-        dict[str, SearchSchedulePart], Field(description="a list, as in search_schedule=[early_stopping_skips]")
+    space: kinds.SpacePart
+    strategy: kinds.StrategyPart
+    regulariser: Annotated[
+        dict[str, kinds.RegulariserPart], Field(description="a list, as in regulariser=[beta_decay]")
     ]
-    selection: SelectionPart
+    search_schedule: Annotated[
+        dict[str, kinds.SearchSchedulePart], Field(description="a list, as in search_schedule=[early_stopping_skips]")
+    ]
+    selection: kinds.SelectionPart
     metric: MetricSettings
-    metric_join: MetricJoinPart
-    hypergradient: HypergradientPart
+    metric_join: kinds.MetricJoinPart
+    hypergradient: kinds.HypergradientPart
     threat: ThreatSettings
-    objective: ObjectivePart
+    objective: kinds.ObjectivePart
     search: SearchSettings
     retrain: RetrainSettings
     certified: CertifiedSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsrna.config.metric_weight import metric_weight
 from dsrna.config.parts import nearest, target_of
+from dsrna.config.search_parts import metric_weight
 from dsrna.config.settings import RunSettings, Settings
 from dsrna.errors import ConfigError
 

@@ -115,11 +115,6 @@ def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
     return built
 
 
-def metric_node(settings: Settings) -> dict[str, Any]:
-    """The metric's node without the keys that every metric shares."""
-    return settings.metric.part
-
-
 def check_root(data: DataSettings, space: Any) -> None:
     """Checks that somebody reads ``data.root`` where it is given.
 

@@ -69,9 +69,8 @@ class Weighted(RobustnessMetric):
         """See :meth:`RobustnessMetric.restore`."""
         for name, part in self._parts.items():
             prefix = self.named(name, "")
-            part["metric"].restore(
-                {key.removeprefix(prefix): numbers[key] for key in numbers if key.startswith(prefix)}
-            )
+            own = {key.removeprefix(prefix): value for key, value in numbers.items() if key.startswith(prefix)}
+            part["metric"].restore(own)
 
     def advance(self, progress: float) -> None:
         """See :meth:`RobustnessMetric.advance`."""

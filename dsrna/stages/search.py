@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from dsrna.config.metric_weight import metric_weight, search_epochs
 from dsrna.config.objectives import search_objective
 from dsrna.config.parts import build_part
-from dsrna.config.search_parts import build_regularisers, build_search_schedules
+from dsrna.config.search_parts import build_regularisers, build_search_schedules, metric_weight, search_epochs
 from dsrna.config.settings import Settings
-from dsrna.config.validate import metric_node
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
@@ -98,7 +96,7 @@ def search(job: Job) -> None:
         job.dashboard.log_numbers(history.latest_weights(), step)
 
     weight = metric_weight(settings)
-    metric = build_part(metric_node(settings), "metric") if weight.weight > 0 else None
+    metric = build_part(settings.metric.part, "metric") if weight.weight > 0 else None
     if metric is not None:
         warn_of_ignoring_the_input(metric)
     module = SearchModule(

@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.validate import eps_curve, metric_node, threat_of, validate, verification
+from dsrna.config.validate import eps_curve, threat_of, validate, verification
 from dsrna.errors import ConfigError
 
 
@@ -51,7 +51,7 @@ EDGES = {
     "trainer.precision": (["32-true", "bf16-mixed"], ["16-mixed", "16-true", "32"]),
     "name": (["a", "b-1.c_d"], ["", "a/b", "a b", "..", ".", None, 3]),
     "stages": ([["search"], ["search", "retrain"]], [[], ["search", "search"], "search"]),
-    "from": ([None, "DARTS_V2"], [3]),
+    "from": ([None, "DARTS_V2", 13433], [3.5, True]),
 }
 
 
@@ -75,6 +75,23 @@ def with_value(key, value):
     config = copy.deepcopy(without_warmup())
     OmegaConf.update(config, key, value)
     return config
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("search.epcohs", "search.epochs"),
+        ("data.augmentation.crop_paddin", "data.augmentation.crop_padding"),
+        ("threat.epss", "threat.eps"),
+        ("logger.projct", "logger.project"),
+        ("serach", "search"),
+    ],
+)
+def test_unknown_keys_are_named_with_the_nearest_one(key, nearest):
+    config = copy.deepcopy(without_warmup())
+    OmegaConf.update(config, key, "x", force_add=True)
+    with pytest.raises(ConfigError, match=rf"^Unknown key `{key}`\. Did you mean `{nearest}`\?"):
+        settings_from(config)
 
 
 @pytest.mark.parametrize("flag", [True, 1, "on", "yes"])
@@ -129,7 +146,7 @@ def test_the_threat_is_read_once_for_all():
 
 
 def test_the_metrics_own_node_has_no_common_keys():
-    node = metric_node(settings_of())
+    node = settings_of().metric.part
     assert node["_target_"].endswith("JacobianNorm")
     assert not {"weight", "warmup_epochs", "weight_schedule"} & set(node)
 
@@ -158,7 +175,7 @@ def test_bad_values_of_a_bounds_metric(metric, override, message):
 
 
 def test_the_certified_metric_takes_the_norm_of_the_threat_and_fractions():
-    node = metric_node(settings_of("metric=certified", "threat=l2", "metric.eps=1/255"))
+    node = settings_of("metric=certified", "threat=l2", "metric.eps=1/255").metric.part
     assert node["norm"] == "l2"
     assert node["eps"] == 1 / 255
 
