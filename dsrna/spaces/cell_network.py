@@ -55,7 +55,9 @@ class CellNetwork(nn.Module):
             weights: for the cells of a supernet.
         """
         outputs = self.stem(self.normalize(x))
-        outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        outputs = (
+            list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+        )  # a stand-in of a bound is no Tensor
         before = len(outputs)
         for cell_type, block in zip(self.skeleton.cell_types, self.body, strict=True):
             if cell_type is None:
