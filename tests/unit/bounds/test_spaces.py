@@ -1,4 +1,4 @@
-"""Networks of both spaces go through the engines, supernets too: their bounds hold the logits, and are them at eps 0."""
+"""Networks of both spaces, supernets too, go through the engines: bounds hold the logits, and are them at eps 0."""
 
 import pytest
 import torch
