@@ -176,10 +176,10 @@ def test_a_multirun_ends_in_one_table_of_the_robustness_dataset(run, tmp_path):
         (["n=3", "stages=[retrain]"], "conf: stages"),
         (["n=3", "from=DARTS_V2"], "conf: from"),
         (["n=3", "recipe=robustnes_dataset"], "Did you mean `robustness_dataset`"),
-        (["n=3", "retrain.keep=first"], "best or last|conf: retrain.keep"),
+        (["n=3", "retrain.keep=first"], "'best' or 'last'|conf: retrain.keep"),
         (["n=3", "evaluate.grid.pgd.eps=[8]"], "did you mean 8/255|conf: evaluate.grid.pgd.eps"),
         (["n=3", "evaluate.grid.pgd.attack.steps=0"], "conf: evaluate.grid.pgd.attack.steps"),
-        (["n=3", "evaluate.grid.pgd=7"], "list of radii|conf: evaluate.grid.pgd"),
+        (["n=3", "evaluate.grid.pgd=7"], "Expected keys below|conf: evaluate.grid.pgd"),
         (
             ["n=3", "+evaluate.grid.cw={eps: [0.1], attack: {_target_: dsrna.evaluation.CarliniWagner}}"],
             "conf: evaluate.grid",

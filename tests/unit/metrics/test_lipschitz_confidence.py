@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from dsrna.bounds.lipschitz import LipschitzGain
 from dsrna.errors import ConfigError, UnsupportedError
@@ -14,7 +15,7 @@ from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.metric_conformance import check_metric
-from dsrna.testing.tiny_networks import TinyMixedNetwork, linear_network, smooth_network, tiny_images
+from dsrna.testing.tiny_networks import TinyMixedNetwork, linear_network, tiny_images
 
 Y = torch.tensor([0, 1, 2, 0])
 SPACES = {"darts": DartsSpace(nodes=2), "nasbench201": Nasbench201Space()}
@@ -130,8 +131,8 @@ def test_the_bound_is_the_first_median_and_is_remembered():
 
 
 def test_what_has_no_known_constant_is_refused_with_its_place():
-    with pytest.raises(UnsupportedError, match=r"convolutions.0.0 \(Tanh\)"):
-        LipschitzConfidence()(smooth_network(), tiny_images(), Y)
+    with pytest.raises(UnsupportedError, match=r"convolutions.0.0 \(Softplus\)"):
+        LipschitzConfidence()(TinyMixedNetwork(activation=nn.Softplus), tiny_images(), Y)
 
 
 @pytest.mark.parametrize("bad", [{"norm": "l1"}, {"bound": 0.0}, {"bound": math.inf}, {"spread": 0.0}])

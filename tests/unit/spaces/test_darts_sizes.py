@@ -107,8 +107,8 @@ GENOTYPE = published("DARTS_V2")
 REFUSED = [
     (lambda: DartsSpace(nodes=0), r"`nodes` >= 1, got 0"),
     (
-        lambda: DartsSpace(primitives=("none", "sep_conv_9x9")),
-        r"unknown operation 'sep_conv_9x9'.*nearest: sep_conv_5x5",
+        lambda: DartsSpace(primitives=("none", "sep_conv_3x33")),
+        r"unknown operation 'sep_conv_3x33'.*nearest: sep_conv_3x3",
     ),
     (lambda: DartsSpace(primitives=("none",)), r"other than none"),
     (lambda: DartsSpace(primitives=("skip_connect", "skip_connect")), r"without repeats"),

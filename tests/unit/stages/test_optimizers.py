@@ -88,9 +88,10 @@ def test_every_optimiser_goes_with_every_schedule_which_starts_or_peaks_at_its_r
                                 "retrain.optimizer.lr=0.123"])  # fmt: skip
     node = OmegaConf.to_container(config.retrain)
     made = build_optimizer(node["optimizer"], "retrain.optimizer", [nn.Parameter(torch.zeros(2))])
-    moving = build_schedule(node["schedule"], "retrain.schedule", made, epochs=5, steps_per_epoch=4)
+    epochs = 200 if "milestones" in node["schedule"] else 5
+    moving = build_schedule(node["schedule"], "retrain.schedule", made, epochs=epochs, steps_per_epoch=4)
     rates = []
-    for _ in range(20 if interval_of(node["schedule"]) == "step" else 5):
+    for _ in range(4 * epochs if interval_of(node["schedule"]) == "step" else epochs):
         rates.append(made.param_groups[0]["lr"])
         made.step()
         moving.step()
