@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threa
 
 import contextlib
 import io
+import signal
 import sys
 from collections import Counter
 from typing import NamedTuple
@@ -13,6 +14,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.thorough import THOROUGH
+
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # as in a shell's background, where tests of signals would fail
+        signal.signal(number, usual)
 
 
 class Outcome(NamedTuple):
