@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> None:
     exporting.add_argument("--timeout", type=float, default=300, help="seconds an image, for instances.csv")
     exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
     exporting.add_argument("--vnnlib", choices=("1.0", "2.0"), default="1.0", help="version (default: 1.0)")
-    exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see README")
+    exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see docs/guide.md")
     verifying = commands.add_parser("verify", help="decide a VNN-LIB property of an ONNX network")
     verifying.add_argument("network", type=Path, help="ONNX file of one input and one output")
     verifying.add_argument("property", type=Path, help="VNN-LIB 1.0: a box, and outputs that may not be the largest")

@@ -17,7 +17,7 @@ from dsrna.runs.sources import load_splits
 from dsrna.stages import evidence
 from dsrna.stages.job import Job
 from dsrna.stages.trained_candidates import TrainedCandidates
-from dsrna.strategies.selection.paths import Paths, recalibrate
+from dsrna.strategies.selection.paths import recalibrate
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.training.architecture_history import ArchitectureHistory
 from dsrna.training.dashboards import Dashboard
@@ -93,17 +93,9 @@ def pixels(images):
 
 
 def test_it_is_of_validation_images_calibrated_on_training_images_and_the_same_again(
-    tmp_path, splits, monkeypatch, caplog
+    tmp_path, splits, images_of_paths, caplog
 ):
-    seen = []
-
-    class Watched(Paths):
-        def __init__(self, space, supernet, objective, calibration, held_out, seed):
-            calibration, held_out = list(calibration), list(held_out)
-            seen.append([{x.numpy().tobytes() for batch, _ in part for x in batch} for part in (calibration, held_out)])
-            super().__init__(space, supernet, objective, calibration, held_out, seed)
-
-    monkeypatch.setattr(evidence, "Paths", Watched)
+    seen = images_of_paths
     with caplog.at_level(logging.INFO, logger="dsrna"):
         first = weigh(job_of(tmp_path / "a", splits), splits)
     half, _ = search_halves(splits, 0, 0.5)

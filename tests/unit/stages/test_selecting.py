@@ -14,7 +14,6 @@ from dsrna.runs.sources import load_splits
 from dsrna.stages import evidence
 from dsrna.stages.job import Job
 from dsrna.stages.selecting import plain, select_genotype
-from dsrna.strategies.selection.paths import Paths
 from dsrna.strategies.selection.sampling import equal_weights
 from dsrna.training.dashboards import Dashboard
 
@@ -38,16 +37,8 @@ def job_of(path, setting):
     return Job(settings, folder, "f", splits, Dashboard({"kind": "none"}, path, "x", {}, "f"))
 
 
-def test_it_is_of_search_images_alone_and_the_same_again(tmp_path, setting, monkeypatch):
-    seen = []
-
-    class Watched(Paths):
-        def __init__(self, space, supernet, objective, calibration, held_out, seed):
-            calibration, held_out = list(calibration), list(held_out)
-            seen.append([{x.numpy().tobytes() for batch, _ in part for x in batch} for part in (calibration, held_out)])
-            super().__init__(space, supernet, objective, calibration, held_out, seed)
-
-    monkeypatch.setattr(evidence, "Paths", Watched)
+def test_it_is_of_search_images_alone_and_the_same_again(tmp_path, setting, images_of_paths):
+    seen = images_of_paths
     job = job_of(tmp_path / "a", setting)
     halves = search_halves(setting[1], job.settings.seed, 0.5)
     torch.manual_seed(0)
