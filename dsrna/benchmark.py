@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsrna.commands import COMMANDS
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.runs.exit_status import run_command
 from dsrna.runs.launch import launch
 
@@ -34,7 +34,7 @@ def analyse(arguments: Sequence[str]) -> None:
     from dsrna.tables.analysis import analyse as analyse_tables  # slow to import: --help comes at once
 
     out = chosen.out or Path("runs") / f"analysis_{chosen.dataset}"
-    say(f"report: {analyse_tables(chosen.tables, chosen.root, chosen.dataset, out, say)}")
+    echo(f"report: {analyse_tables(chosen.tables, chosen.root, chosen.dataset, out, echo)}")
 
 
 def _data_root(word: str) -> str:
@@ -47,7 +47,7 @@ def _data_root(word: str) -> str:
 def train(arguments: Sequence[str]) -> None:
     """``train``: architectures by a published recipe, and a table of what was measured in its layout."""
     sys.argv = [sys.argv[0], *arguments]  # where Hydra and its launchers look for them
-    launch(COMMANDS["benchmark_train"], say)
+    launch(COMMANDS["benchmark_train"], echo)
 
 
 SUBCOMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"analyse": analyse, "train": train}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrna.config.validate import validated
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.errors import CheckpointError
 from dsrna.querying.settings import query_settings
 from dsrna.ranking.settings import rank_settings
@@ -23,7 +23,7 @@ def main_of(name: str) -> None:
 
     Exit status: as of :func:`dsrna.runs.exit_status.run_command`.
     """
-    run_command(lambda: launch(COMMANDS[name], say))
+    run_command(lambda: launch(COMMANDS[name], echo))
 
 
 def named(words: Sequence[str]) -> tuple[Command[Any], list[str]]:

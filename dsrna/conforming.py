@@ -41,13 +41,13 @@ def misfit(value: Any, expected: Any, place: str = "") -> tuple[str, str] | None
     fits = _inner(value, expected, place)
     if fits is not None:
         return fits
-    return None if _fits(value, expected) else (place, f"Expected {in_words(expected)}, got {shown(value)}")
+    return None if _fits(value, expected) else (place, f"Expected {type_text(expected)}, got {shown(value)}")
 
 
-def in_words(expected: Any) -> str:
+def type_text(expected: Any) -> str:
     """An annotation as a user would say it.
 
-    >>> in_words(int | None), in_words(Literal["a", "b"]), in_words(list[float])
+    >>> type_text(int | None), type_text(Literal["a", "b"]), type_text(list[float])
     ('a whole number or null', "'a' or 'b'", 'a list')
     """
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
@@ -58,7 +58,7 @@ def in_words(expected: Any) -> str:
     if origin is Literal:
         return " or ".join(map(repr, arguments))
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(in_words(each) for each in arguments))
+        return " or ".join(dict.fromkeys(type_text(each) for each in arguments))
     if origin in _LISTS or expected in _LISTS:
         return "a list"
     if origin in _MAPPINGS or expected in _MAPPINGS or typing.is_typeddict(expected):

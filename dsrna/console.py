@@ -21,7 +21,7 @@ def output() -> Console:
     return plain_console(file=StandardStream("stdout"))
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """A message to the user, on one line, so that what is in it can be copied whole."""
     terminal().print(text, soft_wrap=True)
 

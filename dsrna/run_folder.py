@@ -58,7 +58,7 @@ class RunFolder(RunFiles):
             device: where it computes, e.g. ``"cpu"`` or ``"cuda:0 (NVIDIA H200)"``.
             data: digest of the images it works on; None: it works on none.
             command: the command line to print under "how to reproduce"; by default this process's.
-            rehearsal: whether it only shows that the whole way runs, so that nobody may quote its numbers.
+            rehearsal: whether it only shows that the whole pipeline runs, so that nobody may quote its numbers.
             choices: config group -> the name of the part that was chosen.
 
         Raises:
@@ -160,7 +160,7 @@ class RunFolder(RunFiles):
 
     @property
     def is_rehearsal(self) -> bool:
-        """Whether the run, or one that it started from, only shows that the whole way runs."""
+        """Whether the run, or one that it started from, only shows that the whole pipeline runs."""
         return bool(self.read_run().get("rehearsal", False))
 
     def mark_rehearsal(self) -> None:

@@ -40,7 +40,7 @@ class Mark:
 
 def pair_labels() -> list[str]:
     """What the numbers of a pair are, e.g. ``pgd 8/255, adversarial training (…)``."""
-    return [f"{measurement_label('pgd', table.telling_eps[0])}, {table.training}" for table in PAIR]
+    return [f"{measurement_label('pgd', table.informative_eps[0])}, {table.training}" for table in PAIR]
 
 
 def pair_with_marks(architecture: Architecture, tables: Sequence[TabularBenchmark], dataset: str) -> list[Mark]:
@@ -72,6 +72,6 @@ def _mean(members: Sequence[Architecture], table: TabularBenchmark | None, datas
     if table is None:
         return None
     try:
-        return float(np.mean([table.query(member, dataset, "pgd", table.telling_eps[0]) for member in members]))
+        return float(np.mean([table.query(member, dataset, "pgd", table.informative_eps[0]) for member in members]))
     except (DsrnaError, OSError):  # a damaged file, which the verdict itself has named
         return None

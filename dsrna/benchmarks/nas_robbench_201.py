@@ -50,7 +50,7 @@ class NasRobBench201(TabularBenchmark):
         "beyond, ICLR 2024 (arXiv 2403.13134)"
     )
     origin = "the benchmark's project page, which its paper links to"
-    telling_eps = (8 / 255, 3 / 255)
+    informative_eps = (8 / 255, 3 / 255)
 
     def __init__(self, path: Path, cache: Path | None = None) -> None:
         path = path / FILE_NAME if path.is_dir() else path

@@ -57,7 +57,7 @@ class RobustnessDataset(TabularBenchmark):
         "Jung, Lukasik, Keuper, Neural Architecture Design and Robustness: A Dataset, ICLR 2023 (arXiv 2306.06712)"
     )
     origin = "http://data.robustness.vision"
-    telling_eps = (1 / 255,)  # from about 4/255 on, networks trained without adversary have no accuracy left
+    informative_eps = (1 / 255,)  # from about 4/255 on, networks trained without adversary have no accuracy left
 
     def __init__(self, folder: Path, cache: Path | None = None) -> None:
         self._folder = folder

@@ -80,7 +80,7 @@ class TableAnalysis:
 
     Attributes:
         benchmark, training: of the table.
-        telling_eps: of the table.
+        informative_eps: of the table.
         columns: clean first where it is there, then attacks by eps, then corruptions by severity.
         headline: position of the column that the other analyses look at, PGD at the most telling eps where it is there.
         spearman, kendall: (n, n) rank correlations of columns, over all classes.
@@ -93,7 +93,7 @@ class TableAnalysis:
 
     benchmark: str
     training: str
-    telling_eps: tuple[float, ...]
+    informative_eps: tuple[float, ...]
     columns: list[AnalysedColumn]
     headline: int
     spearman: np.ndarray
@@ -121,14 +121,14 @@ def analyse_table(benchmark: TabularBenchmark, dataset: str) -> TableAnalysis:
         raise DataError(f"{benchmark.title} has no accuracies on {dataset}.")
     attacked = [column.values for column in columns if column.kind == "attack"]
     mean_attacked = np.mean(attacked, axis=0) if attacked else np.empty(0)
-    headline = _headline(columns, benchmark.telling_eps)
+    headline = _headline(columns, benchmark.informative_eps)
     clean = [place for place, column in enumerate(columns) if column.kind == "clean"]
     parameters = parameter_counts(_CLASSES[dataset])
     sized = [columns[headline].values, parameters]
     return TableAnalysis(
         benchmark=benchmark.title,
         training=benchmark.training,
-        telling_eps=benchmark.telling_eps,
+        informative_eps=benchmark.informative_eps,
         columns=columns,
         headline=headline,
         spearman=rank_correlations([column.values for column in columns]),
@@ -175,10 +175,10 @@ def _columns(benchmark: TabularBenchmark, dataset: str) -> list[AnalysedColumn]:
     return found
 
 
-def _headline(columns: Sequence[AnalysedColumn], telling_eps: Sequence[float]) -> int:
+def _headline(columns: Sequence[AnalysedColumn], informative_eps: Sequence[float]) -> int:
     """PGD at the first telling eps that it has, else any attack, else the first column."""
     attacks = [(place, column) for place, column in enumerate(columns) if column.kind == "attack"]
-    for eps in telling_eps:
+    for eps in informative_eps:
         for place, column in attacks:
             if column.metric == "pgd" and column.level is not None and is_among(column.level, [eps]):
                 return place

@@ -21,14 +21,14 @@ class TabularBenchmark(ABC):
         training: how its networks were trained, one phrase.
         citation: the publication.
         origin: where its files come from.
-        telling_eps: radii in [0, 1] at which its accuracies tell networks apart, the most telling one first.
+        informative_eps: radii in [0, 1] at which its accuracies tell networks apart, the most telling one first.
     """
 
     title: ClassVar[str]
     training: ClassVar[str]
     citation: ClassVar[str]
     origin: ClassVar[str]
-    telling_eps: ClassVar[tuple[float, ...]]
+    informative_eps: ClassVar[tuple[float, ...]]
 
     @property
     @abstractmethod

@@ -95,6 +95,6 @@ def _verdict(
         classes=int(np.isfinite(values).sum()),
         best=float(np.nanmax(values)),
         best_architecture=string_at(int(representatives()[np.nanargmax(values)])),
-        telling=eps is None or is_among(eps, benchmark.telling_eps),
-        headline=metric == "pgd" and eps is not None and is_among(eps, benchmark.telling_eps[:1]),
+        telling=eps is None or is_among(eps, benchmark.informative_eps),
+        headline=metric == "pgd" and eps is not None and is_among(eps, benchmark.informative_eps[:1]),
     )

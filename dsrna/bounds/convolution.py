@@ -39,11 +39,11 @@ def transposed_conv2d(
         kernel = weight.flip(2, 3).unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
         pads = [span - margin for span, margin in zip(reach, margins, strict=True)]
         if min(pads) >= 0:
-            pulled = F.conv2d(images, kernel, None, 1, pads, gaps, groups)
-            return pulled.unflatten(0, rows.shape[:2])
+            substituted = F.conv2d(images, kernel, None, 1, pads, gaps, groups)
+            return substituted.unflatten(0, rows.shape[:2])
     rest = [size[i] - ((rows.shape[3 + i] - 1) * steps[i] - 2 * margins[i] + reach[i] + 1) for i in (0, 1)]
-    pulled = F.conv_transpose2d(images, weight, None, steps, margins, rest, groups, gaps)
-    return pulled.unflatten(0, rows.shape[:2])
+    substituted = F.conv_transpose2d(images, weight, None, steps, margins, rest, groups, gaps)
+    return substituted.unflatten(0, rows.shape[:2])
 
 
 def _margins(padding: Any, reach: tuple[int, ...]) -> Pair:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.lines import plane_above_maximum
-from dsrna.bounds.substitution import Node, Pulled, dot
+from dsrna.bounds.substitution import Node, Substituted, dot
 
 Pair = tuple[int, int]
 
@@ -65,17 +65,17 @@ class MaximumNode(Node):
         flags = torch.zeros(source.shape.numel(), dtype=torch.bool, device=self._targets.device)
         return flags.index_fill(0, self._targets.flatten(), True).view(source.shape)
 
-    def pull(self, rows: Tensor) -> Pulled:
+    def substitute(self, rows: Tensor) -> Substituted:
         flat = rows.flatten(3)
         negative = -(-flat).relu()
         count, (source,) = len(rows), self.inputs
         single = torch.where(self._open, flat - negative, flat)
-        pulled = rows.new_zeros(*flat.shape[:3], source.shape[2:].numel())
-        pulled = pulled.scatter_add(3, self._first.expand(count, *self._first.shape), single)
+        substituted = rows.new_zeros(*flat.shape[:3], source.shape[2:].numel())
+        substituted = substituted.scatter_add(3, self._first.expand(count, *self._first.shape), single)
         image, channel, window = self._windows
         spread = negative[:, image, channel, window].unsqueeze(2) * self._slopes
-        pulled = pulled.view(count, -1).index_add(1, self._targets.flatten(), spread.flatten(1))
-        return Pulled((pulled.view(count, *source.shape),), dot(negative, self._intercept))
+        substituted = substituted.view(count, -1).index_add(1, self._targets.flatten(), spread.flatten(1))
+        return Substituted((substituted.view(count, *source.shape),), dot(negative, self._intercept))
 
 
 class _Windows:

@@ -17,7 +17,7 @@ from dsrna.bounds.movement import Move
 from dsrna.bounds.relu_node import ReluNode
 from dsrna.bounds.smooth_function import SmoothFunction
 from dsrna.bounds.smooth_node import SmoothNode
-from dsrna.bounds.substitution import Node, Pulled
+from dsrna.bounds.substitution import Node, Substituted
 from dsrna.functional.pooling import average_pool
 
 Tighten = Callable[[Node, Interval, Tensor], Interval]
@@ -76,17 +76,17 @@ class Relaxation(AbstractTensor):
     ) -> Self:
         height, width = self.shape[2:]
 
-        def pull(rows: Tensor) -> Pulled:
-            pulled = transposed_conv2d(rows, weight, (height, width), stride, padding, dilation, groups)
-            return Pulled((pulled,), None if bias is None else rows.sum(dim=(3, 4)) @ bias)
+        def substitute(rows: Tensor) -> Substituted:
+            substituted = transposed_conv2d(rows, weight, (height, width), stride, padding, dilation, groups)
+            return Substituted((substituted,), None if bias is None else rows.sum(dim=(3, 4)) @ bias)
 
-        return self._next(self.interval.conv2d(weight, bias, stride, padding, dilation, groups), pull)
+        return self._next(self.interval.conv2d(weight, bias, stride, padding, dilation, groups), substitute)
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Self:
-        def pull(rows: Tensor) -> Pulled:
-            return Pulled((rows @ weight,), None if bias is None else (rows * bias).flatten(2).sum(dim=2))
+        def substitute(rows: Tensor) -> Substituted:
+            return Substituted((rows @ weight,), None if bias is None else (rows * bias).flatten(2).sum(dim=2))
 
-        return self._next(self.interval.linear(weight, bias), pull)
+        return self._next(self.interval.linear(weight, bias), substitute)
 
     def normalise(
         self, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, smallest: float
@@ -95,10 +95,12 @@ class Relaxation(AbstractTensor):
         shift = -mean * scale if bias is None else bias - mean * scale
         channels = (-1, *[1] * (self.ndim - 2))
 
-        def pull(rows: Tensor) -> Pulled:
-            return Pulled((rows * scale.view(channels),), rows.flatten(2).unflatten(2, (len(shift), -1)).sum(3) @ shift)
+        def substitute(rows: Tensor) -> Substituted:
+            return Substituted(
+                (rows * scale.view(channels),), rows.flatten(2).unflatten(2, (len(shift), -1)).sum(3) @ shift
+            )
 
-        return self._next(self.interval.normalise(mean, variance, weight, bias, smallest), pull)
+        return self._next(self.interval.normalise(mean, variance, weight, bias, smallest), substitute)
 
     def _rectified(self) -> Self:
         if self._tighten is not None:
@@ -161,7 +163,7 @@ class Relaxation(AbstractTensor):
         sizes = [tensor.shape[dim] for tensor in tensors]
         joined = Interval.cat([tensor.interval for tensor in tensors], dim)
         inputs = tuple(tensor.node for tensor in tensors)
-        node = Node(joined.shape, inputs, lambda rows: Pulled(rows.split(sizes, dim=dim + 1)))
+        node = Node(joined.shape, inputs, lambda rows: Substituted(rows.split(sizes, dim=dim + 1)))
         return cls(joined, node, tensors[0]._tighten)
 
     def _plus(self, other: Any) -> Self:
@@ -169,34 +171,34 @@ class Relaxation(AbstractTensor):
             mine, others = self.shape, other.shape
             summed = self.interval + other.interval
             node = Node(
-                summed.shape, (self.node, other.node), lambda rows: Pulled((_fit(rows, mine), _fit(rows, others)))
+                summed.shape, (self.node, other.node), lambda rows: Substituted((_fit(rows, mine), _fit(rows, others)))
             )
             return type(self)(summed, node.rounded(summed.rounding), self._tighten)
         shape = self.shape
         return self._next(
-            self.interval + other, lambda rows: Pulled((_fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
+            self.interval + other, lambda rows: Substituted((_fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
         )
 
     def _times(self, factor: Any) -> Self:
         shape = self.shape
-        return self._next(self.interval * factor, lambda rows: Pulled((_fit(rows * factor, shape),)))
+        return self._next(self.interval * factor, lambda rows: Substituted((_fit(rows * factor, shape),)))
 
-    def _next(self, interval: Interval, pull: Callable[[Tensor], Pulled]) -> Self:
-        node = Node(interval.shape, (self.node,), pull).rounded(interval.rounding)
+    def _next(self, interval: Interval, substitute: Callable[[Tensor], Substituted]) -> Self:
+        node = Node(interval.shape, (self.node,), substitute).rounded(interval.rounding)
         return type(self)(interval, node, self._tighten)
 
     def _linear(self, interval: Interval, function: Callable[[Tensor], Tensor]) -> Self:
-        """A linear function without constants, pulled back by automatic differentiation."""
+        """A linear function without constants, substituted backwards by automatic differentiation."""
         like, shape = self.interval.centre, self.shape
 
-        def pull(rows: Tensor) -> Pulled:
+        def substitute(rows: Tensor) -> Substituted:
             graph = torch.is_grad_enabled() and rows.requires_grad
             with torch.enable_grad():
                 zeros = like.new_zeros(shape, requires_grad=True)
                 value = function(zeros)
-            return Pulled(torch.autograd.grad(value, zeros, rows, create_graph=graph, is_grads_batched=True))
+            return Substituted(torch.autograd.grad(value, zeros, rows, create_graph=graph, is_grads_batched=True))
 
-        return self._next(interval, pull)
+        return self._next(interval, substitute)
 
     def _narrow(self, wanted: Tensor) -> None:
         if self._tighten is not None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.lines import relu_lines
-from dsrna.bounds.substitution import Node, Pulled, dot
+from dsrna.bounds.substitution import Node, Substituted, dot
 
 
 class ReluNode(Node):
@@ -17,9 +17,9 @@ class ReluNode(Node):
         lower: (N, ...) or (R, N, ...) slopes of the lower lines; where input may have either sign, any number from 0 to
             1 is sound.
         upper, intercept: (N, ...) or (R, N, ...), of the upper lines.
-        multiplier: (R, N, ...) rows over the input that are added to those that are pulled, or None.
+        multiplier: (R, N, ...) rows over the input that are added to those that are substituted, or None.
         unstable: (N, ...) bool, where input may have either sign.
-        keeps_rows: whether ``kept_rows`` remembers the rows that were pulled last.
+        keeps_rows: whether ``kept_rows`` remembers the rows that were substituted last.
     """
 
     def __init__(self, source: Node, interval: Interval) -> None:
@@ -31,11 +31,11 @@ class ReluNode(Node):
         self.keeps_rows = False
         self.kept_rows: Tensor | None = None
 
-    def pull(self, rows: Tensor) -> Pulled:
+    def substitute(self, rows: Tensor) -> Substituted:
         if self.keeps_rows:
             self.kept_rows = rows.detach()
         positive = rows.relu()
-        pulled = torch.addcmul(rows * self.upper, positive, self.lower - self.upper)
+        substituted = torch.addcmul(rows * self.upper, positive, self.lower - self.upper)
         if self.multiplier is not None:
-            pulled = pulled + self.multiplier
-        return Pulled((pulled,), dot(rows, self.intercept) - dot(positive, self.intercept))
+            substituted = substituted + self.multiplier
+        return Substituted((substituted,), dot(rows, self.intercept) - dot(positive, self.intercept))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.smooth_function import SmoothFunction, enclosing_lines
-from dsrna.bounds.substitution import Node, Pulled, dot
+from dsrna.bounds.substitution import Node, Substituted, dot
 
 
 class SmoothNode(Node):
@@ -16,8 +16,8 @@ class SmoothNode(Node):
         super().__init__(source.shape, (source,))
         self._lines = enclosing_lines(function, interval.lower, interval.upper)
 
-    def pull(self, rows: Tensor) -> Pulled:
+    def substitute(self, rows: Tensor) -> Substituted:
         lines = self._lines
         positive, negative = rows.clamp(min=0), rows.clamp(max=0)
         constant = dot(positive, lines.floor) + dot(negative, lines.ceiling)
-        return Pulled((positive * lines.lower + negative * lines.upper,), constant)
+        return Substituted((positive * lines.lower + negative * lines.upper,), constant)

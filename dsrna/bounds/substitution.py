@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Pulled(NamedTuple):
+class Substituted(NamedTuple):
     """Rows over the inputs of a node, and what they leave over.
 
     Attributes:
@@ -27,8 +27,8 @@ class Node:
     Args:
         shape: (N, ...) of the value.
         inputs: what it is a function of; none for the image.
-        pull: rows (R, N, ...) over the value -> rows over each input, and a constant. For a nonlinear function these
-            make a lower bound: rows . value >= sum of pulled rows . inputs + constant.
+        substitute: rows (R, N, ...) over the value -> rows over each input, and a constant. For a nonlinear function
+            these make a lower bound: rows . value >= sum of substituted rows . inputs + constant.
 
     Attributes:
         depth: larger than that of every input, so that rows can be added up in this order.
@@ -37,24 +37,27 @@ class Node:
     """
 
     def __init__(
-        self, shape: torch.Size, inputs: tuple[Node, ...] = (), pull: Callable[[Tensor], Pulled] | None = None
+        self,
+        shape: torch.Size,
+        inputs: tuple[Node, ...] = (),
+        substitute: Callable[[Tensor], Substituted] | None = None,
     ) -> None:
         self.shape = shape
         self.inputs = inputs
         self.depth: int = 1 + max((node.depth for node in inputs), default=0)
         self.widest: int = max(shape[1:].numel(), *(node.widest for node in inputs), 0)
         self.rounding: Tensor | None = None
-        self._pull = pull
+        self._substitute = substitute
 
     def rounded(self, rounding: Tensor | None) -> Self:
         """The node, of a value that is rounded."""
         self.rounding = rounding
         return self
 
-    def pull(self, rows: Tensor) -> Pulled:
+    def substitute(self, rows: Tensor) -> Substituted:
         """Rows over the value -> rows over each input, and a constant."""
-        assert self._pull is not None
-        return self._pull(rows)
+        assert self._substitute is not None
+        return self._substitute(rows)
 
 
 class Affine(NamedTuple):
@@ -88,10 +91,10 @@ def lower_functions(output: Node, rows: Tensor) -> Affine:
             return Affine(rows, total)
         if node.rounding is not None:
             total = total - dot(rows.abs(), node.rounding)
-        pulled, constant = node.pull(rows)
+        substituted, constant = node.substitute(rows)
         if constant is not None:
             total = total + constant
-        for source, part in zip(node.inputs, pulled, strict=True):
+        for source, part in zip(node.inputs, substituted, strict=True):
             waiting[source] = waiting[source] + part if source in waiting else part
 
 

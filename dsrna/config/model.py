@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dsrna.config.explain import unresolved
 from dsrna.config.parts import nearest, placed
-from dsrna.conforming import choices_of, in_words, shown
+from dsrna.conforming import choices_of, shown, type_text
 from dsrna.errors import ConfigError, DsrnaError
 
 
@@ -132,7 +132,7 @@ class _Problem:
         if self._field is None:
             return f"Expected {self._details['msg']}, got {value}."
         close = nearest(self._value, choices_of(self._field.annotation)) if isinstance(self._value, str) else ""
-        return f"Expected {self._field.description or in_words(self._field.annotation)}, got {value}.{close}"
+        return f"Expected {self._field.description or type_text(self._field.annotation)}, got {value}.{close}"
 
 
 def _fields(model: type[Model]) -> dict[str, FieldInfo]:

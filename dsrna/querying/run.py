@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dsrna.config.parts import build_part
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed
@@ -250,5 +250,5 @@ QUERY: Program[QuerySettings, Plan] = Program(
     prepare=prepare,
     stages=lambda settings: {"search": search, "report": report},
     product=lambda folder: folder.report_html,
-    finish_sweep=lambda folder: say(f"searches: {folder}"),
+    finish_sweep=lambda folder: echo(f"searches: {folder}"),
 )

@@ -17,7 +17,7 @@ from dsrna.benchmarks.published import open_tables
 from dsrna.benchmarks.rank_agreement import Coefficient, rank_agreements
 from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.parts import located
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.data.splits import Splits, stratified
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
@@ -177,5 +177,5 @@ RANK: Program[RankSettings, Ranking] = Program(
     prepare=prepare,
     stages=lambda settings: {"score": score, "report": report},
     product=lambda folder: folder.report_html,
-    finish_sweep=lambda folder: say(f"rankings: {folder}"),
+    finish_sweep=lambda folder: echo(f"rankings: {folder}"),
 )

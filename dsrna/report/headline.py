@@ -14,7 +14,7 @@ def headline(data: RunData) -> list[str]:
     """What was done, and what came out; fewer sentences when less was done."""
     sentences = []
     if data.is_rehearsal:
-        sentences.append("A rehearsal, which only shows that the whole way runs: do not quote its numbers.")
+        sentences.append("A rehearsal, which only shows that the whole pipeline runs: do not quote its numbers.")
     if data.architecture and data.architecture["epochs"]:
         sentences.append(_searched(data, data.architecture))
     if data.verdict:

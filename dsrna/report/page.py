@@ -26,7 +26,7 @@ from dsrna.report.headline import headline
 from dsrna.report.masking import chance_sentences, checked_networks
 from dsrna.report.movement import movement
 from dsrna.report.pictures import CELL_TITLES, Picture, draw_pictures
-from dsrna.report.published import pair_rows, published_title, telling_rows
+from dsrna.report.published import informative_rows, pair_rows, published_title
 from dsrna.report.results import (
     Row,
     hundredths,
@@ -99,7 +99,7 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "decisions": decision_rows(data.evidence, CELL_TITLES),
         "verdict": data.verdict,
         "judged_on": published_title(data.verdict) if data.verdict else None,
-        "telling": telling_rows(data.verdict) if data.verdict else [],
+        "telling": informative_rows(data.verdict) if data.verdict else [],
         "pair": pair_rows(data.verdict) if data.verdict else [],
         "hundredths": hundredths,
         "threat": _threat(data),

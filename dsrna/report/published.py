@@ -23,7 +23,7 @@ def published_title(document: dict[str, Any]) -> str:
     return title if searched_on == document["dataset"] else f"{title} (the search saw other images: {searched_on})"
 
 
-def telling_rows(document: dict[str, Any]) -> list[Row]:
+def informative_rows(document: dict[str, Any]) -> list[Row]:
     """The rows at which networks can be told apart; without adversary in training, no accuracy is left at large eps."""
     return [row for row in document["rows"] if row["telling"]]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.errors import DsrnaError
 from dsrna.interruption import Interrupted, StopSignals
 from dsrna.streams import StandardStream
@@ -31,7 +31,7 @@ def run_command(command: Callable[[], int | None]) -> None:
     except Interrupted as stopped:
         status = stopped.exit_status
     except DsrnaError as error:
-        say(f"[error] {error}")
+        echo(f"[error] {error}")
         status = 2
     if status:
         raise SystemExit(status)

@@ -31,7 +31,7 @@ from dsrna.runs.single_process import refuse_several
 from dsrna.runs.sweep import Sweep
 
 
-def launch(command: Command[Any], say: Callable[[str], None]) -> None:
+def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
     """Parses the command line, checks every job, then lets Hydra run them (one, or a multirun by any launcher).
 
     Args:
@@ -55,7 +55,7 @@ def launch(command: Command[Any], say: Callable[[str], None]) -> None:
             refuse_mixed(every)
         folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
     except DsrnaError as error:
-        say(f"[error] {error}")
+        echo(f"[error] {error}")
         raise SystemExit(2) from None
     again = resume_command(command.module, typed.overrides, typed.multirun)
     sweep = Sweep(folder.absolute()) if typed.multirun else None
@@ -71,7 +71,7 @@ def launch(command: Command[Any], say: Callable[[str], None]) -> None:
                 RunFolder(folder).failure_json.unlink(missing_ok=True)
                 return command.run(command.request(command.settings(config), config, HydraConfig.get(), folder, again))
         except DsrnaError as error:
-            say(f"[error] {error}")
+            echo(f"[error] {error}")
             if sweep is None:
                 raise SystemExit(2) from None
             sweep.note_failure(folder, error)
@@ -97,10 +97,10 @@ def launch(command: Command[Any], say: Callable[[str], None]) -> None:
         if sweep is None:
             start()
         else:
-            _run_all(sweep, len(jobs), start, command, say, again)
+            _run_all(sweep, len(jobs), start, command, echo, again)
     except Interrupted:
         if not any(folder.rglob("run.json")):
-            say("Stopped before anything was done.")
+            echo("Stopped before anything was done.")
         raise
     finally:
         with suppress(OSError):
@@ -112,7 +112,7 @@ def _run_all(
     jobs: int,
     start: Callable[[], None],
     command: Command[Any],
-    say: Callable[[str], None],
+    echo: Callable[[str], None],
     resume_command: str,
 ) -> None:
     """Runs the jobs of a multirun, and ends with what became of them.
@@ -132,16 +132,16 @@ def _run_all(
         try:
             command.finish_sweep(sweep.path)
         except DsrnaError as error:  # not one job got so far
-            say(f"[error] {error}")
+            echo(f"[error] {error}")
         stopped, done = sweep.stopped_by, list(finished.values()).count("done")
         if stopped is not None:
-            say(f"Stopped: {done} of {jobs} jobs are done. To go on:\n  {resume_command}")
+            echo(f"Stopped: {done} of {jobs} jobs are done. To go on:\n  {resume_command}")
             raise Interrupted(stopped)
         failed = [f"  {job}: {state}" for job, state in finished.items() if state != "done"]
         failed += [f"  {jobs - len(finished)} without a run folder"] if len(finished) < jobs else []
     if failed:
         count = jobs - done
-        say("\n".join([f"[error] {count} job(s) failed; `resume=auto` runs only those again.", *failed]))
+        echo("\n".join([f"[error] {count} job(s) failed; `resume=auto` runs only those again.", *failed]))
     if failed or status:
         raise SystemExit(status or 2)
 

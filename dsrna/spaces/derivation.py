@@ -47,30 +47,30 @@ def likeliest(rows: Sequence[Sequence[float]], topology: CellTopology) -> tuple[
 
     That is the operation of the largest weight on every edge, unless the output then depends on nothing: a network with
     such a cell gives every image the same logits, and searches whose score is high where the logits don't move do end
-    there. Then the edges of one way from input to output take their best operation other than ``none``, on that way
+    there. Then the edges of one path from input to output take their best operation other than ``none``, on that path
     where this costs the product least. Weights of 0 are never taken, so one-hot weights come back as they are. Differs
-    from NAS-Bench-201's authors, who derive cells without any way from input to output too.
+    from NAS-Bench-201's authors, who derive cells without any path from input to output too.
 
     Args:
-        rows: (E, O) weights >= 0. Ties go to the earlier primitive, and to the shorter way.
+        rows: (E, O) weights >= 0. Ties go to the earlier primitive, and to the shorter path.
         topology: the cell's.
     """
     edges, names = range(len(rows)), topology.primitives
     best = [_largest(rows[edge], _columns(topology, edge, none=True)) for edge in edges]
     something = [_largest(rows[edge], _columns(topology, edge, none=False)) for edge in edges]
-    ways = _ways_out(topology)
-    if any(all(names[best[edge]] != "none" for edge in way) for way in ways):
+    paths = _paths_out(topology)
+    if any(all(names[best[edge]] != "none" for edge in path) for path in paths):
         return tuple(names[o] for o in best)
 
-    def cost(way: list[int]) -> float:
-        if any(rows[edge][something[edge]] <= 0 for edge in way):
+    def cost(path: list[int]) -> float:
+        if any(rows[edge][something[edge]] <= 0 for edge in path):
             return math.inf
-        return sum(math.log(rows[edge][best[edge]] / rows[edge][something[edge]]) for edge in way)
+        return sum(math.log(rows[edge][best[edge]] / rows[edge][something[edge]]) for edge in path)
 
-    way = min(ways, key=cost)
-    if cost(way) == math.inf:
+    path = min(paths, key=cost)
+    if cost(path) == math.inf:
         return tuple(names[o] for o in best)
-    return tuple(names[something[edge] if edge in way else best[edge]] for edge in edges)
+    return tuple(names[something[edge] if edge in path else best[edge]] for edge in edges)
 
 
 def _by_input(kept: list[tuple[float, str, int]]) -> Node:
@@ -91,12 +91,12 @@ def _largest(row: Sequence[float], among: Sequence[int]) -> int:
 
 
 @cache
-def _ways_out(topology: CellTopology) -> list[list[int]]:
-    """Every way from an input to a node that is given out, as the edges on it, short ones first."""
-    return sorted((way for node in topology.outputs for way in _ways(topology, node)), key=len)
+def _paths_out(topology: CellTopology) -> list[list[int]]:
+    """Every path from an input to a node that is given out, as the edges on it, short ones first."""
+    return sorted((path for node in topology.outputs for path in _paths(topology, node)), key=len)
 
 
-def _ways(topology: CellTopology, node: int) -> list[list[int]]:
+def _paths(topology: CellTopology, node: int) -> list[list[int]]:
     if node < topology.inputs:
         return [[]]
-    return [[*way, edge] for edge in topology.entering(node) for way in _ways(topology, topology.ends[edge][0])]
+    return [[*path, edge] for edge in topology.entering(node) for path in _paths(topology, topology.ends[edge][0])]

@@ -17,7 +17,7 @@ from dsrna.config.parts import build_part, target_of
 from dsrna.config.settings import Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.config.validate import threat_of
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.data.splits import Splits
 from dsrna.errors import CheckpointError
 from dsrna.nn.freed_memory import keep_freed_memory
@@ -36,7 +36,7 @@ from dsrna.stages.rehearsal import rehearse
 from dsrna.stages.retrain import baseline, certified, retrain
 from dsrna.stages.search import search
 from dsrna.stages.summary import show_result
-from dsrna.stages.verdict import judge
+from dsrna.stages.verdict import write_verdict
 from dsrna.training.checkpoints import load_checkpoint
 from dsrna.training.dashboards import Dashboard
 
@@ -185,7 +185,7 @@ def _objective(settings: Settings) -> Objective | None:
 
 def _show(folder: RunFolder, settings: Settings, finished_before: bool) -> None:
     """Shows what came out, and what the published tables say, which are a result also of a search alone."""
-    new = finished_before and judge(folder, settings.data)  # of tables that weren't there then
+    new = finished_before and write_verdict(folder, settings.data)  # of tables that weren't there then
     if new or (folder.verdict_json.exists() and not folder.report_html.exists()):
         write_report(folder.path)
     show_result(folder)
@@ -193,9 +193,9 @@ def _show(folder: RunFolder, settings: Settings, finished_before: bool) -> None:
 
 def _finish_sweep(folder: Path) -> None:
     """Draws the table over the jobs of a multirun, and writes what its seeds agree on."""
-    say(f"table over the jobs: {write_sweep_report(folder)}")
+    echo(f"table over the jobs: {write_sweep_report(folder)}")
     for line in sweep_consensus(folder):
-        say(line)
+        echo(line)
 
 
 STAGES: Program[Settings, Opened] = Program(

@@ -26,7 +26,7 @@ from dsrna.stages.evidence import weigh_evidence
 from dsrna.stages.job import Job, at_most
 from dsrna.stages.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.stages.selecting import plain, select_genotype
-from dsrna.stages.verdict import judge
+from dsrna.stages.verdict import write_verdict
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.strategies.strategy import Strategy
 from dsrna.training.architecture_history import ArchitectureHistory
@@ -138,7 +138,7 @@ def search(job: Job) -> None:
     selected = select_genotype(job, supernet, expected, weights_half, architecture_half, new_supernet)
     genotype_codec.save(selected.genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
-    judge(job.folder, settings.data)
+    write_verdict(job.folder, settings.data)
     weigh_evidence(job, supernet, expected, selected.genotype, weights_half, new_supernet, plain(selected))
     for checkpoint in job.folder.candidate_checkpoints:  # nothing goes on from them any more
         checkpoint.unlink()

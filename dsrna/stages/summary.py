@@ -9,7 +9,7 @@ from rich.table import Table
 from dsrna.console import output
 from dsrna.report.certified import certified_point
 from dsrna.report.evidence import verdict_sentence
-from dsrna.report.published import pair_rows, published_title, telling_rows
+from dsrna.report.published import informative_rows, pair_rows, published_title
 from dsrna.run_folder import RunFolder
 
 
@@ -40,7 +40,7 @@ def show_result(folder: RunFolder) -> None:
         networks, threat = evaluation["networks"], evaluation["threat"]
         title = f"Accuracy on the test split, {threat['norm']} eps {threat['eps']:.4g}"
         if evaluation.get("rehearsal", False):
-            title += "\nREHEARSAL (trainer=debug): it shows that the whole way runs; its numbers mean nothing"
+            title += "\nREHEARSAL (trainer=debug): it shows that the whole pipeline runs; its numbers mean nothing"
         table = Table(title=title)
         table.add_column("")
         for entry in networks.values():
@@ -75,7 +75,7 @@ def _verdict_table(document: dict[str, Any]) -> Table:
     table.add_column("")
     for name in ("accuracy", "rank", "regret"):
         table.add_column(name, justify="right")
-    for row in telling_rows(document):
+    for row in informative_rows(document):
         table.add_row(
             f"{row['label']}, {row['training']}",
             f"{100 * row['accuracy']:.2f} %",

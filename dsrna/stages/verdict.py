@@ -1,4 +1,4 @@
-"""The published tables as judge: what they say of the derived architecture, without training it."""
+"""What the published tables say of the derived architecture, without training it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ log = logging.getLogger("dsrna")
 SCHEMA = "dsrna.verdict"
 VERSION = 1
 
-_JUDGED_ON: dict[Any, str] = {load_cifar10: "cifar10", load_cifar100: "cifar100", load_imagenet: "imagenet16_120"}
+_DATASETS: dict[Any, str] = {load_cifar10: "cifar10", load_cifar100: "cifar100", load_imagenet: "imagenet16_120"}
 _STAND_IN = "cifar10"
 
 
-def judge(folder: RunFolder, data: DataSettings) -> bool:
+def write_verdict(folder: RunFolder, data: DataSettings) -> bool:
     """Writes ``verdict.json``: the derived architecture's published accuracies, ranks and regrets.
 
     Only architectures of NAS-Bench-201 have any. A table that is missing or damaged is named in the log and left out:
@@ -53,7 +53,7 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
     if genotype.space != space.name:
         return False
     loader = target_of(data.source, "data.source")
-    dataset = _JUDGED_ON.get(loader, _STAND_IN)
+    dataset = _DATASETS.get(loader, _STAND_IN)
     root, _ = tables_folder(None, data.root)
     tables, problems = open_tables_there(root, dataset)
     found: list[Verdict] = []
@@ -80,7 +80,7 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
         "rows": [asdict(row) | {"label": row.label, "regret": row.regret} for row in found],
     }
     write_json(folder.verdict_json, document)
-    for line in _in_words(document):
+    for line in _headlines(document):
         log.info("%s", line)
     return True
 
@@ -88,11 +88,11 @@ def judge(folder: RunFolder, data: DataSettings) -> bool:
 def _name_of(loader: Callable[..., Any]) -> str:
     """What a loader loads, e.g. ``cifar10``; a user's own that is called like one of ours has its module before it."""
     name = loader.__name__.removeprefix("load_")
-    is_another = name in _JUDGED_ON.values() and loader not in _JUDGED_ON
+    is_another = name in _DATASETS.values() and loader not in _DATASETS
     return f"{loader.__module__}.{loader.__name__}" if is_another else name
 
 
-def _in_words(document: dict[str, Any]) -> list[str]:
+def _headlines(document: dict[str, Any]) -> list[str]:
     return [
         f"published on {document['dataset']} after {row['training']}: {row['label']} {100 * row['accuracy']:.2f} %, "
         f"rank {row['rank']} of {row['classes']}, regret {100 * row['regret']:.2f} %"

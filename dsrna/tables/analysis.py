@@ -19,7 +19,7 @@ from dsrna.spaces.names import unknown_name
 from dsrna.tables.analysis_page import Analysis, finding_text, write_analysis
 
 
-def analyse(tables: str | None, data_root: str | None, dataset: str, out: Path, say: Callable[[str], None]) -> Path:
+def analyse(tables: str | None, data_root: str | None, dataset: str, out: Path, echo: Callable[[str], None]) -> Path:
     """Writes the analyses of the tables at hand to a folder.
 
     Args:
@@ -27,7 +27,7 @@ def analyse(tables: str | None, data_root: str | None, dataset: str, out: Path, 
         data_root: the data root; None means $DSRNA_DATA, else ./data.
         dataset: of cifar10, cifar100, imagenet16_120.
         out: where the report goes.
-        say: shows one message to the user.
+        echo: shows one message to the user.
 
     Returns:
         The page.
@@ -50,10 +50,10 @@ def analyse(tables: str | None, data_root: str | None, dataset: str, out: Path, 
     if not found:
         raise DataError(" ".join([*left_out, "(--tables)"]))
     for message in left_out:
-        say(f"left out: {message}")
+        echo(f"left out: {message}")
     analysed = []
     for table in found:
-        say(f"analysing {table.title}, {dataset}")
+        echo(f"analysing {table.title}, {dataset}")
         with located("--tables"):
             analysed.append(analyse_table(table, dataset))
     agreed = agreements(analysed[0], analysed[1]) if len(analysed) == 2 else []

@@ -15,7 +15,7 @@ from dsrna.config.compose import key_of
 from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.settings import Settings
 from dsrna.config.validate import attack_grid
-from dsrna.console import say
+from dsrna.console import echo
 from dsrna.data.splits import Splits
 from dsrna.files import write_json
 from dsrna.json_files import read_document
@@ -125,7 +125,7 @@ def _train_one(training: Training, name: str, which: str, index: int, seed: int)
     )
     run(STAGES, request)
     result = _result(RunFolder(request.folder), outer.settings, training.splits.name, index, seed)
-    log.info("%s: %s", which, _in_words(result))
+    log.info("%s: %s", which, _summary_line(result))
 
 
 def _data_overrides(overrides: Sequence[str]) -> list[str]:
@@ -163,7 +163,7 @@ def _result(
     return document
 
 
-def _in_words(result: dict[str, Any]) -> str:
+def _summary_line(result: dict[str, Any]) -> str:
     parts = [f"clean {100 * result['clean']:.2f} %"]
     for name, pairs in result["attacks"].items():
         parts += [f"{name} {255 * eps:g}/255 {100 * accuracy:.2f} %" for eps, accuracy in pairs]
@@ -176,7 +176,7 @@ def _in_words(result: dict[str, Any]) -> str:
 def _finish_sweep(folder: Path) -> None:
     """Writes one table of all jobs of a multirun."""
     for table in collect(folder):
-        say(f"table over the jobs: {table}")
+        echo(f"table over the jobs: {table}")
 
 
 TRAINING: Program[BenchmarkTrainingSettings, Training] = Program(

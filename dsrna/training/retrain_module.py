@@ -66,7 +66,7 @@ class RetrainModule(StageModule):
             if ema_decay
             else None
         )
-        attacked = [self.network, self.judged]
+        attacked = [self.network, self.validated]
         # In a dictionary they are no submodules: what is saved and trained are the networks themselves.
         self._attacked = {
             network: cast(nn.Module, torch.compile(network)) if torch_compile else network for network in attacked
@@ -76,7 +76,7 @@ class RetrainModule(StageModule):
         self.best: list[float] = []
 
     @property
-    def judged(self) -> nn.Module:
+    def validated(self) -> nn.Module:
         """The network that is validated and kept."""
         return self.network if self.average is None else self.average.module
 
@@ -113,7 +113,7 @@ class RetrainModule(StageModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
-        model = self.judged
+        model = self.validated
         noise = generator(self.seed, self.stage, "selection", batch_idx)  # the same start every epoch: comparable
         with torch.enable_grad(), self.located():
             x_adv = self.selection_attack(self._attacked[model], x, y, noise)
@@ -131,7 +131,7 @@ class RetrainModule(StageModule):
         kept = self.keep_last or standing >= self.best  # on a tie the later, longer-trained one
         if kept:
             self.best = standing
-            self._on_best(self.judged.state_dict(), {"epoch": self.current_epoch, **numbers})
+            self._on_best(self.validated.state_dict(), {"epoch": self.current_epoch, **numbers})
         self.finish_epoch({"kept": float(kept)})  # the last such epoch is that of the weights on disk
 
     def extra_state(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def measured(opener: Callable[[], TabularBenchmark], rounds: int, queries: int) 
 
 def one_round(opener: Callable[[], TabularBenchmark], indices: np.ndarray) -> tuple[float, float, float]:
     """Seconds to open the table and ask once, for all queries at once, and for :data:`SINGLE` of them one by one."""
-    benchmark, eps = opener(), opener().telling_eps[0]
+    benchmark, eps = opener(), opener().informative_eps[0]
     return (
         seconds(lambda: ask(opener(), 0)),
         seconds(lambda: benchmark.query_many(indices, "cifar10", "pgd", eps=eps)),
@@ -70,7 +70,7 @@ def one_round(opener: Callable[[], TabularBenchmark], indices: np.ndarray) -> tu
 
 
 def ask(benchmark: TabularBenchmark, index: int) -> float:
-    return benchmark.query(index, "cifar10", "pgd", eps=benchmark.telling_eps[0])
+    return benchmark.query(index, "cifar10", "pgd", eps=benchmark.informative_eps[0])
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -59,6 +59,9 @@ def main() -> None:
     given.add_argument("--searches", type=int, default=3, help="seeds of every recipe")
     given.add_argument("--random-cells", type=int, default=8)
     given.add_argument("--trainings", type=int, default=2, help="seeds of every cell's training")
+    given.add_argument(
+        "--training-override", action="append", default=[], help="of trainings alone, as data.train_limit=24000"
+    )
     given.add_argument("overrides", nargs="*")
     shown = commands.add_parser("report")
     shown.add_argument("file", type=Path)
@@ -67,10 +70,13 @@ def main() -> None:
         report([line for _, line in read_lines(chosen.file, dict[str, Any])])
         return
     tasks = list(plan(chosen.searches, chosen.random_cells, chosen.trainings))
-    work(tasks, chosen.out, ["+experiment=darts_evidence", *chosen.overrides], chosen.minutes)
+    overrides = ["+experiment=darts_evidence", *chosen.overrides]
+    work(tasks, chosen.out, overrides, [*overrides, *chosen.training_override], chosen.minutes)
 
 
-def work(tasks: list[Task], out: Path, overrides: list[str], minutes: float = float("inf")) -> None:
+def work(
+    tasks: list[Task], out: Path, of_searches: list[str], of_trainings: list[str], minutes: float = float("inf")
+) -> None:
     """Does, one after the other, what isn't done yet and no other process is doing."""
     until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
@@ -79,7 +85,7 @@ def work(tasks: list[Task], out: Path, overrides: list[str], minutes: float = fl
         if not left:
             return
         ready = (task for task in left if isinstance(task, Search) or task.search.name in done)
-        if not any(do(task, out, overrides) for task in ready):
+        if not any(do(task, out, of_searches if isinstance(task, Search) else of_trainings) for task in ready):
             time.sleep(WAIT_SECONDS)
 
 

@@ -55,7 +55,7 @@ SMALL = [
     "evaluate.verify.bisection_steps=4",
     "stages=[search,retrain,evaluate]",
 ]
-"""The whole way but the report, in a few seconds; three epochs of four batches, a checkpoint after every batch."""
+"""The whole pipeline but the report, in a few seconds; three epochs of four batches, a checkpoint after every batch."""
 
 
 class Command:

@@ -1,4 +1,4 @@
-"""Every experiment walks its whole way on made-up images of the true shapes, in its debug form."""
+"""Every experiment runs the whole pipeline on made-up images of the true shapes, in its debug form."""
 
 import pytest
 

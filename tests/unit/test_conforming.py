@@ -5,7 +5,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pytest
 import torch
 
-from dsrna.conforming import hints_of, in_words, misfit
+from dsrna.conforming import hints_of, misfit, type_text
 
 
 class Inner(TypedDict):
@@ -58,6 +58,6 @@ def test_hints_are_those_of_the_signature_as_far_as_they_can_be_read():
     assert hints_of(torch.optim.lr_scheduler.LambdaLR)["last_epoch"] is int
 
 
-def test_types_in_words():
-    assert in_words(int | Literal["auto"] | None) == "a whole number or 'auto' or null"
-    assert in_words(Outer) == "a mapping"
+def test_types_as_text():
+    assert type_text(int | Literal["auto"] | None) == "a whole number or 'auto' or null"
+    assert type_text(Outer) == "a mapping"

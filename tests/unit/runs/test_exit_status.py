@@ -67,10 +67,10 @@ def test_what_cannot_be_printed_is_an_error_of_one_line(arguments, unbuffered):
 def test_a_lost_terminal_ends_nothing():
     """Standard error is gone, as after a hangup: messages are lost, the command does its work."""
     program = (
-        "import logging, sys\nfrom dsrna.runs.exit_status import run_command\nfrom dsrna.console import say\n"
+        "import logging, sys\nfrom dsrna.runs.exit_status import run_command\nfrom dsrna.console import echo\n"
         "from dsrna.progress import Progress\n"
-        "def work():\n    say('lost')\n    with Progress('x', 2, mode='on') as bar:\n        bar.advance(2, {})\n"
-        "    say('lost')\n    print('done')\nrun_command(work)\n"
+        "def work():\n    echo('lost')\n    with Progress('x', 2, mode='on') as bar:\n        bar.advance(2, {})\n"
+        "    echo('lost')\n    print('done')\nrun_command(work)\n"
     )
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

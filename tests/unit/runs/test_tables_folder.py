@@ -11,7 +11,7 @@ from dsrna.ranking.settings import TableSettings
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.space import Nasbench201Space
-from dsrna.stages.verdict import judge
+from dsrna.stages.verdict import write_verdict
 from dsrna.tables.analysis import analyse
 
 
@@ -62,5 +62,5 @@ def test_a_searchs_verdict_looks_in_the_data_root(tmp_path, caplog):
     genotype_codec.save(Nasbench201Space().genotype(7), folder.genotype_json)
     caplog.set_level("INFO", logger="dsrna")
     data = SimpleNamespace(root=str(tmp_path / "root"), source={"_target_": "dsrna.data.digits.load_digits"})
-    assert not judge(folder, data)
+    assert not write_verdict(folder, data)
     assert f"at {tmp_path / 'root'}, found nothing" in caplog.text

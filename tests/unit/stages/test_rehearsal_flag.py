@@ -1,4 +1,4 @@
-"""A run that only shows that the whole way runs says so, and so does every run that starts from one."""
+"""A run that only shows that the whole pipeline runs says so, and so does every run that starts from one."""
 
 import pytest
 

@@ -17,7 +17,7 @@ from dsrna.spaces import genotype_codec
 from dsrna.spaces.nasbench201.index import isomorphs, string_at
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.stages.summary import show_result
-from dsrna.stages.verdict import judge
+from dsrna.stages.verdict import write_verdict
 from dsrna.testing.run_folders import example_genotype
 
 INDEX = 1462
@@ -69,7 +69,7 @@ def test_accuracy_rank_and_regret_on_file_page_and_console(run, tmp_path, capsys
     write_adversarial_table(tmp_path)
     write_standard_table(tmp_path)
     with caplog.at_level(logging.INFO, logger="dsrna"):
-        assert judge(run, data(tmp_path))
+        assert write_verdict(run, data(tmp_path))
     assert len(caplog.records) == 2 + 4  # one line a table, the pair of the architecture and of three marks
     rows = rows_of(run)
     step = 0.8 / (len(CLASSES) - 1)
@@ -99,7 +99,7 @@ def test_the_pair_stands_beside_its_marks(run, tmp_path, capsys, caplog):
     write_adversarial_table(tmp_path)
     write_standard_table(tmp_path)
     genotype_codec.save(Nasbench201Space().genotype(9930), run.genotype_json)  # 333s33
-    assert judge(run, data(tmp_path))
+    assert write_verdict(run, data(tmp_path))
     marks = {mark["name"]: mark["values"] for mark in json.loads(run.verdict_json.read_text())["pair"]["marks"]}
     places = np.searchsorted(CLASSES, isomorphs()[[9930, 1462]])
     expected = [(0.1 + 0.8 * p / 6465, 0.4 - 0.2 * p / 6465) for p in places]
@@ -117,7 +117,7 @@ def test_the_pair_stands_beside_its_marks(run, tmp_path, capsys, caplog):
 
 def test_a_pair_that_is_half_known_says_so(run, tmp_path):
     write_adversarial_table(tmp_path)
-    assert judge(run, data(tmp_path))
+    assert write_verdict(run, data(tmp_path))
     marks = json.loads(run.verdict_json.read_text())["pair"]["marks"]
     assert all(mark["values"][0] is not None and mark["values"][1] is None for mark in marks)
     assert write_report(run.path).read_text().count("not known") == 4
@@ -125,12 +125,12 @@ def test_a_pair_that_is_half_known_says_so(run, tmp_path):
     del document["pair"]  # of an older dsrna
     write_json(run.verdict_json, document)
     assert "needs no search" not in write_report(run.path).read_text()
-    assert judge(run, data(tmp_path)), "it is added"
+    assert write_verdict(run, data(tmp_path)), "it is added"
 
 
 def test_other_images_are_judged_by_cifar10_and_told_so(run, tmp_path, capsys):
     write_adversarial_table(tmp_path)
-    assert judge(run, data(tmp_path, "digits.load_digits"))
+    assert write_verdict(run, data(tmp_path, "digits.load_digits"))
     assert "CIFAR-10 (the search saw other images: digits)" in write_report(run.path).read_text()
     show_result(run)
     assert "the search saw other images: digits" in capsys.readouterr().out
@@ -138,21 +138,21 @@ def test_other_images_are_judged_by_cifar10_and_told_so(run, tmp_path, capsys):
 
 def test_a_table_that_is_found_later_is_added(run, tmp_path, caplog):
     write_adversarial_table(tmp_path)
-    assert judge(run, data(tmp_path))
-    assert not judge(run, data(tmp_path)), "nothing new"
+    assert write_verdict(run, data(tmp_path))
+    assert not write_verdict(run, data(tmp_path)), "nothing new"
     assert {training for training, _ in rows_of(run)} == {"adversarial"}
     assert "robustness-data" in write_report(run.path).read_text()  # named as left out
     write_standard_table(tmp_path)
-    assert judge(run, data(tmp_path))
+    assert write_verdict(run, data(tmp_path))
     assert {training for training, _ in rows_of(run)} == {"adversarial", "standard"}
     (tmp_path / FILE_NAME).unlink()
-    assert not judge(run, data(tmp_path)), "what was known stays known"
+    assert not write_verdict(run, data(tmp_path)), "what was known stays known"
     assert {training for training, _ in rows_of(run)} == {"adversarial", "standard"}
 
 
 def test_missing_tables_are_one_log_line(run, tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="dsrna"):
-        assert not judge(run, data(tmp_path))
+        assert not write_verdict(run, data(tmp_path))
     (record,) = caplog.records
     for name in (FILE_NAME, "meta.json", "resume=auto"):
         assert name in record.getMessage()
@@ -174,7 +174,7 @@ def test_damaged_tables_break_no_search(run, tmp_path, caplog, damage):
     else:
         standard.unlink()
     with caplog.at_level(logging.INFO, logger="dsrna"):
-        assert not judge(run, data(tmp_path))
+        assert not write_verdict(run, data(tmp_path))
     (record,) = caplog.records
     told = {"truncated": "truncated", "of another data set": "no results on cifar10", "unreadable": "found nothing"}
     assert told[damage] in record.getMessage()
@@ -184,7 +184,7 @@ def test_damaged_tables_break_no_search(run, tmp_path, caplog, damage):
 def test_other_spaces_have_no_verdict(tmp_path, run):
     write_adversarial_table(tmp_path)
     write_json(run.genotype_json, example_genotype())
-    assert not judge(run, data(tmp_path))
+    assert not write_verdict(run, data(tmp_path))
 
 
 def load_cifar10():
@@ -196,5 +196,5 @@ def test_a_loader_of_a_user_s_is_not_taken_for_one_of_ours(run, tmp_path, monkey
     monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(load_cifar10=load_cifar10))
     monkeypatch.setattr(load_cifar10, "__module__", "mine")
     own = data(tmp_path).model_copy(update={"source": {"_target_": "mine.load_cifar10"}})
-    assert judge(run, own)
+    assert write_verdict(run, own)
     assert run.read_verdict()["searched_on"] == "mine.load_cifar10"

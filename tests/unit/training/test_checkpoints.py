@@ -325,7 +325,7 @@ def test_what_becomes_non_finite_in_the_last_batch_is_found_in_validation(search
             with torch.no_grad():
                 stage.module.weights[0].fill_(float("nan"))
                 if kind == "retrain":
-                    next(stage.module.judged.parameters()).fill_(float("nan"))
+                    next(stage.module.validated.parameters()).fill_(float("nan"))
 
     stage.module.training_step = training_step
     message = {

@@ -90,7 +90,7 @@ def test_it_is_the_textbook_loop(retrain_stage, tmp_path, adversarial, auxiliary
     )  # fmt: skip
     for found, expected in (
         (stage.module.network.state_dict(), other.module.network.state_dict()),
-        (stage.module.judged.state_dict(), average),
+        (stage.module.validated.state_dict(), average),
     ):
         for name, value in found.items():
             if value.is_floating_point():
@@ -118,7 +118,7 @@ def test_validation_measures_the_average_in_evaluation_mode_and_changes_nothing(
     assert changes == [[], []]
     images, labels = zip(*stage.validation, strict=True)
     x, y = torch.cat(images), torch.cat(labels)
-    model = stage.module.judged.eval()
+    model = stage.module.validated.eval()
     record = stage.folder.read_metrics()[0]
     assert record["retrain/val/acc"] == pytest.approx((model(x).argmax(1) == y).double().mean().item())
     assert record["retrain/val/acc_adv"] <= record["retrain/val/acc"]
