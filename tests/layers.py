@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.operations import OPERATIONS, supernet_operation
 from dsrna.nn.residual_reduction import ResidualReduction
 from dsrna.spaces.skeletons.auxiliary_head import AuxiliaryHead

@@ -13,7 +13,7 @@ import torch
 import dsrna
 from dsrna.config.catalog import conf_folder
 from dsrna.data.source import default_root
-from dsrna.nn.compiled.library import KernelsUnavailableError, outlook
+from dsrna.nn.edges.compiled.library import KernelsUnavailableError, outlook
 from dsrna.training.dashboards import has_wandb_key
 
 PACKAGES = {

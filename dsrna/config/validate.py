@@ -171,7 +171,7 @@ def _uncompilable(settings: Settings) -> Iterator[str]:
         return
     import torch
 
-    from dsrna.nn.compiled.library import cpp_compiler
+    from dsrna.nn.edges.compiled.library import cpp_compiler
 
     if (settings.trainer.accelerator == "cpu" or not torch.cuda.is_available()) and cpp_compiler() is None:
         for name in asking:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.functional.multiply_adds import multiply_adds
-from dsrna.nn.mixed_edges import MixedEdges
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_edges import MixedEdges
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.modes import evaluation_mode
 from dsrna.nn.operations import OPERATIONS
 from dsrna.spaces.search_space import SearchSpace

@@ -8,7 +8,7 @@ from dsrna.nn.cell_inputs import cell_inputs
 from dsrna.nn.cell_shape import CellShape
 from dsrna.nn.cell_topology import CellTopology
 from dsrna.nn.derived_cell import joined
-from dsrna.nn.mixed_edges import MixedEdges
+from dsrna.nn.edges.mixed_edges import MixedEdges
 from dsrna.types import CellWeights
 
 
@@ -20,7 +20,7 @@ class SupernetCell(nn.Module):
     Args:
         topology: nodes, edges, operations and output.
         shape: channels and strides.
-        partial_channels: see :class:`~dsrna.nn.mixed_operation.MixedOperation`.
+        partial_channels: see :class:`~dsrna.nn.edges.mixed_operation.MixedOperation`.
 
     Attributes:
         inputs: brings the outputs of the cells before to the cell's channels; None where they are taken as they are.

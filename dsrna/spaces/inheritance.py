@@ -8,7 +8,7 @@ from torch import nn
 
 from dsrna.errors import UnsupportedError
 from dsrna.nn.derived_cell import DerivedCell
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.supernet_cell import SupernetCell
 from dsrna.spaces.derived_network import DerivedNetwork
 from dsrna.spaces.genotype import Genotype, Node

@@ -17,7 +17,7 @@ from dsrna.data.splits import Splits, search_halves
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.metrics.base import RobustnessMetric
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.objectives.base import Objective
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace

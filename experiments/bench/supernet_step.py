@@ -41,8 +41,8 @@ from dsrna.errors import DsrnaError
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.metrics.jacobian import JacobianNorm
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.nn.freed_memory import keep_freed_memory
-from dsrna.nn.implementation import use_implementation
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
 from dsrna.progress import Progress
 from dsrna.spaces.darts.space import DartsSpace

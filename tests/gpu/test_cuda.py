@@ -14,7 +14,7 @@ from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.evaluation.evaluator import evaluate
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.metrics.jacobian import JacobianNorm
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.objectives.fast import FastAdversarial
 from dsrna.objectives.standard import Standard
 from dsrna.run_folder import RunFolder

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from dsrna.functional import pooling
 from dsrna.functional.precision import full_precision
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.darts import Darts

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dsrna.json_files import read_json
-from dsrna.nn.compiled.library import cpp_compiler
+from dsrna.nn.edges.compiled.library import cpp_compiler
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import PUBLISHED, published

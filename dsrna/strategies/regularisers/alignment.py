@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
-from dsrna.nn.mixed_edges import MixedEdges
+from dsrna.nn.edges.mixed_edges import MixedEdges
 from dsrna.nn.modes import parameters_of, without_gradients
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet

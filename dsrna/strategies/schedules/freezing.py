@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.schedules.base import RunningSearch, SearchSchedule
 from dsrna.types import CellWeights

@@ -14,8 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dsrna.data.loader import Batch
 from dsrna.errors import UnsupportedError
 from dsrna.functional.seeding import generator
-from dsrna.nn.implementation import use_implementation
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.implementation import use_implementation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.modes import evaluation_mode, submodules, without_gradients
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.search_space import SearchSpace

@@ -8,8 +8,8 @@ import pytest
 from filelock import FileLock
 
 from dsrna import files
-from dsrna.nn.compiled import cache
-from dsrna.nn.compiled import library as kernels
+from dsrna.nn.edges.compiled import cache
+from dsrna.nn.edges.compiled import library as kernels
 from dsrna.user_cache import temporary_cache
 
 pytestmark = pytest.mark.skipif(kernels.cpp_compiler() is None, reason="no C++ compiler")
@@ -19,7 +19,7 @@ WHOLE = 'extern "C" int forward_float() { return 7; }'
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    source = tmp_path / "bank.cpp"
+    source = tmp_path / "fused_edges.cpp"
     source.write_text(WHOLE)
     monkeypatch.setattr(kernels, "_SOURCES", (source,))
     monkeypatch.setattr(kernels, "_FLAGS", ("-shared", "-fPIC"))

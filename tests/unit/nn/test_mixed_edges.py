@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from dsrna.errors import ConfigError
 from dsrna.nn.batch_statistics import normalising_by, noting_batch_statistics
-from dsrna.nn.compiled import library as kernels
-from dsrna.nn.implementation import use_implementation
-from dsrna.nn.limits import why_not
-from dsrna.nn.mixed_edges import MixedEdges
+from dsrna.nn.edges.compiled import library as kernels
+from dsrna.nn.edges.implementation import use_implementation
+from dsrna.nn.edges.limits import why_not
+from dsrna.nn.edges.mixed_edges import MixedEdges
 from dsrna.nn.modes import batchnorm_statistics_frozen
 from dsrna.nn.operations import OPERATIONS
 from dsrna.spaces.darts.space import DartsSpace

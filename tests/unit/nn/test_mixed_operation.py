@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from dsrna.errors import ConfigError
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.operations import OPERATIONS
 
 PRIMITIVES = tuple(name for name in OPERATIONS if name != "noise")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dsrna.functional.pooling import halved
-from dsrna.nn.compiled.library import cpp_compiler
+from dsrna.nn.edges.compiled.library import cpp_compiler
 from tests.layers import CHANNELS, layers
 
 SIDES = range(5, 34)

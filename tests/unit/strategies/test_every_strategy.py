@@ -10,9 +10,9 @@ import yaml
 from dsrna.config.catalog import choices, conf_folder
 from dsrna.config.parts import build_part
 from dsrna.nn import mixed_edges
-from dsrna.nn.compiled.library import cpp_compiler
-from dsrna.nn.implementation import use_implementation
-from dsrna.nn.limits import why_not
+from dsrna.nn.edges.compiled.library import cpp_compiler
+from dsrna.nn.edges.implementation import use_implementation
+from dsrna.nn.edges.limits import why_not
 from dsrna.nn.modes import batchnorm_statistics_frozen
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from dsrna.config.compose import compose, settings_from
 from dsrna.data.images import ImageDataset
-from dsrna.nn.compiled.library import cpp_compiler
+from dsrna.nn.edges.compiled.library import cpp_compiler
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.objectives.standard import Standard
 from dsrna.run_folder import RunFolder

@@ -12,7 +12,7 @@ from dsrna.functional.projections import uniform_start
 from dsrna.metrics.curvature import Curvature
 from dsrna.metrics.local_radius import LocalRadius
 from dsrna.metrics.loss_gradient import LossGradient
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.objectives import Adversarial, FastAdversarial, Standard, Trades
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space

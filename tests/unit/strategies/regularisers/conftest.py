@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.nn.modes import batchnorm_statistics_frozen
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space

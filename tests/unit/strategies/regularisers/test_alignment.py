@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from dsrna.errors import ConfigError
-from dsrna.nn.mixed_edges import MixedEdges
+from dsrna.nn.edges.mixed_edges import MixedEdges
 from dsrna.nn.modes import batchnorm_statistics_frozen
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.darts import Darts

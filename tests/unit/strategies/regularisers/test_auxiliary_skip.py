@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dsrna.errors import ConfigError
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.regularisers.auxiliary_skip import AuxiliarySkip

@@ -10,7 +10,7 @@ from dsrna.config.catalog import choices
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.parts import build_part
 from dsrna.errors import ConfigError
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.objectives.standard import Standard
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space

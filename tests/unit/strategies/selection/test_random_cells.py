@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dsrna.attacks.pgd import PGD
-from dsrna.nn.implementation import use_implementation
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.objectives.standard import Standard
 from dsrna.spaces.darts.space import DartsSpace

@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dsrna.nn.mixed_operation import MixedOperation
+from dsrna.nn.edges.mixed_operation import MixedOperation
 
 
-class EdgeBank(ABC):
+class FusedEdges(ABC):
     """outputs_e = sum_o w_eo o_e(x) for all edges e that leave one node, computed together.
 
     It reads the modules' weights and statistics and moves their running statistics as the modules would, but doesn't

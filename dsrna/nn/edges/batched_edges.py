@@ -13,16 +13,16 @@ from torch.nn import functional as F
 from dsrna.errors import UnsupportedError
 from dsrna.nn.average_pool import AveragePool2d
 from dsrna.nn.depthwise_conv import DepthwiseConv2d, depthwise_conv
-from dsrna.nn.edge_bank import EdgeBank
+from dsrna.nn.edges.fused_edges import FusedEdges
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.factorized_reduce import FactorizedReduce, pixels_of_both_halves
-from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import Zero
 
 _LINKS = {nn.ReLU, nn.Conv2d, DepthwiseConv2d, nn.BatchNorm2d}
 """What a chain of convolutions is made of."""
 
 
-class BatchedBank(EdgeBank):
+class BatchedEdges(FusedEdges):
     """outputs_e = sum_o w_eo o_e(x) by torch's operations, with the edges side by side as groups of channels.
 
     The same convolution of all edges is one convolution of E C channels. What all edges have in common is computed
@@ -30,7 +30,7 @@ class BatchedBank(EdgeBank):
     its last BatchNorm. Every device and precision, and differentiable as often as torch's operations are.
 
     Args:
-        edges: see :class:`EdgeBank`.
+        edges: see :class:`FusedEdges`.
 
     Raises:
         UnsupportedError: an operation has another form than those of the search spaces, or the edges' operations differ
@@ -49,7 +49,7 @@ class BatchedBank(EdgeBank):
             self.convolutions.extend(module for module in modules if isinstance(module, nn.Conv2d))
 
     def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
-        """See :class:`EdgeBank`."""
+        """See :class:`FusedEdges`."""
         call = _Call(self, x)
         separate, common, of_common = [], [], []
         for operations, of_edges in zip(self.operations, weights.unbind(1), strict=True):
@@ -72,22 +72,22 @@ class BatchedBank(EdgeBank):
 
 
 class _Call:
-    """One call of a bank: its parts in the order of the bank's operations."""
+    """One call: its parts in the order of the operations."""
 
-    def __init__(self, bank: BatchedBank, x: Tensor) -> None:
-        self.bank, self.x, self.edges = bank, x, len(bank.edges)
+    def __init__(self, fused: BatchedEdges, x: Tensor) -> None:
+        self.fused, self.x, self.edges = fused, x, len(fused.edges)
         self.rectified = F.relu(x)
         self.repeated: Tensor | None = None
         self.next_weight = self.next_norm = 0
         self.common: list[int] = []  # rows of the statistics that were computed once for all edges
-        if not bank.norms:
+        if not fused.norms:
             return
-        rows, channels = len(bank.norms) // self.edges, bank.norms[0].num_features
-        if bank.training:  # with a momentum of 1, BatchNorm leaves the batch's statistics here
-            like = cast(Tensor, bank.norms[0].running_mean)
+        rows, channels = len(fused.norms) // self.edges, fused.norms[0].num_features
+        if fused.training:  # with a momentum of 1, BatchNorm leaves the batch's statistics here
+            like = cast(Tensor, fused.norms[0].running_mean)
             self.means, self.variances = like.new_zeros(2, rows, self.edges, channels)
         else:
-            self.means, self.variances = (values.unflatten(0, (rows, self.edges)) for values in bank.running())
+            self.means, self.variances = (values.unflatten(0, (rows, self.edges)) for values in fused.running())
 
     def output(self, operations: Sequence[nn.Module], weights: Tensor) -> tuple[Tensor, bool]:
         """The operations' outputs, times the edges' weights (N, E C, H, W); or what they have in common (N, C, H, W).
@@ -116,7 +116,7 @@ class _Call:
 
     def _pooled(self, pooling: nn.Module, weights: Tensor) -> tuple[Tensor, bool]:
         pooled = pooling(self.x)
-        if not self.bank.training:  # every edge has running statistics of its own
+        if not self.fused.training:  # every edge has running statistics of its own
             return self._norm(torch.cat([pooled] * self.edges, dim=1), weights), True
         self.common.append(self.next_norm)
         return self._norm(pooled, None, of_edges=1), False
@@ -146,22 +146,22 @@ class _Call:
         """The weights of the next convolution of all edges, one edge's output channels after another's."""
         first = self.next_weight
         self.next_weight += self.edges
-        return torch.cat([convolution.weight for convolution in self.bank.convolutions[first : self.next_weight]])
+        return torch.cat([convolution.weight for convolution in self.fused.convolutions[first : self.next_weight]])
 
     def _norm(self, z: Tensor, weights: Tensor | None, of_edges: int | None = None) -> Tensor:
-        row, norm = self.next_norm, self.bank.norms[0]
+        row, norm = self.next_norm, self.fused.norms[0]
         self.next_norm += 1
         mean, variance = (values[row, :of_edges].flatten() for values in (self.means, self.variances))
         scale = None if weights is None else weights.to(mean.dtype).repeat_interleave(norm.num_features)
-        return F.batch_norm(z, mean, variance, scale, None, self.bank.training, momentum=1.0, eps=norm.eps)
+        return F.batch_norm(z, mean, variance, scale, None, self.fused.training, momentum=1.0, eps=norm.eps)
 
     def track(self) -> None:
         """Moves the running statistics, while training."""
-        if not self.bank.training:
+        if not self.fused.training:
             return
         found = torch.stack([self.means, self.variances])  # a copy: the backward pass looks at the others
         found[:, self.common] = found[:, self.common, :1]
-        self.bank.track(*found.flatten(1, 2))
+        self.fused.track(*found.flatten(1, 2))
 
 
 def _mixtures(maps: Sequence[Tensor], weights: Tensor) -> list[Tensor]:

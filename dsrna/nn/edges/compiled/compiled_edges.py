@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrna.errors import UnsupportedError
-from dsrna.nn.compiled.library import library
-from dsrna.nn.compiled.replay import replay
-from dsrna.nn.edge_bank import EdgeBank
+from dsrna.nn.edges.compiled.library import library
+from dsrna.nn.edges.compiled.replay import replay
+from dsrna.nn.edges.fused_edges import FusedEdges
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.factorized_reduce import FactorizedReduce
-from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import DilatedConv, SeparableConv, Zero
 from dsrna.nn.relu_conv_bn import ReluConvBn
 
@@ -36,7 +36,7 @@ class _Term(ctypes.Structure):
     ]
 
 
-class _Bank(ctypes.Structure):
+class _Call(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int) for name in ("images", "height", "width", "stride", "channels", "filled_channels")),
         *((name, ctypes.c_int) for name in ("edges", "primitives", "maps", "norms", "parameters")),
@@ -46,7 +46,7 @@ class _Bank(ctypes.Structure):
     ]
 
 
-class BankSize(NamedTuple):
+class Sizes(NamedTuple):
     """What doesn't change from call to call."""
 
     edges: int
@@ -57,11 +57,11 @@ class BankSize(NamedTuple):
     eps: float
 
 
-class CompiledBank(EdgeBank):
+class CompiledEdges(FusedEdges):
     """outputs_e = sum_o w_eo o_e(x) by the kernels, on the CPU.
 
     Args:
-        edges: see :class:`~dsrna.nn.edge_bank.EdgeBank`.
+        edges: see :class:`~dsrna.nn.edges.fused_edges.FusedEdges`.
 
     Attributes:
         terms: the operations for the kernels.
@@ -78,7 +78,7 @@ class CompiledBank(EdgeBank):
         terms = [self._term(operation) for edge in edges for operation in edge.operations]
         self.terms = (_Term * len(terms))(*terms)
         first = edges[0]
-        self.size = BankSize(
+        self.size = Sizes(
             len(edges),
             len(first.operations),
             self._maps,
@@ -120,7 +120,7 @@ class CompiledBank(EdgeBank):
         return self._maps - 1
 
     def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
-        """See :class:`~dsrna.nn.edge_bank.EdgeBank`."""
+        """See :class:`~dsrna.nn.edges.fused_edges.FusedEdges`."""
         training = self.training
         statistics = None if training or not self.norms else self.running()
         *outputs, means, variances = _MixedEdges.apply(self, training, statistics, x, weights, *self.parameters)
@@ -144,7 +144,7 @@ class CompiledBank(EdgeBank):
         """Calls a kernel; ``rest`` are the pointers that only this direction has."""
         images, _, height, width = x.shape
         size = self.size
-        described = _Bank(
+        described = _Call(
             images=images, height=height, width=width, stride=size.stride, channels=x.shape[1],
             filled_channels=size.channels, edges=size.edges, primitives=size.primitives, maps=size.maps,
             norms=len(self.norms), parameters=len(self.convolutions), training=training,
@@ -164,24 +164,24 @@ class _MixedEdges(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        bank: CompiledBank,
+        fused: CompiledEdges,
         training: bool,
         statistics: tuple[Tensor, Tensor] | None,
         x: Tensor,
         weights: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
-        size = bank.size
+        size = fused.size
         filled = _filled(x)
         images, channels, height, width = filled.shape
         shape = (images, channels, -(-height // size.stride), -(-width // size.stride))
         outputs = [_empty(x, shape) for _ in range(size.edges)]
         maps = x.new_empty((size.maps, shape[0] * shape[1] * shape[2] * shape[3]))
-        means, variances = x.new_zeros((2, len(bank.norms), channels))
+        means, variances = x.new_zeros((2, len(fused.norms), channels))
         if statistics is not None:
             means[:, : size.channels], variances[:, : size.channels] = statistics
-        bank.run("forward", training, filled, weights, parameters, means, variances, maps, _pointers(outputs))
-        ctx.bank, ctx.training = bank, training
+        fused.run("forward", training, filled, weights, parameters, means, variances, maps, _pointers(outputs))
+        ctx.fused, ctx.training = fused, training
         ctx.save_for_backward(x, weights, maps, means, variances, *parameters)
         means, variances = means[:, : size.channels], variances[:, : size.channels]
         ctx.mark_non_differentiable(means, variances)
@@ -190,12 +190,12 @@ class _MixedEdges(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        bank: CompiledBank = ctx.bank
+        fused: CompiledEdges = ctx.fused
         x, weights, maps, means, variances, *parameters = ctx.saved_tensors
-        edges = gradients[: bank.size.edges]
+        edges = gradients[: fused.size.edges]
         given = [e for e, gradient in enumerate(edges) if gradient is not None]
         if torch.is_grad_enabled():
-            return None, None, None, *_differentiable(ctx, bank, x, weights, parameters, means, variances, edges)
+            return None, None, None, *_differentiable(ctx, fused, x, weights, parameters, means, variances, edges)
         filled = _filled(x)
         whole = [_filled(gradient) for gradient in edges if gradient is not None]
         if len(given) < len(edges):
@@ -205,7 +205,7 @@ class _MixedEdges(torch.autograd.Function):
         x_gradient = _empty(x, filled.shape) if ctx.needs_input_grad[3] else None
         wanted = any(ctx.needs_input_grad[5:])
         parameter_gradients = [torch.empty_like(p, memory_format=torch.contiguous_format) for p in parameters if wanted]
-        bank.run(
+        fused.run(
             "backward", ctx.training, filled, weights, parameters, means, variances, maps,
             _pointers(whole),
             _pointer(weight_gradients),
@@ -213,7 +213,7 @@ class _MixedEdges(torch.autograd.Function):
             _pointers(parameter_gradients) if wanted else None,
         )  # fmt: skip
         if x_gradient is not None:
-            x_gradient = x_gradient[:, : bank.size.channels]
+            x_gradient = x_gradient[:, : fused.size.channels]
         return (
             None,
             None,
@@ -226,7 +226,7 @@ class _MixedEdges(torch.autograd.Function):
 
 def _differentiable(
     ctx: Any,
-    bank: CompiledBank,
+    fused: CompiledEdges,
     x: Tensor,
     weights: Tensor,
     parameters: list[Tensor],
@@ -235,9 +235,9 @@ def _differentiable(
     gradients: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
     """The gradients as a function that can be differentiated: of the same maps, computed anew by torch's operations."""
-    channels = bank.size.channels
+    channels = fused.size.channels
     statistics = None if ctx.training else (means[:, :channels], variances[:, :channels])
-    outputs = replay(bank.edges, x, weights, parameters, statistics)
+    outputs = replay(fused.edges, x, weights, parameters, statistics)
     inputs = [x, weights, *parameters]
     wanted = [i for i, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
     pairs = [(output, gradient) for output, gradient in zip(outputs, gradients, strict=True) if gradient is not None]

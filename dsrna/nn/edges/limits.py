@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import UnsupportedError
-from dsrna.nn.compiled.bank import NAMES
-from dsrna.nn.compiled.library import KernelsUnavailableError, library
+from dsrna.nn.edges.compiled.compiled_edges import NAMES
+from dsrna.nn.edges.compiled.library import KernelsUnavailableError, library
 from dsrna.nn.plain_call import why_not_plain, why_watched
 from dsrna.types import CellWeights
 
 if TYPE_CHECKING:
-    from dsrna.nn.mixed_edges import MixedEdges
+    from dsrna.nn.edges.mixed_edges import MixedEdges
 
 Fast = Literal["compiled", "batched"]
 """Implementations that compute the edges of a node together, the faster one first."""
@@ -43,7 +43,7 @@ def why_never(kind: Fast, edges: MixedEdges) -> str | None:
     try:
         if kind == "compiled":
             library()
-        edges.banks(kind)
+        edges.fused(kind)
     except (KernelsUnavailableError, UnsupportedError) as error:
         return str(error)
     return None
@@ -67,13 +67,13 @@ def _about_call(kind: Fast, inputs: Sequence[Tensor], weights: CellWeights) -> s
 def _about_modules(kind: Fast, edges: MixedEdges, x: Tensor) -> str | None:
     if torch.nn.modules.module._has_any_global_hook():
         return "hooks on all modules"
-    banks = list(edges.banks(kind).values())
-    if (reason := _about_norms([norm for bank in banks for norm in bank.norms], x)) is not None:
+    fused_edges = list(edges.fused(kind).values())
+    if (reason := _about_norms([norm for fused in fused_edges for norm in fused.norms], x)) is not None:
         return reason
-    for bank in banks:
-        if any(bank.hooks):
+    for fused in fused_edges:
+        if any(fused.hooks):
             return "hooks on modules"
-        parameters = bank.parameters
+        parameters = fused.parameters
         if (reason := _objection(kind)(*parameters)) is not None:
             return f"network weights: {reason}"
         if kind == "compiled" and any(parameter.dtype != x.dtype for parameter in parameters):

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrna.nn.batched_bank import BatchedBank
-from dsrna.nn.compiled.bank import CompiledBank
-from dsrna.nn.edge_bank import EdgeBank
-from dsrna.nn.limits import Fast, why_not
-from dsrna.nn.mixed_operation import MixedOperation, shuffle_channels
+from dsrna.nn.edges.batched_edges import BatchedEdges
+from dsrna.nn.edges.compiled.compiled_edges import CompiledEdges
+from dsrna.nn.edges.fused_edges import FusedEdges
+from dsrna.nn.edges.limits import Fast, why_not
+from dsrna.nn.edges.mixed_operation import MixedOperation, shuffle_channels
 from dsrna.types import CellWeights
 
 Implementation = Literal["textbook", "batched", "compiled"]
@@ -30,8 +30,8 @@ class MixedEdges(nn.ModuleList):
     Three implementations of the same mathematics, which agree to rounding. ``textbook`` runs the operations' modules
     one after another: every device, precision and kind of tensor. ``batched`` computes all edges that leave a node
     together by torch's operations; ``compiled`` does so by kernels of our own, on the CPU, and a second derivative
-    through them is the textbook's. What :func:`~dsrna.nn.limits.why_not` has an objection to goes from ``compiled`` to
-    ``batched``, and from there to ``textbook``.
+    through them is the textbook's. What :func:`~dsrna.nn.edges.limits.why_not` has an objection to goes from
+    ``compiled`` to ``batched``, and from there to ``textbook``.
 
     Args:
         ends: (source, target) of each edge, source < target, grouped by ascending target without gaps; the first target
@@ -39,7 +39,7 @@ class MixedEdges(nn.ModuleList):
         primitives: names of operations, in the order of the weights.
         channels: of every node.
         stride: of the edges that leave a node, 1 or 2.
-        partial_channels: see :class:`~dsrna.nn.mixed_operation.MixedOperation`.
+        partial_channels: see :class:`~dsrna.nn.edges.mixed_operation.MixedOperation`.
         operations: for every edge the primitives that it may have, the others being zeros there; None for all of them.
 
     Raises:
@@ -47,7 +47,7 @@ class MixedEdges(nn.ModuleList):
 
     Attributes:
         ends: as given.
-        implementation: the fastest one that is used; see :func:`~dsrna.nn.implementation.use_implementation`.
+        implementation: the fastest one that is used; see :func:`~dsrna.nn.edges.implementation.use_implementation`.
 
     Source: DARTS (ICLR 2019), eq. 1; edge weights: PC-DARTS (ICLR 2020), eq. 2.
     """
@@ -73,7 +73,7 @@ class MixedEdges(nn.ModuleList):
         )
         self.ends = tuple(ends)
         self.implementation: Implementation = "textbook"
-        self._banks: dict[Fast, dict[int, EdgeBank]] = {}
+        self._fused: dict[Fast, dict[int, FusedEdges]] = {}
         self._operations: list[int] = []
 
     def forward(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
@@ -85,7 +85,7 @@ class MixedEdges(nn.ModuleList):
         """
         for kind in _TRIED[self.implementation]:
             if why_not(kind, self, inputs, weights) is None:
-                return self._by_banks(self.banks(kind), inputs, weights)
+                return self._by_fused_edges(self.fused(kind), inputs, weights)
         return self._by_modules(inputs, weights)
 
     def _by_modules(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
@@ -100,7 +100,9 @@ class MixedEdges(nn.ModuleList):
                 nodes[target] = nodes[target] + output
         return nodes
 
-    def _by_banks(self, banks: Mapping[int, EdgeBank], inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
+    def _by_fused_edges(
+        self, fused: Mapping[int, FusedEdges], inputs: Sequence[Tensor], weights: CellWeights
+    ) -> list[Tensor]:
         nodes = list(inputs)
         mixed: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
         bypassing: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
@@ -111,7 +113,7 @@ class MixedEdges(nn.ModuleList):
             first = cast(MixedOperation, self[leaving[0]])
             active = first.active_channels
             x = nodes[source]
-            outputs = banks[source](x[:, :active], operations[leaving])
+            outputs = fused[source](x[:, :active], operations[leaving])
             for index, output in zip(leaving, outputs, strict=True):
                 mixed[self.ends[index][1]].append(output)
             if active < x.shape[1]:
@@ -138,7 +140,7 @@ class MixedEdges(nn.ModuleList):
         for node in sorted({source for source, _ in self.ends}):
             yield node, [index for index, (source, _) in enumerate(self.ends) if source == node]
 
-    def banks(self, kind: Fast) -> dict[int, EdgeBank]:
+    def fused(self, kind: Fast) -> dict[int, FusedEdges]:
         """Node -> the edges that leave it, computed together; made anew when an operation was replaced.
 
         Args:
@@ -149,15 +151,15 @@ class MixedEdges(nn.ModuleList):
         """
         operations = [id(operation) for edge in self for operation in cast(MixedOperation, edge).operations]
         if self._operations != operations:
-            self._banks, self._operations = {}, operations
-        if kind not in self._banks:
-            of_edges = CompiledBank if kind == "compiled" else BatchedBank
-            self._banks[kind] = {
+            self._fused, self._operations = {}, operations
+        if kind not in self._fused:
+            of_edges = CompiledEdges if kind == "compiled" else BatchedEdges
+            self._fused[kind] = {
                 node: of_edges([cast(MixedOperation, self[index]) for index in leaving])
                 for node, leaving in self._leaving()
             }
-        return self._banks[kind]
+        return self._fused[kind]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the banks, which belong to this copy's operations."""
-        return {**self.__dict__, "_banks": {}}
+        """Without the fused edges, which belong to this copy's operations."""
+        return {**self.__dict__, "_fused": {}}

@@ -20,10 +20,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from dsrna.errors import DsrnaError
-from dsrna.nn.compiled import cache
+from dsrna.nn.edges.compiled import cache
 
 _SOURCES = tuple(
-    Path(__file__).with_name(name) for name in ("bank.cpp", "backward.h", "forward.h", "layout.h", "lanes.h")
+    Path(__file__).with_name(name) for name in ("fused_edges.cpp", "backward.h", "forward.h", "layout.h", "lanes.h")
 )
 _FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC")
 _OPENMP = "-fopenmp"
@@ -43,9 +43,9 @@ class KernelsUnavailableError(DsrnaError):
 def library() -> ctypes.CDLL:
     """The kernels, built if they aren't yet.
 
-    The first call on a machine compiles and keeps the result in :func:`dsrna.nn.compiled.cache.folder`, under a name
-    that stands for the source, the compiler, the C library and the processor. The compiler is ``$CXX``, else c++, g++
-    or clang++. What is there but damaged, writable by others, or doesn't load, is built again.
+    The first call on a machine compiles and keeps the result in :func:`~dsrna.nn.edges.compiled.cache.folder`, under a
+    name that stands for the source, the compiler, the C library and the processor. The compiler is ``$CXX``, else c++,
+    g++ or clang++. What is there but damaged, writable by others, or doesn't load, is built again.
 
     Raises:
         KernelsUnavailableError: no compiler, or it fails. The answer is remembered.

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.factorized_reduce import FactorizedReduce, pixels_of_both_halves
-from dsrna.nn.mixed_operation import MixedOperation
 from dsrna.nn.operations import Zero
 
 

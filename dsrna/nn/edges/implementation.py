@@ -7,8 +7,8 @@ from typing import get_args
 from torch import nn
 
 from dsrna.errors import ConfigError
-from dsrna.nn.limits import Fast, why_never
-from dsrna.nn.mixed_edges import Implementation, MixedEdges
+from dsrna.nn.edges.limits import Fast, why_never
+from dsrna.nn.edges.mixed_edges import Implementation, MixedEdges
 
 _CHOICES = ("auto", "compiled", "batched", "textbook")
 

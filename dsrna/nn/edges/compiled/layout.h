@@ -26,7 +26,7 @@ struct Term {       // one operation of one edge
     int parameter;  // its first tensor among `parameters`
 };
 
-struct Bank {
+struct Call {
     int images, height, width, stride;
     int channels;        // of the maps, a multiple of 4
     int filled_channels; // of the parameters; the maps' others hold zeros
@@ -58,7 +58,7 @@ template <class T> using Maps = std::vector<T, Unset<T>>;
 
 template <class T, int L, int C> struct Layout {
     using R = Rows<T, L, C>;
-    const Bank& b;
+    const Call& b;
     const T* x;
     const T* const* parameters;
     const T* weights;
@@ -72,9 +72,9 @@ template <class T, int L, int C> struct Layout {
     // (in, out) for the forward pass, as (out, in) for the backward pass.
     std::vector<Array<T>> packed, flipped;
 
-    Layout(bool backward, const Bank& bank, const T* x, const T* const* parameters, const T* weights, T* means,
+    Layout(bool backward, const Call& call, const T* x, const T* const* parameters, const T* weights, T* means,
            T* variances, T* maps)
-        : b(bank), x(x), parameters(parameters), weights(weights), means(means), variances(variances), maps(maps) {
+        : b(call), x(x), parameters(parameters), weights(weights), means(means), variances(variances), maps(maps) {
         c = b.channels;
         filled = b.filled_channels;
         h = (b.height + b.stride - 1) / b.stride;

@@ -1,7 +1,7 @@
 // All mixed operations that leave one node of a supernet's cell, forward and backward.
 //
 // Maps are channels-last. A pooling is computed once for all edges; a BatchNorm is folded into what follows it; gradients
-// that nobody needs are left out. Called through ctypes: plain pointers, no memory is kept between calls. See bank.py for
+// that nobody needs are left out. Called through ctypes: plain pointers, no memory is kept between calls. See compiled_edges.py for
 // the other side.
 #include "backward.h"
 #include "forward.h"
@@ -29,28 +29,28 @@ template <class T, class F> static void with_shape(int channels, F&& go) {
 }
 
 template <class T, int L, int C, class... Rest>
-static void forward(Shape<L, C>, const Bank& bank, T* const* outputs, Rest... rest) {
-    Forward<T, L, C>(bank, rest...).run(outputs);
+static void forward(Shape<L, C>, const Call& call, T* const* outputs, Rest... rest) {
+    Forward<T, L, C>(call, rest...).run(outputs);
 }
 
 template <class T, int L, int C, class... Rest>
-static void backward(Shape<L, C>, const Bank& bank, const T* const* outputs, T* weight_gradients, T* x_gradient,
+static void backward(Shape<L, C>, const Call& call, const T* const* outputs, T* weight_gradients, T* x_gradient,
                      T* const* parameter_gradients, Rest... rest) {
-    Backward<T, L, C>(bank, rest...).run(outputs, weight_gradients, x_gradient, parameter_gradients);
+    Backward<T, L, C>(call, rest...).run(outputs, weight_gradients, x_gradient, parameter_gradients);
 }
 
 #define EXPORT(T)                                                                                                      \
-    extern "C" void forward_##T(const Bank* bank, const T* x, const T* const* parameters, const T* weights, T* means,  \
+    extern "C" void forward_##T(const Call* call, const T* x, const T* const* parameters, const T* weights, T* means,  \
                                 T* variances, T* maps, T* const* outputs) {                                            \
-        with_shape<T>(bank->channels, [&](auto shape) {                                                                \
-            forward(shape, *bank, outputs, x, parameters, weights, means, variances, maps);                            \
+        with_shape<T>(call->channels, [&](auto shape) {                                                                \
+            forward(shape, *call, outputs, x, parameters, weights, means, variances, maps);                            \
         });                                                                                                            \
     }                                                                                                                  \
-    extern "C" void backward_##T(const Bank* bank, const T* x, const T* const* parameters, const T* weights, T* means, \
+    extern "C" void backward_##T(const Call* call, const T* x, const T* const* parameters, const T* weights, T* means, \
                                  T* variances, T* maps, const T* const* outputs, T* weight_gradients, T* x_gradient,   \
                                  T* const* parameter_gradients) {                                                      \
-        with_shape<T>(bank->channels, [&](auto shape) {                                                                \
-            backward(shape, *bank, outputs, weight_gradients, x_gradient, parameter_gradients, x, parameters, weights, \
+        with_shape<T>(call->channels, [&](auto shape) {                                                                \
+            backward(shape, *call, outputs, weight_gradients, x_gradient, parameter_gradients, x, parameters, weights, \
                      means, variances, maps);                                                                          \
         });                                                                                                            \
     }
