@@ -9,7 +9,7 @@ import yaml
 
 from dsrna.config.catalog import choices, conf_folder
 from dsrna.config.parts import build_part
-from dsrna.nn import mixed_edges
+from dsrna.nn.edges import mixed_edges
 from dsrna.nn.edges.compiled.library import cpp_compiler
 from dsrna.nn.edges.implementation import use_implementation
 from dsrna.nn.edges.limits import why_not
