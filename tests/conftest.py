@@ -4,11 +4,13 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads that wait for small tensors only spin
 
+import base64
 import contextlib
 import io
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -18,6 +20,10 @@ from tests.thorough import THOROUGH
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # as in a shell's background, where tests of signals would fail
         signal.signal(number, usual)
+
+
+WHITE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
+"""A PNG of one white pixel."""
 
 
 class Outcome(NamedTuple):
@@ -53,6 +59,26 @@ def command_line():
         return Outcome(status, printed.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn():
+    """Figures are made, but painted only ``with drawn():``; else files are white, as painting a page takes seconds."""
+    from matplotlib.figure import Figure
+
+    @contextlib.contextmanager
+    def painted():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Figure, "savefig", savefig)
+            yield
+
+    def blank(figure, file, *args, **kwargs):
+        file.write(WHITE) if hasattr(file, "write") else Path(file).write_bytes(WHITE)
+
+    savefig = Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", blank)
+        yield painted
 
 
 def pytest_collection_modifyitems(config, items):

@@ -34,9 +34,10 @@ def refused(capsys, *arguments):
 
 
 @pytest.mark.slow
-def test_page_pictures_and_numbers(tables, tmp_path, capsys):
+def test_page_pictures_and_numbers(tables, tmp_path, capsys, drawn):
     out = tmp_path / "new" / "out"
-    main(["analyse", "--tables", str(tables), "--out", str(out)])
+    with drawn():
+        main(["analyse", "--tables", str(tables), "--out", str(out)])
     printed = capsys.readouterr()
     assert "Beside the published numbers" in printed.out
     assert f"report: {out / 'report.html'}" in printed.err

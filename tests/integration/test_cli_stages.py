@@ -21,11 +21,12 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def finished(command_line, tmp_path_factory):
+def finished(command_line, tmp_path_factory, drawn):
     """A run of all stages, with settings that are not the defaults."""
     out = tmp_path_factory.mktemp("finished")
     settings = ["threat.eps=0.2", "data.train_limit=600", "objective=fast", "space.nodes=1"]
-    outcome = command_line("search", *TINY, *settings, f"out={out}")
+    with drawn():
+        outcome = command_line("search", *TINY, *settings, f"out={out}")
     assert outcome.status == 0, outcome.text
     (path,) = out.iterdir()
     return RunFolder.open(path)

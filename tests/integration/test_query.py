@@ -48,8 +48,9 @@ def small(tables):
 
 
 @pytest.fixture(scope="module")
-def finished(completed, small):
-    return completed("query", *small)
+def finished(completed, small, drawn):
+    with drawn():
+        return completed("query", *small)
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +141,13 @@ def test_the_genotype_is_the_best_by_the_first_guide(finished):
     assert column(1)[Nasbench201Space().index(genotype)] == best
 
 
-def test_the_report_can_be_drawn_again(finished):
+def test_the_report_can_be_drawn_again(finished, drawn):
     page = finished.report_html.read_bytes()
     assert {path.stem for path in finished.plots_dir.iterdir()} == {"curves", "fronts", "hypervolumes"}
     for part in (b"7,813 of the 15,625", b"dsrna.query", b"published/", b"dsrna.retrain"):
         assert part in page
-    write_query(finished.path)
+    with drawn():
+        write_query(finished.path)
     assert finished.report_html.read_bytes() == page
 
 

@@ -31,8 +31,9 @@ def small(tables):
 
 
 @pytest.fixture(scope="module")
-def finished(completed, small):
-    return completed("rank", *small, "workers=1")
+def finished(completed, small, drawn):
+    with drawn():
+        return completed("rank", *small, "workers=1")
 
 
 def unfinished_copy(finished, to, lines, rest=b""):
@@ -72,7 +73,7 @@ def test_the_table_is_what_scipy_says_of_the_scores(finished):
                 assert float(row[f"{name}_low"]) <= float(row[f"{name}_high"])
 
 
-def test_the_report_has_both_tables_and_every_picture(finished):
+def test_the_report_has_both_tables_and_every_picture(finished, drawn):
     page = finished.report_html.read_text()
     for part in ("adversarial training", "standard training", "heat_map", "croze: one point", "dsrna.rank"):
         assert part in page or (finished.plots_dir / f"{part}.png").is_file()
@@ -82,7 +83,8 @@ def test_the_report_has_both_tables_and_every_picture(finished):
     before = finished.report_html.read_bytes()
     for path in (finished.report_html, finished.plots_dir / "heat_map.png", finished.path / "ranking.csv"):
         path.unlink()
-    assert main(["report", str(finished.path)]) == 0
+    with drawn():
+        assert main(["report", str(finished.path)]) == 0
     assert finished.report_html.read_bytes() == before, "it can be drawn again at any time"
     assert (finished.plots_dir / "heat_map.png").is_file()
     assert (finished.path / "ranking.csv").is_file()

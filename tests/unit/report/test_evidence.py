@@ -138,6 +138,7 @@ def test_the_verdict_is_by_the_accuracy_under_the_search_s_own_attack():
     assert "under the attack of the search's objective (some training)" in compared_sentences(evidence)[0]
 
 
+@pytest.mark.usefixtures("text_alone")
 @pytest.mark.slow
 def test_what_happened_on_the_way_is_on_the_page(tmp_path):
     folder = build_run_folder(tmp_path / "run", parts=("search",), epochs=2)
@@ -150,6 +151,7 @@ def test_what_happened_on_the_way_is_on_the_page(tmp_path):
     assert "<li>Epoch 2: The search ends: two skips.</li>" in page
 
 
+@pytest.mark.usefixtures("text_alone")
 @pytest.mark.slow
 def test_decisions_of_the_selection_are_on_the_page_by_what_they_cost(tmp_path):
     def score(accuracy):
@@ -166,6 +168,7 @@ def test_decisions_of_the_selection_are_on_the_page_by_what_they_cost(tmp_path):
     assert '0 -&gt; 2</th><td>conv</td><td class="number">50.0' in page
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_what_could_not_be_compared_is_named(tmp_path):
     evidence = example_evidence() | {"random_cells": None, "left_out": "no images for <it>"}
     assert verdict_sentence(evidence) is None
@@ -174,6 +177,7 @@ def test_what_could_not_be_compared_is_named(tmp_path):
     assert "no images for &lt;it&gt;" in write_report(folder.path).read_text()
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_the_runner_up_of_every_edge_is_on_the_page(tmp_path):
     folder = build_run_folder(tmp_path / "run", parts=("search",), epochs=2)
     page = write_report(folder.path).read_text()

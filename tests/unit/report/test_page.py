@@ -65,9 +65,10 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def folder(tmp_path_factory: pytest.TempPathFactory, drawn: Any) -> RunFolder:
     folder = build_run_folder(tmp_path_factory.mktemp("run") / "run", epochs=3)
-    write_report(folder.path)
+    with drawn():
+        write_report(folder.path)
     return folder
 
 
@@ -253,6 +254,7 @@ def test_every_masking_check_is_listed_as_passed_failed_or_not_run(page: Page, f
     assert "sign of gradient masking" not in text
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_what_an_older_evaluation_did_not_note_is_not_known(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
     evaluation = example_evaluation()
@@ -269,6 +271,7 @@ def test_what_an_older_evaluation_did_not_note_is_not_known(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.usefixtures("text_alone")
 @pytest.mark.parametrize(("low", "chance"), [(0.10, True), (0.1028, False), (0.104, False)])
 def test_a_network_at_chance_is_called_so(tmp_path: Path, low: float, chance: bool) -> None:
     """37 of the 360 images, 10.28 %, are of the most frequent class."""
@@ -282,6 +285,7 @@ def test_a_network_at_chance_is_called_so(tmp_path: Path, low: float, chance: bo
     assert ("guessing gets 10.3 %. Its accuracies under attack say nothing" in text) == chance
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_a_run_that_did_not_search_shows_no_strategy_and_no_metric(tmp_path: Path) -> None:
     """Its config has them, as every config does, but nothing was done with them."""
     build_run_folder(tmp_path / "retrained", ("retrain", "evaluate"))
@@ -299,6 +303,7 @@ def test_a_run_that_did_not_search_shows_no_strategy_and_no_metric(tmp_path: Pat
     }
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_a_rehearsal_is_marked_at_the_top(tmp_path: Path, page: Page) -> None:
     rehearsal = Page(write_report(build_run_folder(tmp_path / "run", rehearsal=True, epochs=1).path))
     assert "Rehearsal." in rehearsal.text
@@ -309,6 +314,7 @@ def test_a_rehearsal_is_marked_at_the_top(tmp_path: Path, page: Page) -> None:
     assert headline(RunData.read(empty))[-1] == "This run has no results yet."
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_numbers_of_fewer_images_say_so(tmp_path: Path) -> None:
     evaluation = example_evaluation()
     for network in evaluation["networks"].values():
@@ -327,6 +333,7 @@ def test_numbers_of_fewer_images_say_so(tmp_path: Path) -> None:
     assert "eps 0.1), first 30 images" in text
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_what_a_sweep_maximises_is_shown_by_its_name(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, epochs=1)
     write_json(folder.run_json, folder.read_run() | {"objective": {"name": "retrain/val/acc_adv", "value": 0.662}})
@@ -346,6 +353,7 @@ def test_the_published_notation_reads_back(page: Page) -> None:
     assert parse(text) == from_json(genotype)
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>\"&"
     folder = build_run_folder(tmp_path, overrides=[f"name={evil}"], command=f"python {evil}", epochs=1)
@@ -393,9 +401,10 @@ def test_an_unfinished_run_says_so_and_survives_a_half_written_line(tmp_path: Pa
     assert "not finished: retrain is interrupted" in Page(write_report(tmp_path)).text
 
 
-def test_a_report_can_be_drawn_again(folder: RunFolder) -> None:
+def test_a_report_can_be_drawn_again(folder: RunFolder, drawn: Any) -> None:
     before = folder.report_html.read_bytes()
-    write_report(folder.path)
+    with drawn():
+        write_report(folder.path)
     assert folder.report_html.read_bytes() == before
 
 

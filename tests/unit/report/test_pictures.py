@@ -198,10 +198,11 @@ def test_eps_is_shown_in_255ths_where_it_is_one() -> None:
     assert list(line.get_xdata()) == pytest.approx([0, 2, 4, 6, 8, 10, 12])
 
 
-def test_pictures_are_png_files_with_something_on_them(data: RunData) -> None:
+def test_pictures_are_png_files_with_something_on_them(data: RunData, drawn: Any) -> None:
     from matplotlib.image import imread
 
-    pictures = draw_pictures(data)
+    with drawn():
+        pictures = draw_pictures(data)
     assert [picture.name for picture in pictures] == [
         "robustness",
         "corruptions",

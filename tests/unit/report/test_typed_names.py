@@ -1,7 +1,9 @@
 """Names that people chose appear in pictures and pages as they typed them."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,12 +35,19 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
+@pytest.fixture
+def painted(drawn: Any) -> Iterator[None]:
+    with drawn():
+        yield
+
+
 def pixels(content: bytes) -> np.ndarray:
     from matplotlib.image import imread
 
     return imread(io.BytesIO(content), format="png")
 
 
+@pytest.mark.usefixtures("painted")
 def test_dollars_are_drawn_as_dollars() -> None:
     """Against matplotlib's own way of writing a dollar sign."""
     typed, escaped = (new_figure(4, 1) for _ in range(2))
@@ -49,6 +58,7 @@ def test_dollars_are_drawn_as_dollars() -> None:
     np.testing.assert_array_equal(pixels(png(typed)), pixels(buffer.getvalue()))
 
 
+@pytest.mark.usefixtures("painted")
 def test_pictures_say_what_was_typed_and_have_no_mathematics_of_their_own(folder: RunFolder) -> None:
     from matplotlib.text import Text
 
@@ -62,6 +72,7 @@ def test_pictures_say_what_was_typed_and_have_no_mathematics_of_their_own(folder
     assert {name for name, found in texts.items() if found} == {"robustness", "corruptions", "certified", "training"}
 
 
+@pytest.mark.usefixtures("painted")
 def test_operations_are_drawn_as_typed() -> None:
     cell = example_genotype()["cells"]["normal"]
     cell["nodes"][0][0][0] = TYPED
@@ -72,6 +83,7 @@ def test_operations_are_drawn_as_typed() -> None:
     assert not any(text.get_parse_math() for text in drawn)
 
 
+@pytest.mark.usefixtures("painted")
 @pytest.mark.parametrize(("last", "expected"), [(6, "2"), (200, "100"), (100_000, "1e4")])
 def test_logarithmic_axes_are_labelled_in_plain_numbers(last: int, expected: str) -> None:
     figure = new_figure(5, 2)
@@ -84,6 +96,7 @@ def test_logarithmic_axes_are_labelled_in_plain_numbers(last: int, expected: str
     assert not any("$" in label for label in shown)
 
 
+@pytest.mark.usefixtures("text_alone")
 def test_the_page_says_what_was_typed(folder: RunFolder) -> None:
     import html
 
