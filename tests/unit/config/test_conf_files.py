@@ -1,5 +1,7 @@
 """Every file under conf/ composes, has the keys and types of the schema, and is valid."""
 
+from itertools import chain, zip_longest
+
 import pytest
 import yaml
 
@@ -20,11 +22,21 @@ GIVEN = {  # what only the user knows
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],
 }
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
+ELSEWHERE = {"proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment"}
+PARTICULAR = {"regulariser", "search_schedule", "space", "strategy"}
+"""Not every choice of these goes with every other one: they are chosen one by one."""
 EVERY = [
-    (group, choice)
-    for group in groups()
-    if group not in ("proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule")
-    for choice in choices(group)
+    *([(group, choice)] for group in groups() if group in PARTICULAR for choice in choices(group)),
+    *(
+        [chosen for chosen in together if chosen]
+        for together in zip_longest(
+            *(
+                [(group, choice) for choice in choices(group)]
+                for group in groups()
+                if group not in ELSEWHERE | PARTICULAR
+            )
+        )
+    ),
 ]
 
 
@@ -40,29 +52,39 @@ def test_every_entry_is_valid(entry):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("group", "choice"), EVERY)
-def test_every_choice_is_valid(group, choice):
-    given = GIVEN.get((group, choice), [])
-    plus = "+" if group == "experiment" else ""
-    settings = settings_of(ENTRIES.get((group, choice), "search"), f"{plus}{group}={choice}", *given)
-    if group == "experiment":
-        assert settings.name == choice, "the run folder is named after the experiment"
-    assert description(group, choice), "the first comment says what it is"
+@pytest.mark.parametrize("chosen", EVERY, ids=lambda chosen: "-".join(choice for _, choice in chosen))
+def test_every_choice_is_valid(chosen):
+    typed = [[f"{group}={choice}", *GIVEN.get((group, choice), [])] for group, choice in chosen]
+    settings_of("search", *chain(*typed))
+    assert all(description(*each) for each in chosen), "the first comment says what it is"
+
+
+def of_experiment(name, *chosen):
+    key = ("experiment", name)
+    return compose(ENTRIES.get(key, "search"), [f"+experiment={name}", *chosen, *GIVEN.get(key, [])])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_is_valid(experiment):
+    settings = settings_from(of_experiment(experiment))
+    validate(settings)
+    assert settings.name == experiment, "the run folder is named after the experiment"
+    assert description("experiment", experiment), "the first comment says what it is"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", choices("experiment"))
 @pytest.mark.parametrize(
-    "chosen", [thorough("objective=standard"), "objective=trades", "metric=none", "strategy=darts", "threat=l2"]
+    "chosen", [("objective=trades", "metric=none", "strategy=darts", "threat=l2"), thorough(("objective=standard",))]
 )
-def test_a_part_chosen_on_the_command_line_wins_over_the_experiment(experiment, chosen):
-    """Whole, with its own values: neither refused for keys of the experiment's part, nor changed by them."""
-    group, _, choice = chosen.partition("=")
-    key = ("experiment", experiment)
-    config = compose(ENTRIES.get(key, "search"), [f"+experiment={experiment}", chosen, *GIVEN.get(key, [])])
+def test_parts_chosen_on_the_command_line_win_over_the_experiment(experiment, chosen):
+    """Whole, with their own values: neither refused for keys of the experiment's parts, nor changed by them."""
+    config = of_experiment(experiment, *chosen)
     validate(settings_from(config))
-    own = yaml.safe_load((conf_folder() / group / f"{choice}.yaml").read_text())
-    assert {name: config[group][name] for name in own} == own
+    for group, _, choice in (each.partition("=") for each in chosen):
+        own = yaml.safe_load((conf_folder() / group / f"{choice}.yaml").read_text())
+        assert {name: config[group][name] for name in own} == own
 
 
 def test_the_two_objectives_are_chosen_apart():

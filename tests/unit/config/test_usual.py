@@ -1,5 +1,7 @@
 """A data set brings its own threat, objective, sizes and epochs: data < experiment < command line, at every entry."""
 
+from itertools import product
+
 import pytest
 
 from dsrna.config.catalog import choices
@@ -12,6 +14,7 @@ from dsrna.ranking.settings import build_proxies, rank_settings
 from dsrna.run_folder import RunFolder
 from dsrna.runs.replay import replay
 from dsrna.tables.settings import benchmark_training_settings
+from tests.thorough import thorough
 
 PATH = {"arrays": ["data.source.path=own.npz"]}
 USUAL = {  # threat, objective and its steps, (epochs, cells, channels) of search and retrain, stem, AutoAttack's images
@@ -50,8 +53,13 @@ def test_a_data_set_without_anything_usual_of_its_own_takes_that_of_arrays():
         assert (settings.threat, settings.retrain, settings.objective) == (own.threat, own.retrain, own.objective)
 
 
-@pytest.mark.parametrize("data", USUAL)
-@pytest.mark.parametrize("entry", ["search", "retrain", "evaluate"])
+@pytest.mark.parametrize(
+    ("entry", "data"),
+    [
+        (entry, data) if entry == "search" or data in ("imagenet", "mnist") else thorough(entry, data)
+        for entry, data in product(["search", "retrain", "evaluate"], USUAL)
+    ],
+)
 def test_a_data_set_brings_its_own_at_every_entry(entry, data):
     settings = settings_of(entry, f"data={data}", *PATH.get(data, []))
     kind = settings.objective["_target_"].rpartition(".")[2]

@@ -151,7 +151,7 @@ def test_the_metrics_own_node_has_no_common_keys():
     assert not {"weight", "warmup_epochs", "weight_schedule"} & set(node)
 
 
-@pytest.mark.parametrize("metric", ["certified", "combined"])
+@pytest.mark.parametrize("metric", ["certified", pytest.param("combined", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 
 from dsrna.config.command_line import with_config_folder
@@ -18,6 +20,7 @@ def expand(overrides):
     return jobs_of("search", overrides).overrides
 
 
+@cache
 def print_of(*overrides):
     return fingerprint_of(settings_from(compose("search", list(overrides))))
 
