@@ -21,8 +21,8 @@ from dsrna.finished_run import Run
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dsrna.spaces.derived_network import DerivedNetwork
     from dsrna.spaces.genotype import Genotype
+    from dsrna.training.trained_network import TrainedNetwork
 
 Source = str | Path | Run
 """A run, a run folder, a genotype file, a published name (``"RNAS"``), or a checkpoint."""
@@ -41,17 +41,23 @@ def search(experiment: str | None = None, overrides: Sequence[str] = ()) -> Run:
     return _run("search", [*([f"+experiment={experiment}"] if experiment is not None else []), *overrides])
 
 
-def retrain(source: Source, overrides: Sequence[str] = ()) -> Run:
-    """Trains the network of a genotype, evaluates and reports, as ``python -m dsrna.retrain from=…`` does."""
-    return _run("retrain", [_from(source), *overrides])
+def retrain(source: Source | None, overrides: Sequence[str] = ()) -> Run:
+    """Trains the network of a genotype, evaluates and reports, as ``python -m dsrna.retrain from=…`` does.
+
+    Without a source, that of ``model=…``.
+    """
+    return _run("retrain", [*_from(source), *overrides])
 
 
-def evaluate(source: Source, overrides: Sequence[str] = ()) -> Run:
-    """Evaluates trained networks again and reports, as ``python -m dsrna.evaluate from=…`` does."""
-    return _run("evaluate", [_from(source), *overrides])
+def evaluate(source: Source | None, overrides: Sequence[str] = ()) -> Run:
+    """Evaluates trained networks again and reports, as ``python -m dsrna.evaluate from=…`` does.
+
+    Without a source, that of ``model=… checkpoint=…``.
+    """
+    return _run("evaluate", [*_from(source), *overrides])
 
 
-def verify(source: Source, overrides: Sequence[str] = ()) -> Run:
+def verify(source: Source | None, overrides: Sequence[str] = ()) -> Run:
     """Evaluates trained networks by attacks and certified bounds: ``evaluate`` with ``evaluate=certified``."""
     return evaluate(source, ["evaluate=certified", *overrides])
 
@@ -83,20 +89,21 @@ def consensus(*runs: str | Path | Run, file: str | Path | None = None) -> Genoty
     return agreed_genotype(searches) if file is None else write_consensus(searches, Path(file))
 
 
-def load(source: str | Path | Run, stage: str | None = None) -> DerivedNetwork:
+def load(source: str | Path | Run, stage: str | None = None, model: str | None = None) -> TrainedNetwork:
     """A trained network: images (N, C, H, W) in [0, 1] -> logits (N, K); on the CPU, in evaluation mode.
 
     Args:
         source: a run, a run folder, or a ``best.ckpt``.
         stage: which network of a run, see :meth:`Run.network`.
+        model: the module and name that build it, where it isn't dsrna's, see :meth:`Run.network`.
 
     Raises:
-        CheckpointError: there is none, or its file is damaged.
+        CheckpointError: there is none, or its file is damaged, or names another model.
     """
     from dsrna.training.trained_network import load_network
 
     path = _path(source)
-    return Run(path).network(stage) if path.is_dir() else load_network(path)[0]
+    return Run(path).network(stage, model) if path.is_dir() else load_network(path, model)[0]
 
 
 def predict(network: nn.Module | str | Path | Run, images: Any, batch_size: int = 256) -> Tensor:
@@ -163,10 +170,10 @@ def _path(source: str | Path | Run) -> Path:
     return source.path if isinstance(source, Run) else Path(source)
 
 
-def _from(source: Source) -> str:
+def _from(source: Source | None) -> list[str]:
     from dsrna.config.command_line import quoted
 
-    return f"from={quoted(str(source.path if isinstance(source, Run) else source))}"
+    return [] if source is None else [f"from={quoted(str(source.path if isinstance(source, Run) else source))}"]
 
 
 @contextmanager

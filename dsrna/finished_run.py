@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `import dsrna` imports this file, and torch takes seconds
     from dsrna.run_folder import RunFolder
-    from dsrna.spaces.derived_network import DerivedNetwork
     from dsrna.spaces.genotype import Genotype
+    from dsrna.training.trained_network import TrainedNetwork
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ class Run:
 
         return genotype_codec.load(self._folder.genotype_json)
 
-    def network(self, stage: str | None = None) -> DerivedNetwork:
+    def network(self, stage: str | None = None, model: str | None = None) -> TrainedNetwork:
         """A trained network: images (N, C, H, W) in [0, 1] -> logits (N, K); on the CPU, in evaluation mode.
 
         Args:
             stage: ``"retrain"``, ``"certified"`` or ``"baseline"``; None for the first of them that there is.
+            model: ``MODULE:NAME``, where that builds it: a run folder alone doesn't decide what is imported.
 
         Raises:
-            CheckpointError: there is none, or its file is damaged.
+            CheckpointError: there is none, its file is damaged, or it names another model.
         """
         from dsrna.errors import CheckpointError
         from dsrna.training.trained_network import load_network
@@ -51,7 +52,7 @@ class Run:
         if not there or stage not in (None, *there):
             known = f"those of: {', '.join(there)}" if there else "none: dsrna.retrain trains one"
             raise CheckpointError(f"Expected a network of {stage or 'any stage'} in {self.path}, found {known}.")
-        return load_network(there[stage or next(iter(there))])[0]
+        return load_network(there[stage or next(iter(there))], model)[0]
 
     @property
     def evaluation(self) -> dict[str, Any] | None:

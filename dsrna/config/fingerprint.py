@@ -24,9 +24,13 @@ CHANGES_NO_RESULT = (
 """Keys that may differ between a run and its continuation."""
 
 
+ADDED = ("model", "model_arguments", "checkpoint", "normalization")
+"""Keys that came later: where they are null, runs from before them are still found."""
+
+
 def fingerprint_of(settings: RunSettings) -> str:
     """Hash of all settings that change results, the same on every machine."""
-    plain = settings.model_dump()
+    plain = {key: value for key, value in settings.model_dump().items() if value is not None or key not in ADDED}
     for key in CHANGES_NO_RESULT:
         *nodes, last = key.split(".")
         _remove(plain, nodes, last)

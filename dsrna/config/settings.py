@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from dsrna.config import kinds
+from dsrna.config.external import ExternalSettings
 from dsrna.config.model import Model, distinct, refused
 from dsrna.config.parts import build_part, nearest, number, with_fractions
 from dsrna.errors import ConfigError, DsrnaError
@@ -267,7 +268,7 @@ def _check_stages(stages: list[str]) -> list[str]:
 _STAGES = f"a list of stages, each once: stages=[{','.join(STAGES)}] or some of them"
 
 
-class Settings(RunSettings):
+class Settings(RunSettings, ExternalSettings):
     """All settings of one run, resolved. ``start_from`` is the key ``from`` of the config."""
 
     stages: Annotated[list[str], Field(min_length=1, description=_STAGES), AfterValidator(_check_stages)]

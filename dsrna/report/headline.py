@@ -20,7 +20,7 @@ def headline(data: RunData) -> list[str]:
     if data.verdict:
         sentences += [_looked_up(data.verdict, row) for row in headline_rows(data.verdict)]
     if data.evaluation:
-        sentences += _evaluated(data.evaluation)
+        sentences += _evaluated(data.evaluation, derived=data.genotype is not None)
     elif data.curve("retrain/val/acc")[0]:
         epochs = len(data.curve("retrain/val/acc")[0])
         sentences.append(
@@ -45,12 +45,14 @@ def _looked_up(verdict: dict[str, Any], row: dict[str, Any]) -> str:
     )
 
 
-def _evaluated(evaluation: dict[str, Any]) -> list[str]:
+def _evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
     networks = evaluation["networks"]
     name = next(iter(networks))
     clean = networks[name]["result"]["clean"]
+    title = networks[name]["title"]
+    network = f"the derived network with {title}" if derived else f"the network ({title})"
     sentences = [
-        f"On {evaluation['data']}, the derived network with {networks[name]['title']} classifies "
+        f"On {evaluation['data']}, {network} classifies "
         f"{percent(clean['accuracy'])} of {clean['images']:,} {evaluation['split']} images correctly."
     ]
     worst = strongest(evaluation, name)

@@ -14,7 +14,10 @@ from dsrna.errors import ConfigError
 from dsrna.run_folder import RunFolder
 
 # Of the earlier run, not of the new one.
-NOT_REPLAYED = ("stages", "resume", "out", "from", "name", "trainer", "logger", "hydra")
+NOT_REPLAYED = (
+    "stages", "resume", "out", "from", "name", "trainer", "logger", "hydra",
+    "model", "model_arguments", "checkpoint", "normalization",
+)  # fmt: skip
 
 # All that a search by queries shares with the stages that start from what it found, as conf/query.yaml has it.
 OF_A_QUERY = {"data": "cifar10", "space": "nasbench201", "seed": "0"}
@@ -28,8 +31,8 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
         overrides: what the user typed.
 
     Returns:
-        The overrides to compose with. An override that the user gives again is not replayed, nor one that switches off
-        what the user sets something of. The stages are the entry point's, also where an experiment names others.
+        The overrides to compose with. An override that the user gives again is not replayed. The stages are the
+        entry point's, also where an experiment names others.
 
     Raises:
         ConfigError: a replayed override chooses more than a run folder is trusted with, see :mod:`dsrna.config.trust`.
@@ -67,8 +70,6 @@ def _with_earlier(overrides: list[str]) -> list[str]:
         key = key_of(override)
         group = key.split(".")[0].split("/")[0]
         if key in given or group in NOT_REPLAYED or (by_queries and group not in OF_A_QUERY):
-            continue
-        if override.endswith("=null") and any(each.startswith(f"{key}.") for each in given):
             continue
         try:
             check_replayed(override, overrides)

@@ -77,8 +77,8 @@ def _log_checks(stage: str, checks: list[dict[str, str]]) -> None:
 
 def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict[str, Any]:
     checkpoint = job.folder.best_checkpoint(stage)
-    network, _, about = load_network(checkpoint)
     test, settings = job.splits.test, job.settings
+    network, _, about = load_network(checkpoint, settings.model)
     curve = eps_curve(settings)
     grid = [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
     measurements = len(attacks) + len(curve) + len(grid) + 2  # and clean, and the check at a large eps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dsrna.bounds.lowering.lower import lower
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.parts import build_part, nearest
+from dsrna.config.parts import nearest
 from dsrna.config.validate import threat_of, validate
 from dsrna.data.loader import BatchLoader
 from dsrna.errors import CheckpointError, ConfigError
@@ -57,9 +57,8 @@ def export(
     settings = settings_from(compose("evaluate", replay("evaluate", overrides)))
     validate(settings)
     splits = load_splits(settings)
-    found = read_inputs("evaluate", settings.start_from, build_part(settings.space, "space"), splits).networks
-    checkpoint = _chosen(found, stage)
-    network, description, about = load_network(checkpoint)
+    checkpoint = _chosen(read_inputs("evaluate", settings, splits).networks, stage)
+    network, description, about = load_network(checkpoint, settings.model)
     test, threat = splits.test, threat_of(settings)
     x, y = next(iter(BatchLoader(test, min(images, len(test)), seed=0, purpose="export", shuffle=False)))
     claims = [

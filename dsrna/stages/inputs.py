@@ -6,7 +6,8 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dsrna.config.parts import located
+from dsrna.config.parts import build_part, located
+from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
 from dsrna.errors import CheckpointError, ConfigError, DataError, GenotypeError
 from dsrna.files import write_atomically, writing_to
@@ -15,21 +16,24 @@ from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.genotype_source import existing, read_genotype
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.training.trained_network import load_network
+from dsrna.stages.external import LoadedModel, described_model, load_model
+from dsrna.training.trained_network import NetworkDescription, load_network
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What ``from`` names.
+    """What ``from`` or ``model`` names.
 
     Attributes:
         genotype: the network's architecture; None where a search is yet to find it.
         networks: stage -> checkpoint of its trained network; empty where they are yet to be trained.
+        model: a trained network of somebody else's.
         rehearsal: whether it comes from a run that was a rehearsal.
     """
 
     genotype: Genotype | None = None
     networks: dict[str, Path] = field(default_factory=dict)
+    model: LoadedModel | None = None
     rehearsal: bool = False
 
     def copy_to(self, folder: RunFolder) -> None:
@@ -39,36 +43,50 @@ class Inputs:
                 genotype_codec.save(self.genotype, folder.genotype_json)
             for stage, path in self.networks.items():
                 _copy(path, folder.best_checkpoint(stage))
+            if self.model is not None:
+                self.model.save(folder.best_checkpoint("retrain"))
         if self.rehearsal:
             folder.mark_rehearsal()
 
 
-def read_inputs(first_stage: str, source: str | None, space: SearchSpace, splits: Splits) -> Inputs:
-    """Reads what ``from`` names, without writing anything.
+def read_inputs(first_stage: str, settings: Settings, splits: Splits) -> Inputs:
+    """Reads what ``from`` or ``model`` names, without writing anything.
 
     Args:
         first_stage: the stage that starts from it.
-        source: ``from``: a run folder, a checkpoint, or what :func:`dsrna.spaces.genotype_source.read_genotype` takes.
-        space: the space that a genotype must be of.
+        settings: ``from`` is a run folder, a checkpoint, or what
+            :func:`dsrna.spaces.genotype_source.read_genotype` takes, of the settings' space.
         splits: the images that trained networks must fit.
 
     Raises:
         ConfigError: ``from`` is missing.
         CheckpointError, GenotypeError: what it names is not there or can't be used.
+        ConfigError: the model can't be built.
         DataError: the networks were trained on images of another shape or with other classes.
     """
     if first_stage == "search":
         return Inputs()
     if first_stage == "report":
         raise ConfigError("To draw a report again, use `python -m dsrna report RUN_FOLDER`. (conf: stages)")
+    source = settings.start_from
+    if source is None and settings.model is not None:
+        if first_stage == "retrain":
+            described_model(settings, splits)
+            return Inputs()
+        return Inputs(model=load_model(settings, splits))
     if source is None:
         choices = "from=genotype.json, or a published name such as from=DARTS_V2"
         raise ConfigError(
             f"The {first_stage} stage needs something to start from: from=RUN_FOLDER, "
-            f"{choices if first_stage == 'retrain' else 'or from=best.ckpt'}. (conf: from)"
+            f"{choices if first_stage == 'retrain' else 'or from=best.ckpt'}; or, for a network that isn't dsrna's, "
+            "model=torchvision:resnet18, model=MODULE:NAME, model=FILE.onnx. (conf: from)"
         )
+    space: SearchSpace = build_part(settings.space, "space")
     with located("from"):
-        found = Inputs(_read_genotype(source, space)) if first_stage == "retrain" else _read_networks(source, splits)
+        if first_stage == "retrain":
+            found = Inputs(_read_genotype(source, space))
+        else:
+            found = _read_networks(source, splits, settings.model)
     return replace(found, rehearsal=_of_a_rehearsal(existing(source)))
 
 
@@ -88,7 +106,7 @@ def _read_genotype(source: str, space: SearchSpace) -> Genotype:
     return genotype
 
 
-def _read_networks(source: str, splits: Splits) -> Inputs:
+def _read_networks(source: str, splits: Splits, model: str | None) -> Inputs:
     path = existing(source)
     if path is not None and path.is_file():
         found = {"retrain": path}
@@ -101,7 +119,7 @@ def _read_networks(source: str, splits: Splits) -> Inputs:
     if not found:
         raise CheckpointError(f"Expected a trained network in {source}, found none: run its retrain stage.")
     for checkpoint in found.values():
-        _, description, _ = load_network(checkpoint)
+        _, description, _ = load_network(checkpoint, model)
         test = splits.test
         if list(test.shape) != description.shape or test.classes != description.classes:
             raise DataError(
@@ -109,6 +127,8 @@ def _read_networks(source: str, splits: Splits) -> Inputs:
                 f"{checkpoint}, got {tuple(test.shape)} in {test.classes}: choose the data set it was trained on. "
                 "(conf: data)"
             )
+    if not isinstance(description, NetworkDescription):
+        return Inputs(networks=found)
     return Inputs(description.read_genotype(), found)
 
 

@@ -17,12 +17,13 @@ from dsrna.data.splits import Splits, search_halves
 from dsrna.errors import ConfigError
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.search_space import SearchSpace
+from dsrna.stages.external import described_model
 from dsrna.stages.job import at_most
 from dsrna.stages.optimizers import build_optimizer, build_schedule
 from dsrna.stages.retrain import describe
 from dsrna.stages.search import build_supernet
 from dsrna.strategies.strategy import Strategy
-from dsrna.training.trained_network import build_network
+from dsrna.training.trained_network import Description, build_network
 from dsrna.types import CellWeights
 
 
@@ -45,7 +46,12 @@ def rehearse(settings: Settings, splits: Splits, stages: Collection[str], genoty
     if "search" in stages:
         _rehearse_search(settings, splits, space)
     if "retrain" in stages:
-        _rehearse_retraining(settings, splits, genotype or _any_genotype(space))
+        network = (
+            described_model(settings, splits)
+            if settings.model is not None
+            else describe(settings, splits, genotype or _any_genotype(space))
+        )
+        _rehearse_retraining(settings, splits, network)
     if "evaluate" in stages and (verified := verification(settings)) is not None:
         with located("evaluate.verify"):
             verified.check_engines()
@@ -84,10 +90,10 @@ def _rehearse_search(settings: Settings, splits: Splits, space: SearchSpace) -> 
     )
 
 
-def _rehearse_retraining(settings: Settings, splits: Splits, genotype: Genotype) -> None:
+def _rehearse_retraining(settings: Settings, splits: Splits, network: Description) -> None:
     retrain, limits = settings.retrain, settings.trainer.limits
-    with located("retrain"), torch.device("meta"):
-        build_network(describe(settings, splits, genotype))
+    with located("retrain" if settings.model is None else "model"), torch.device("meta"):
+        build_network(network)
     trainings: dict[str, RetrainSettings | CertifiedSettings] = {"retrain": retrain}
     if retrain.certified:
         trainings["certified"] = settings.certified

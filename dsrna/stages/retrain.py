@@ -18,6 +18,7 @@ from dsrna.objectives.base import Objective
 from dsrna.objectives.standard import Standard
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
+from dsrna.stages.external import described_model
 from dsrna.stages.job import Job, at_most
 from dsrna.stages.optimizers import build_optimizer, build_schedule, interval_of
 from dsrna.training.fit import fit
@@ -47,7 +48,7 @@ def baseline(job: Job) -> None:
 
 
 def describe(settings: Settings, splits: Splits, genotype: Genotype) -> NetworkDescription:
-    """The network that is retrained, of the settings' sizes for these images."""
+    """A genotype's network that is retrained, of the settings' sizes for these images."""
     retrain, limits = settings.retrain, settings.trainer.limits
     return NetworkDescription(
         genotype=genotype_codec.to_json(genotype),
@@ -84,7 +85,11 @@ def _train(
     validation = BatchLoader(splits.validation, batch_size, seed=settings.seed, purpose="selection", shuffle=False)
     # The same seed for all: the baseline starts from the same weights and sees the same batches.
     seed_all(derive_seed(settings.seed, "retrain"))
-    description = describe(settings, splits, genotype_codec.load(job.folder.genotype_json))
+    description = (
+        described_model(settings, splits)
+        if settings.model is not None
+        else describe(settings, splits, genotype_codec.load(job.folder.genotype_json))
+    )
     network = build_network(description)
     objective.initialise(network)
 
@@ -102,7 +107,7 @@ def _train(
         selection_attack=PGD(job.threat.norm, job.threat.eps, steps=retrain.selection_steps),
         robust_first=not isinstance(objective, Standard),
         keep_last=retrain.keep == "last",
-        drop_path=drop_path,
+        drop_path=drop_path if settings.model is None else 0.0,  # its paths are its own
         ema_decay=retrain.ema_decay,
         gradient_clip=training.gradient_clip,
         torch_compile=retrain.torch_compile and stage != "certified",

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dsrna.config.objectives import retrain_objective
-from dsrna.config.parts import build_part, target_of
+from dsrna.config.parts import target_of
 from dsrna.config.settings import Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.config.validate import threat_of
@@ -60,7 +60,7 @@ class Opened:
         """What ``from`` names."""
         settings = self.request.settings
         first = next(iter(plan(settings)))
-        return read_inputs(first, settings.start_from, build_part(settings.space, "space"), self.splits)
+        return read_inputs(first, settings, self.splits)
 
     @property
     def data(self) -> str:

@@ -1,4 +1,4 @@
-"""Retraining a derived network from scratch, on any objective, with the checkpoint chosen on validation."""
+"""Retraining a network from scratch, on any objective, with the checkpoint chosen on validation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dsrna.data.loader import Batch
 from dsrna.functional.seeding import generator
 from dsrna.nn.modes import evaluation_mode
 from dsrna.objectives.base import Objective
-from dsrna.spaces.derived_network import DerivedNetwork
 from dsrna.training.stage_module import StageModule, accuracy
+from dsrna.training.trained_network import TrainedNetwork
 
 
 class RetrainModule(StageModule):
@@ -26,7 +26,7 @@ class RetrainModule(StageModule):
     certified accuracy before both. The test split is never seen.
 
     Args:
-        network: the derived network.
+        network: the derived network, or somebody else's.
         objective: training loss, see ``dsrna.objectives``.
         selection_attack: PGD on the validation split, once an epoch.
         robust_first: whether robust accuracy decides, or clean accuracy.
@@ -43,7 +43,7 @@ class RetrainModule(StageModule):
 
     def __init__(
         self,
-        network: DerivedNetwork,
+        network: TrainedNetwork,
         *,
         objective: Objective,
         selection_attack: PGD,

@@ -1,4 +1,4 @@
-"""A trained derived network on disk: its weights and what is needed to build it again."""
+"""A trained network on disk: its weights and what is needed to build it again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dsrna.spaces.derived_network import DerivedNetwork
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.registry import space_of
 from dsrna.training.checkpoints import checked, read_checkpoint, save_checkpoint
+from dsrna.training.external_model import ExternalDescription, ExternalNetwork, build_external
 from dsrna.training.weights_fit import misfit, unwrapped
 
 SCHEMA = "dsrna.network"
@@ -41,15 +42,22 @@ class NetworkDescription:
         return genotype_codec.from_json(self.genotype)
 
 
-def build_network(description: NetworkDescription) -> DerivedNetwork:
-    """The network with fresh weights."""
+Description = NetworkDescription | ExternalDescription
+"""Of a derived network, or of somebody else's."""
+TrainedNetwork = DerivedNetwork | ExternalNetwork
+
+
+def build_network(description: Description) -> TrainedNetwork:
+    """The network with fresh weights; whoever calls this vouches for the module that an external one names."""
+    if isinstance(description, ExternalDescription):
+        return build_external(description)
     genotype = description.read_genotype()
     channels, height, width = description.shape
     return space_of(genotype).network(genotype, (channels, height, width), description.classes, **description.sizes)
 
 
 def save_network(
-    path: Path, description: NetworkDescription, weights: dict[str, Tensor], title: str, numbers: dict[str, float]
+    path: Path, description: Description, weights: dict[str, Tensor], title: str, numbers: dict[str, float]
 ) -> None:
     """Writes weights and description, atomically."""
     content = {
@@ -63,16 +71,22 @@ def save_network(
     save_checkpoint(path, content)
 
 
-def load_network(path: Path) -> tuple[DerivedNetwork, NetworkDescription, dict[str, Any]]:
+def load_network(path: Path, model: str | None = None) -> tuple[TrainedNetwork, Description, dict[str, Any]]:
     """The network with its trained weights, in evaluation mode on the CPU.
 
     Weights that were saved from within DataParallel, torch.compile or a LightningModule are read too.
+
+    Args:
+        path: the checkpoint.
+        model: a module's function or class that may be imported, as the checkpoint says it must be to build the
+            network: a file is not to decide what code runs here.
 
     Returns:
         The network, its description, and the checkpoint's ``title`` and ``numbers``.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another version, or its weights don't fit or aren't finite.
+        CheckpointError: the file is missing, damaged, of another version, or its weights don't fit or aren't finite; or
+            it names a module that ``model`` doesn't.
     """
     content = read_checkpoint(path)
     if content.get("schema") != SCHEMA or content.get("version") != VERSION:
@@ -85,7 +99,7 @@ def load_network(path: Path) -> tuple[DerivedNetwork, NetworkDescription, dict[s
         weights = unwrapped(content["state_dict"])
         content = checked(path, content | {"state_dict": weights})
         about = {"title": content["title"], "numbers": content["numbers"]}
-        description = NetworkDescription(**content["network"])
+        description = _description(path, content["network"], model)
         with torch.device("meta"):  # names and shapes alone
             expected = build_network(description).state_dict()
         problem = misfit(weights, expected, description.classes) or _not_finite(weights)
@@ -98,6 +112,18 @@ def load_network(path: Path) -> tuple[DerivedNetwork, NetworkDescription, dict[s
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError, DsrnaError) as error:
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     raise CheckpointError(f"{path} does not fit together: {problem}")
+
+
+def _description(path: Path, content: dict[str, Any], model: str | None) -> Description:
+    if "model" not in content:
+        return NetworkDescription(**content)
+    description = ExternalDescription(**content)
+    if description.needs_trust and description.model != model:
+        raise CheckpointError(
+            f"The network in {path} is built by `{description.model}`, which would be imported and called. If you "
+            f"trust it, name it too: model={description.model}. (conf: model)"
+        )
+    return description
 
 
 def _what_instead(content: dict[str, Any]) -> str:

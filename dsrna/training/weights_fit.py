@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
@@ -12,15 +12,22 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 _SHOWN = 3
 
 
-def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unwrapped(weights: Mapping[str, Tensor], own: Collection[str] = ()) -> dict[str, Tensor]:
     """The same weights under the network's own names: without prefixes that all of them have.
+
+    Args:
+        weights: as a file has them.
+        own: names of the network's weights, where they may have such prefixes themselves.
 
     >>> list(unwrapped({"model._orig_mod.stem.bias": 1, "model._orig_mod.head.bias": 2}))
     ['stem.bias', 'head.bias']
     """
     found = dict(weights)
-    while found and (shared := [prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in found)]):
-        found = {key.removeprefix(shared[0]): value for key, value in found.items()}
+    while found and not any(key in own for key in found):
+        shared = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in found)), None)
+        if shared is None:
+            break
+        found = {key.removeprefix(shared): value for key, value in found.items()}
     return found
 
 
@@ -32,18 +39,27 @@ def misfit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], classe
         expected: the network's own, of which only names and shapes matter.
         classes: number of classes of the network.
     """
-    missing = [key for key in expected if key not in weights]
-    unknown = [key for key in weights if key not in expected]
-    other = [key for key in expected if key in weights and weights[key].shape != expected[key].shape]
-    if not (missing or unknown or other):
-        return None
+    found = differences(weights, expected)
+    return None if found is None else f"{found}. {_reason(weights, expected, *_keys(weights, expected), classes)}"
+
+
+def differences(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """The keys in which weights aren't a network's, in words; None where they fit."""
+    missing, unknown, other = _keys(weights, expected)
     parts = [
         _listed("missing", missing),
         _listed("not of this network", unknown),
         _listed("of another shape", [f"{k} {_sizes(weights[k])} for {_sizes(expected[k])}" for k in other]),
     ]
+    return "; ".join(part for part in parts if part) or None
+
+
+def _keys(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
+    """Those that are missing, unknown, and of another shape."""
     return (
-        f"{'; '.join(part for part in parts if part)}. {_reason(weights, expected, missing, unknown, other, classes)}"
+        [key for key in expected if key not in weights],
+        [key for key in weights if key not in expected],
+        [key for key in expected if key in weights and weights[key].shape != expected[key].shape],
     )
 
 

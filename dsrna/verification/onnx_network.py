@@ -23,7 +23,8 @@ class OnnxNetwork(nn.Module):
     Files are made for one image; batches work too, as no operation here mixes images.
 
     Args:
-        path: the file.
+        source: the file, or what is in it, as :func:`onnx_bytes` gives it.
+        name: of the file, for messages, where its content is given.
 
     Raises:
         MissingPartError: the package ``onnx`` is missing.
@@ -31,17 +32,13 @@ class OnnxNetwork(nn.Module):
         UnsupportedError: it has an operation, or an attribute of one, that isn't known; the message names it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Path | bytes, name: str = "") -> None:
         super().__init__()
-        if util.find_spec("onnx") is None:
-            raise MissingPartError("Reading ONNX files needs onnx, not installed here: pip install 'dsrna[export]'")
+        path = source if isinstance(source, Path) else name
+        graph = _loaded(source, path).graph
         import onnx
         from onnx import numpy_helper
 
-        try:
-            graph: Any = onnx.load(path).graph
-        except Exception as error:  # the parser's own errors are of no common class
-            raise DataError(f"Expected an ONNX file, got {path}: {error}") from error
         self._constants: dict[str, int] = {}
         for one in graph.initializer:
             self._keep(one.name, torch.from_numpy(numpy_helper.to_array(one).copy()))
@@ -73,7 +70,33 @@ class OnnxNetwork(nn.Module):
 
     def _keep(self, name: str, value: Tensor) -> None:
         self._constants[name] = len(self._constants)
-        self.register_buffer(f"constant_{self._constants[name]}", value)
+        kept = f"constant_{self._constants[name]}"
+        if value.is_floating_point():
+            self.register_parameter(kept, nn.Parameter(value, requires_grad=False))
+        else:
+            self.register_buffer(kept, value)
+
+
+def onnx_bytes(path: Path) -> bytes:
+    """The content of an ONNX file, with the weights that it keeps in files beside it.
+
+    Raises:
+        MissingPartError: the package ``onnx`` is missing.
+        DataError: it's no ONNX file.
+    """
+    content: bytes = _loaded(path, path).SerializeToString()
+    return content
+
+
+def _loaded(source: Path | bytes, name: Path | str) -> Any:
+    if util.find_spec("onnx") is None:
+        raise MissingPartError("Reading ONNX files needs onnx, not installed here: pip install 'dsrna[export]'")
+    import onnx
+
+    try:
+        return onnx.load(source) if isinstance(source, Path) else onnx.load_from_string(source)
+    except Exception as error:  # the parser's own errors are of no common class
+        raise DataError(f"Expected an ONNX file, got {name}: {error}") from error
 
 
 def _conv(values: Values, attributes: dict[str, Any]) -> Any:

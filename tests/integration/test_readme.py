@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torchvision.models import resnet18
 
 from dsrna.__main__ import main
 from dsrna.benchmark import main as benchmark
@@ -26,7 +28,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
-COMMANDS = sorted({found for page in PAGES for found in re.findall(r"python -m dsrna[^`\n]*", page.read_text())})
+FOUND = {found for page in PAGES for found in re.findall(r"python -m dsrna[^`\n]*", page.read_text())}
+# Those that name a user's module or an ONNX file are run, with such, by tests/integration/test_external_model.py.
+COMMANDS = sorted(each for each in FOUND if "model=mypackage" not in each and "model=net.onnx" not in each)
 RUN = "runs/…"
 
 DEBUG = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]"]
@@ -60,6 +64,7 @@ def root(tables):
     lines = [f"x,{string_at(i)},{share(i, 4)}" for i in range(0, 15625, 2)]
     (tables / PROXIES_FILE).write_text("\n".join(["net,net_str,synflow", *lines]))
     write_arrays(tables / "cifar10.npz", 10, (32, 32, 3))
+    torch.save(resnet18(num_classes=10).state_dict(), tables / "net.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DSRNA_DATA", str(tables))
         yield tables
@@ -94,7 +99,7 @@ def test_a_run_of_the_readme(command, request, root, command_line, tmp_path):
     if RUN in command:
         command = command.replace(RUN, str(request.getfixturevalue("finished")))
     (root / "genotypes.py").write_text(f"MINE = {published_text(genotype_codec.to_json(published('RNAS')))}")
-    command = command.replace("genotypes.py", str(root / "genotypes.py"))
+    command = command.replace("genotypes.py", str(root / "genotypes.py")).replace("net.pt", str(root / "net.pt"))
     words = shlex.split(command.replace("/path/to/data", str(root)))[2:]
     kind = words[0].partition(".")[2]
     if kind == "search" and not any("nb201" in word or "nasbench201" in word for word in words):

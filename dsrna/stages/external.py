@@ -1,0 +1,105 @@
+"""A network that isn't dsrna's, as the settings name it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dsrna.config.external import NormalizationSettings
+from dsrna.config.parts import located
+from dsrna.config.settings import Settings
+from dsrna.data.splits import Splits
+from dsrna.errors import CheckpointError, ConfigError
+from dsrna.training.external_model import ONNX, ExternalDescription, ExternalNetwork, build_external
+from dsrna.training.external_weights import load_external_weights
+from dsrna.training.trained_network import save_network
+from dsrna.verification.onnx_network import onnx_bytes
+
+log = logging.getLogger("dsrna")
+
+_PRETRAINED = ("weights", "pretrained")
+"""Arguments by which torchvision and timm give trained weights."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained network, and what builds it again."""
+
+    network: ExternalNetwork
+    description: ExternalDescription
+
+    def save(self, checkpoint: Path) -> None:
+        """As the checkpoint of a run folder, which has the weights, wherever they came from."""
+        arguments = {name: value for name, value in self.description.arguments.items() if name not in _PRETRAINED}
+        description = replace(self.description, arguments=arguments)
+        save_network(checkpoint, description, self.network.state_dict(), description.model, {})
+
+
+def described_model(settings: Settings, splits: Splits) -> ExternalDescription:
+    """The description of ``model``, for these images.
+
+    Raises:
+        ConfigError: the normalisation has another number of channels, or an ONNX file is to be trained.
+    """
+    assert settings.model is not None
+    mean, std = _normalization(settings.normalization, splits)
+    path, content = Path(settings.model), None
+    if path.suffix.lower() == ONNX:
+        if "retrain" in settings.stages:
+            raise ConfigError(
+                "An ONNX file can be evaluated; to train its network, name the function that builds it. (conf: model)"
+            )
+        if not path.is_file():
+            raise CheckpointError(f"Expected an ONNX file at {path}, found none. (conf: model)")
+        with located("model"):
+            content = torch.frombuffer(bytearray(onnx_bytes(path)), dtype=torch.uint8)
+    model = settings.model if content is None else path.name
+    arguments, test = settings.model_arguments or {}, splits.test
+    return ExternalDescription(model, arguments, list(test.shape), test.classes, mean, std, content)
+
+
+def load_model(settings: Settings, splits: Splits) -> LoadedModel:
+    """Builds ``model`` and loads ``checkpoint`` into it.
+
+    Raises:
+        ConfigError: it can't be built, or has no trained weights.
+        CheckpointError: its weights can't be read or don't fit.
+        MissingPartError: a package that it needs isn't installed.
+    """
+    description = described_model(settings, splits)
+    has_weights = description.content is not None
+    if settings.checkpoint is not None and has_weights:
+        raise ConfigError("An ONNX file has its weights: leave out `checkpoint`. (conf: checkpoint)")
+    may_have = has_weights or description.is_own or any(description.arguments.get(name) for name in _PRETRAINED)
+    if settings.checkpoint is None and not may_have:
+        raise ConfigError(
+            f"`{description.model}` is built with random weights: give checkpoint=FILE, a state dict. "
+            "(conf: checkpoint)"
+        )
+    with located("model"):
+        network = build_external(description)
+    if settings.checkpoint is not None:
+        with located("checkpoint"):
+            load_external_weights(network.inner, Path(settings.checkpoint))
+    elif not has_weights:
+        log.info("No `checkpoint`: the weights are those that %s gives.", description.model)
+    return LoadedModel(network.eval(), description)
+
+
+def _normalization(
+    given: NormalizationSettings | str | None, splits: Splits
+) -> tuple[list[float], list[float]] | tuple[None, None]:
+    if given is None:
+        return None, None
+    if isinstance(given, str):
+        return list(splits.mean), list(splits.std)
+    channels = splits.test.shape[0]
+    if not len(given.mean) == len(given.std) == channels:
+        raise ConfigError(
+            f"Expected `mean` and `std` of {channels} numbers, one a channel, got {len(given.mean)} and "
+            f"{len(given.std)}. (conf: normalization)"
+        )
+    return given.mean, given.std
