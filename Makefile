@@ -47,7 +47,7 @@ format: setup ## ruff: mend what can be mended
 typecheck: setup ## mypy
 	$(RUN) -m mypy
 
-bench: setup ## what search steps cost: compiled kernels, textbook, and the published method transcribed
+bench: setup ## what search steps cost: compiled kernels, modules one by one, and the published method transcribed
 	$(RUN) experiments/bench/supernet_step.py $(ARGS)
 
 bench-metrics: setup ## cost of an architecture step per metric, as multiples of a plain one

@@ -129,7 +129,7 @@ class SearchSettings(Model):
     warmup_epochs: Whole
     weights_fraction: Share
     gradient_clip: NotNegative
-    implementation: Literal["auto", "compiled", "batched", "textbook"]
+    implementation: Literal["auto", "compiled", "batched", "reference", "textbook"]  # the last: earlier runs' name
     random_cells: Few
     comparison_epochs: Few
     weights_objective: kinds.SearchObjectivePart

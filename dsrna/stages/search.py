@@ -121,7 +121,7 @@ def search(job: Job) -> None:
         schedule_interval=interval_of(search.weights_schedule),
     )
     log.info(
-        "supernet: %s implementation",
+        "supernet: implementation %s",
         use_implementation(supernet, search.implementation, device_of(settings.trainer.accelerator).type),
     )
     log.info(

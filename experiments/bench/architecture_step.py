@@ -1,10 +1,10 @@
 """What an architecture step costs with each metric and hypergradient, as multiples of a plain first-order one.
 
-Run: ``make bench-metrics`` (or ``make bench-metrics ARGS="--channels 16 --cells 8 --only certified"``), on the textbook
-implementation of the supernet. All variants are timed in one process, in turn, several rounds; a ratio is the median
-over rounds of (variant / plain in the same round), since machines are noisy. Memory is the peak of one step: on a GPU
-what torch allocated, on a CPU the largest resident set of a process of its own, which takes one step with that variant
-(its libraries and the supernet are part of it).
+Run: ``make bench-metrics`` (or ``make bench-metrics ARGS="--channels 16 --cells 8 --only certified"``), on the
+reference implementation of the supernet. All variants are timed in one process, in turn, several rounds; a ratio is
+the median over rounds of (variant / plain in the same round), since machines are noisy. Memory is the peak of one
+step: on a GPU what torch allocated, on a CPU the largest resident set of a process of its own, which takes one step
+with that variant (its libraries and the supernet are part of it).
 """
 
 from __future__ import annotations

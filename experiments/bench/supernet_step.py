@@ -6,7 +6,7 @@ several rounds, the second of two steps each; a ratio is the median over rounds 
 round). Memory is the largest resident set of a process of its own that takes two such steps, or the most that torch had
 allocated on the GPU during a step (``--device cuda``; a step for which it doesn't suffice is named and left out).
 ``torch.compile`` is the batched form with every cell compiled by torch; that takes minutes, so it has to be named:
-``--ways batched torch.compile``.
+``--ways batched torch.compile``. ``--added noise --on 2`` gives the first edges of every cell one operation more.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ from dsrna.metrics.jacobian import JacobianNorm
 from dsrna.nn.edges.implementation import use_implementation
 from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.nn.modes import batchnorm_statistics_frozen, without_gradients
+from dsrna.nn.operations import OPERATIONS
 from dsrna.progress import Progress
-from dsrna.spaces.darts.space import DartsSpace
+from dsrna.spaces.darts.space import DARTS_PRIMITIVES, DartsSpace
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.first_order import FirstOrder
 from dsrna.strategies.hypergradient import InnerStep
@@ -55,8 +56,8 @@ from dsrna.strategies.unrolled import Unrolled
 
 RATE = 0.025
 STEPS = ("weight", "architecture", "unrolled", "jacobian projection", "jacobian class")
-WAYS = ("published", "textbook", "batched", "compiled", "torch.compile")
-OURS = ("textbook", "batched", "compiled")
+WAYS = ("published", "reference", "batched", "compiled", "torch.compile")
+OURS = ("reference", "batched", "compiled")
 GROWTH = {"channels": (4, 8, 16, 24, 32), "cells": (3, 5, 8, 11), "batch": (4, 8, 16, 32)}
 
 
@@ -72,6 +73,8 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=8)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--partial-channels", type=int, default=1, help="K of PC-DARTS; leaves out the published way")
+    parser.add_argument("--added", choices=sorted(OPERATIONS), help="one more operation; leaves out the published way")
+    parser.add_argument("--on", type=int, default=14, help="on how many edges of every cell")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -98,8 +101,17 @@ def main() -> None:
         show(measured, size, chosen)
         if chosen.json:
             chosen.json.write_text(json.dumps(document(measured, size, chosen), indent=1) + "\n")
-        if chosen.device == "cpu" and "textbook" in chosen.ways:
-            Console(width=130).print(floor(Bench(size, chosen, ("textbook",))))
+        if chosen.device == "cpu" and "reference" in chosen.ways:
+            Console(width=130).print(floor(Bench(size, chosen, ("reference",))))
+
+
+def space_with(added: str | None, on: int) -> DartsSpace:
+    """DARTS's space, with an operation more on the first edges of every cell."""
+    space = DartsSpace()
+    if added is None:
+        return space
+    edges = [[*DARTS_PRIMITIVES, *([added] if index < on else [])] for index in range(len(space.edges("normal")))]
+    return DartsSpace(primitives=(*DARTS_PRIMITIVES, added), operations=dict.fromkeys(space.cell_types, edges))
 
 
 class Bench:
@@ -114,7 +126,7 @@ class Bench:
         if "published" in ways:
             published = published_darts.PublishedDarts(size.channels, size.cells, 10)
             self.networks["published"] = published.to(self.device)
-        space = DartsSpace()
+        space = space_with(chosen.added, chosen.on)
         strategy = Darts() if chosen.partial_channels == 1 else PCDarts(chosen.partial_channels)
         supernet = space.supernet((3, 32, 32), 10, size.cells, size.channels, chosen.partial_channels)
         ours = RelaxedSupernet(supernet, strategy.initial(space, generator(0, "alphas")))
@@ -186,7 +198,7 @@ def measure(size: Size, chosen: argparse.Namespace) -> dict[tuple[str, str], tup
     ways = [
         way
         for way in chosen.ways
-        if not (way == "published" and chosen.partial_channels > 1)
+        if not (way == "published" and (chosen.partial_channels > 1 or chosen.added))
         and not (way == "compiled" and chosen.device != "cpu")
     ]
     pairs = [(way, step) for step in chosen.steps for way in ways if not (way == "published" and "jacobian" in step)]
@@ -259,16 +271,19 @@ def document(
         for (way, step), (seconds, memory) in measured.items()
     ]
     where_measured = {"torch": torch.__version__, "where": where(chosen), "partial_channels": chosen.partial_channels}
+    where_measured |= {"added": chosen.added, "on": chosen.on if chosen.added else None}
     return {**size._asdict(), **where_measured, "steps": steps}
 
 
 def show(measured: dict[tuple[str, str], tuple[list[float], float]], size: Size, chosen: argparse.Namespace) -> None:
     kind = "DARTS" if chosen.partial_channels == 1 else f"PC-DARTS (K = {chosen.partial_channels})"
+    if chosen.added:
+        kind += f" and {chosen.added} on {chosen.on} edges of a cell"
     table = Table(
         title=f"search step, {kind} supernet C{size.channels}, {size.cells} cells, batch {size.batch}, 32x32; torch "
         f"{torch.__version__}, {where(chosen)}"
     )
-    baseline = "textbook" if "textbook" in chosen.ways else chosen.ways[0]
+    baseline = "reference" if "reference" in chosen.ways else chosen.ways[0]
     against = f"times faster than {baseline}"
     for column in ("step", "way", "seconds", against, "min - max", "than published", "peak MiB"):
         table.add_column(column)
@@ -304,7 +319,7 @@ def floor(bench: Bench) -> str:
     to = torch.empty_like(large)
     multiply = min(seconds_of(lambda: torch.mm(square, square), "cpu") for _ in range(10))
     copied = min(seconds_of(lambda: to.copy_(large), "cpu") for _ in range(5))
-    network = bench.networks["textbook"]
+    network = bench.networks["reference"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(bench.x[0])
     rate, work = 2 * 1024**3 / multiply, 3 * counter.get_total_flops()
@@ -329,10 +344,10 @@ def grow(chosen: argparse.Namespace) -> None:
                         seconds[way].append(seconds_of(step, chosen.device))
                 medians = {way: statistics.median(values[1:]) for way, values in seconds.items()}
                 numbers.append({"axis": axis, "value": getattr(size, axis), "step": kind, **medians})
-                progress.advance(1, {"times": medians["textbook"] / medians["compiled"]})
+                progress.advance(1, {"times": medians["reference"] / medians["compiled"]})
     chosen.grow.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
     table = Table(title=f"search step around {middle}; torch {torch.__version__}, {chosen.threads} CPU threads")
-    for column in ("axis", "value", "step", "textbook, s", "batched, s", "compiled, s", "times faster"):
+    for column in ("axis", "value", "step", "reference, s", "batched, s", "compiled, s", "times faster"):
         table.add_column(column)
     for row in numbers:
         numbers_of = [row[way] for way in OURS]
@@ -345,7 +360,7 @@ def grow(chosen: argparse.Namespace) -> None:
 def draw(numbers: list[dict[str, Any]], middle: Size, path: Path) -> None:
     figure, panels = plt.subplots(1, len(GROWTH), figsize=(11, 4), sharey=True)
     for panel, axis in zip(panels, GROWTH, strict=True):
-        for way, colour in (("textbook", "tab:gray"), ("batched", "tab:orange"), ("compiled", "tab:blue")):
+        for way, colour in (("reference", "tab:gray"), ("batched", "tab:orange"), ("compiled", "tab:blue")):
             for kind, style in (("weight", "-"), ("architecture", "--")):
                 line = [(row["value"], row[way]) for row in numbers if (row["axis"], row["step"]) == (axis, kind)]
                 panel.plot(*zip(*line, strict=True), style, color=colour, marker="o", label=f"{way}, {kind} step")

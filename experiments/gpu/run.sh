@@ -59,8 +59,8 @@ bench() {
   local failed=0 batch
   for batch in "${batches[@]}"; do
     if [ "$batch" != "${batches[0]}" ]; then bench_steps=("${most_steps[@]}"); fi
-    benched "batch_$batch" --batch "$batch" --ways published textbook batched --steps "${bench_steps[@]}" || failed=1
-    benched "batch_${batch}_bf16" --batch "$batch" --ways textbook batched --steps weight --bf16 || failed=1
+    benched "batch_$batch" --batch "$batch" --ways published reference batched --steps "${bench_steps[@]}" || failed=1
+    benched "batch_${batch}_bf16" --batch "$batch" --ways reference batched --steps weight --bf16 || failed=1
   done
   return "$failed"
 }

@@ -199,10 +199,10 @@ def test_corruptions_draw_the_same_wherever_the_images_live(name):
 def test_batched_edges():
     """What a search on a GPU takes by default, against the modules one by one."""
     gradients = []
-    for kind in ("auto", "textbook"):
+    for kind in ("auto", "reference"):
         model = supernet().double().cuda()
         said = use_implementation(model, kind, "cuda")
-        assert said.startswith("batched" if kind == "auto" else "textbook")
+        assert said.startswith("batched" if kind == "auto" else "reference")
         x, y = images(8, 2).batch(torch.arange(8))
         loss = nn.functional.cross_entropy(model(x.cuda().double()), y.cuda())
         gradients.append(

@@ -153,10 +153,10 @@ def supernet_gradients(space, implementation, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("implementation", ["batched", "textbook"])
+@pytest.mark.parametrize("implementation", ["batched", "reference"])
 @pytest.mark.parametrize("space", SUPERNETS)
 def test_supernets_have_the_right_gradients_whatever_kernels_forget(space, implementation, device, monkeypatch):
-    expected = supernet_gradients(space, "textbook", "cpu")
+    expected = supernet_gradients(space, "reference", "cpu")
     if device == "cpu":
         monkeypatch.setattr(F, "avg_pool2d", wrong_average_pool)
         with pytest.raises(AssertionError, match="not close"):

@@ -89,7 +89,7 @@ def test_a_second_ctrl_c_stops_at_once(in_a_shell, small, states, tmp_path):
     slow = [o for o in small if "batch" not in o and "limits.c" not in o]
     process, output = in_a_shell(*slow, "search.batch_size=150", "search.warmup_epochs=0", "trainer.limits.cells=20",
                                  "trainer.limits.channels=64", "trainer.limits.batches=1",
-                                 "search.implementation=textbook")  # fmt: skip
+                                 "search.implementation=reference")  # fmt: skip
     deadline = time.monotonic() + 120
     while "steps, supernet with" not in output.read_text():
         assert process.poll() is None, output.read_text()

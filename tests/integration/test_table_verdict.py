@@ -16,7 +16,7 @@ SEARCH = [
     *("space=nasbench201", "strategy=darts", "metric=none", "stages=[search]", "trainer=debug"),
     *("trainer.limits.epochs=2", "trainer.limits.batches=4", "trainer.checkpoint_minutes=1e-9"),
     *("search.warmup_epochs=1", "search.cells=1", "search.channels=4", "search.batch_size=16", "data.train_limit=400"),
-    "search.implementation=textbook",  # the cache is empty: kernels would be built
+    "search.implementation=reference",  # the cache is empty: kernels would be built
 ]
 
 

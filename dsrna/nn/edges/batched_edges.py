@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dsrna.errors import UnsupportedError
 from dsrna.nn.average_pool import AveragePool2d
 from dsrna.nn.depthwise_conv import DepthwiseConv2d, depthwise_conv
 from dsrna.nn.edges.fused_edges import FusedEdges
@@ -31,28 +30,27 @@ class BatchedEdges(FusedEdges):
 
     Args:
         edges: see :class:`FusedEdges`.
-
-    Raises:
-        UnsupportedError: an operation has another form than those of the search spaces, or the edges' operations differ
-            by more than their weights.
     """
 
     def __init__(self, edges: Sequence[MixedOperation]) -> None:
         super().__init__(edges)
-        self.operations = [list(alike) for alike in zip(*(edge.operations for edge in edges), strict=True)]
-        if all(type(alike[0]) is Zero for alike in self.operations):
-            raise UnsupportedError("there is nothing but `none` on the edges")
-        for alike in self.operations:
-            _check(alike)
+        self.columns = list(zip(*self.operations, strict=True))
+        for alike in self.columns:
             modules = list(chain(*zip(*(operation.modules() for operation in alike), strict=True)))
             self.norms.extend(module for module in modules if isinstance(module, nn.BatchNorm2d))
             self.convolutions.extend(module for module in modules if isinstance(module, nn.Conv2d))
+
+    @staticmethod
+    def knows(operations: Sequence[nn.Module]) -> list[bool]:
+        """All, if they differ by their weights alone and are made as those of the search spaces are; else none."""
+        alike = len({_structure(operation) for operation in operations}) == 1
+        return [alike and _has_batched_form(operations[0])] * len(operations)
 
     def __call__(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """See :class:`FusedEdges`."""
         call = _Call(self, x)
         separate, common, of_common = [], [], []
-        for operations, of_edges in zip(self.operations, weights.unbind(1), strict=True):
+        for operations, of_edges in zip(self.columns, weights.unbind(1), strict=True):
             if isinstance(operations[0], Zero):
                 continue
             output, weighted = call.output(operations, of_edges)
@@ -171,23 +169,22 @@ def _mixtures(maps: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
     return list(mixed.permute(0, 1, 4, 2, 3).unbind())
 
 
-def _check(operations: Sequence[nn.Module]) -> None:
-    """Raises an UnsupportedError unless the operations have a batched form."""
-    first = operations[0]
-    if len({_structure(operation) for operation in operations}) > 1:
-        raise UnsupportedError(f"the edges' {type(first).__name__} operations differ by more than their weights")
-    if type(first) in (Zero, nn.Identity, FactorizedReduce):
-        return
-    kinds = [type(link) for link in first.children()] if type(first).forward is nn.Sequential.forward else []
-    pools = kinds in ([nn.MaxPool2d, nn.BatchNorm2d], [AveragePool2d, nn.BatchNorm2d])
+def _has_batched_form(operation: nn.Module) -> bool:
+    if type(operation) in (Zero, nn.Identity, FactorizedReduce):
+        return True
+    kinds = [type(link) for link in operation.children()] if type(operation).forward is nn.Sequential.forward else []
+    if kinds in ([nn.MaxPool2d, nn.BatchNorm2d], [AveragePool2d, nn.BatchNorm2d]):
+        return True
     convolves = kinds[:1] == [nn.ReLU] and kinds[1:2] in ([nn.Conv2d], [DepthwiseConv2d]) and set(kinds) <= _LINKS
-    if not pools and not (convolves and kinds[-1] is nn.BatchNorm2d):
-        raise UnsupportedError(f"{type(first).__name__} has no batched form")
-    for module in first.modules():
-        if isinstance(module, nn.Conv2d) and (module.bias is not None or module.groups > 1) != (
-            type(module) is DepthwiseConv2d
-        ):
-            raise UnsupportedError("a convolution with a bias or with groups has no batched form")
+    return convolves and kinds[-1] is nn.BatchNorm2d and all(map(_is_usual, operation.children()))
+
+
+def _is_usual(link: nn.Module) -> bool:
+    """Whether it is no convolution, or one without bias or groups but for the depthwise ones, padded by zeros."""
+    if not isinstance(link, nn.Conv2d):
+        return True
+    special = link.bias is not None or link.groups > 1
+    return special == (type(link) is DepthwiseConv2d) and link.padding_mode == "zeros"
 
 
 def _structure(operation: nn.Module) -> tuple[str, ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Sequence
+from typing import cast
 
 from torch import nn
 
 from dsrna.errors import ConfigError
-from dsrna.nn.edges.limits import Fast, why_never
-from dsrna.nn.edges.mixed_edges import Implementation, MixedEdges
+from dsrna.nn.edges.mixed_edges import FUSED, Implementation, MixedEdges
+from dsrna.nn.operations import Zero
 
-_CHOICES = ("auto", "compiled", "batched", "textbook")
+_CHOICES = ("auto", *FUSED, "reference")
+_OLD_NAMES = {"textbook": "reference"}
+"""What earlier run folders say."""
 
 
 def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cpu") -> str:
@@ -18,43 +21,58 @@ def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cp
 
     Args:
         model: the supernet, or anything that holds one.
-        choice: ``"compiled"`` (CPUs alone), ``"batched"``, ``"textbook"``, or ``"auto"``, the first of them that knows
-            the operations and works on the device.
+        choice: ``"compiled"`` (CPUs alone), ``"batched"``, ``"reference"``, or ``"auto"``, the first of them that knows
+            any of the operations and works on the device.
         device: kind of the device where it will run, ``"cpu"``, ``"cuda"``, …
 
     Returns:
-        What is in use and, where that isn't the first, why: text for a log.
+        Text for a log: what is in use, why not a faster one, which operations it leaves to their modules.
 
     Raises:
         ConfigError: the choice isn't one of these, or what was asked for can't be had.
     """
+    choice = _OLD_NAMES.get(choice, choice)
     if choice not in _CHOICES:
         raise ConfigError(
             f"Expected `implementation` to be one of {', '.join(_CHOICES)}, got {choice!r}. "
             "(conf: search.implementation)"
         )
     cells = [module for module in model.modules() if isinstance(module, MixedEdges)]
-    objections = []
-    used: Implementation = "textbook"
-    for kind in get_args(Fast):
-        objection = _objection(kind, cells, device) if choice in ("auto", kind) else None
-        if choice == kind and objection is not None:
+    notes = [] if choice == "auto" else ["it was asked for"]
+    used = "reference"
+    for kind in FUSED if choice == "auto" else FUSED.keys() & {choice}:
+        objection = _objection(kind, cells, device)
+        if objection is None:
+            used = kind
+            notes += _left(kind, cells)
+            break
+        if choice == kind:
             raise ConfigError(
-                f"`implementation: {kind}` can't be had: {objection}. Use `auto` or `textbook`. "
+                f"`implementation: {kind}` can't be had: {objection}. Use `auto` or `reference`. "
                 "(conf: search.implementation)"
             )
-        if choice in ("auto", kind) and objection is None:
-            used = kind
-            break
-        objections.append(objection)
+        notes.append(objection)
     for edges in cells:
-        edges.implementation = used
-    if choice != "auto":
-        return f"{used} (it was asked for)"
-    return " ".join([used, *(f"({objection})" for objection in objections)])
+        edges.implementation = cast(Implementation, used)
+    return " ".join([used, *(f"({note})" for note in notes)])
 
 
-def _objection(kind: Fast, cells: list[MixedEdges], device: str) -> str | None:
+def _objection(kind: str, cells: Sequence[MixedEdges], device: str) -> str | None:
     if kind == "compiled" and device != "cpu":
         return f"the network runs on {device}, the compiled kernels are for CPUs"
-    return next((reason for edges in cells if (reason := why_never(kind, edges)) is not None), None)
+    reasons = [edges.standing_objection(kind) for edges in cells]
+    return reasons[0] if reasons and all(reasons) else None  # a cell of which nothing is known has its own speed alone
+
+
+def _left(kind: str, cells: Sequence[MixedEdges]) -> list[str]:
+    """Which operations are left to their modules, and on how many edges, in words; nothing if none is."""
+    names: dict[str, None] = {}
+    count = 0
+    for edges in cells:
+        for index, places in edges.left(edges.fused(kind)).items():
+            edge = edges.edge(index)
+            left = [place for place in places if type(edge.operations[place]) is not Zero]
+            names.update((edge.primitives[place], None) for place in left)
+            count += bool(left)
+    total = sum(len(edges) for edges in cells)
+    return [f"{count} of {total} edges partly by modules: {', '.join(names)}"] if names else []

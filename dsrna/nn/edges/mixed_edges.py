@@ -13,25 +13,25 @@ from torch import Tensor, nn
 from dsrna.nn.edges.batched_edges import BatchedEdges
 from dsrna.nn.edges.compiled.compiled_edges import CompiledEdges
 from dsrna.nn.edges.fused_edges import FusedEdges
-from dsrna.nn.edges.limits import Fast, why_not
 from dsrna.nn.edges.mixed_operation import MixedOperation, shuffle_channels
 from dsrna.types import CellWeights
 
-Implementation = Literal["textbook", "batched", "compiled"]
+Implementation = Literal["reference", "batched", "compiled"]
 
-_TRIED: dict[Implementation, tuple[Fast, ...]] = {
-    "textbook": (), "batched": ("batched",), "compiled": ("compiled", "batched"),
-}  # fmt: skip
+FUSED: dict[str, type[FusedEdges]] = {"compiled": CompiledEdges, "batched": BatchedEdges}
+"""The faster implementations; a call that one objects to is the next one's, and at last the reference's."""
 
 
 class MixedEdges(nn.ModuleList):
     """x_j = sum_{i<j} b_(i,j) mixed_(i,j)(x_i) for each node j that edges enter; b is 1 without edge weights.
 
-    Three implementations of the same mathematics, which agree to rounding. ``textbook`` runs the operations' modules
+    Three implementations of the same mathematics, which agree to rounding. ``reference`` runs the operations' modules
     one after another: every device, precision and kind of tensor. ``batched`` computes all edges that leave a node
     together by torch's operations; ``compiled`` does so by kernels of our own, on the CPU, and a second derivative
-    through them is the textbook's. What :func:`~dsrna.nn.edges.limits.why_not` has an objection to goes from
-    ``compiled`` to ``batched``, and from there to ``textbook``.
+    through them is that of torch's operations. An operation that they don't know is computed by its module, in the
+    order in which the reference would, and costs its own speed alone. A call to which
+    :meth:`~dsrna.nn.edges.fused_edges.FusedEdges.objection` is made goes from ``compiled`` to ``batched``, and from
+    there to ``reference``.
 
     Args:
         ends: (source, target) of each edge, source < target, grouped by ascending target without gaps; the first target
@@ -72,8 +72,8 @@ class MixedEdges(nn.ModuleList):
             for (source, _), allowed in zip(ends, operations or [primitives] * len(ends), strict=True)
         )
         self.ends = tuple(ends)
-        self.implementation: Implementation = "textbook"
-        self._fused: dict[Fast, dict[int, FusedEdges]] = {}
+        self.implementation: Implementation = "reference"
+        self._fused: dict[str, dict[int, FusedEdges]] = {}
         self._operations: list[int] = []
 
     def forward(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
@@ -83,10 +83,30 @@ class MixedEdges(nn.ModuleList):
             inputs: the nodes that no edge enters, each (N, C, H, W).
             weights: operation weights (E, O) and edge weights (E,) or None.
         """
-        for kind in _TRIED[self.implementation]:
-            if why_not(kind, self, inputs, weights) is None:
+        kinds = list(FUSED)
+        for kind in kinds[kinds.index(self.implementation) :] if self.implementation in FUSED else ():
+            if self.objection(kind, inputs, weights) is None:
                 return self._by_fused_edges(self.fused(kind), inputs, weights)
         return self._by_modules(inputs, weights)
+
+    def objection(self, kind: str, inputs: Sequence[Tensor], weights: CellWeights) -> str | None:
+        """Why a faster implementation can't serve this call, or None where it computes what the modules do.
+
+        Args:
+            kind: a key of :data:`FUSED`.
+            inputs: as in a call.
+            weights: as in a call.
+        """
+        if (reason := self.standing_objection(kind)) is not None:
+            return reason
+        busy = (fused for fused in self.fused(kind).values() if not fused.idle)
+        return next((reason for fused in busy if (reason := fused.objection(inputs, weights)) is not None), None)
+
+    def standing_objection(self, kind: str) -> str | None:
+        """The same of all calls: the machine can't compute edges so, or nothing of these is known."""
+        if (reason := FUSED[kind].missing()) is not None:
+            return reason
+        return "none of the operations is known" if all(each.idle for each in self.fused(kind).values()) else None
 
     def _by_modules(self, inputs: Sequence[Tensor], weights: CellWeights) -> list[Tensor]:
         nodes = list(inputs)
@@ -107,15 +127,25 @@ class MixedEdges(nn.ModuleList):
         mixed: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
         bypassing: dict[int, list[Tensor]] = {target: [] for _, target in self.ends}
         operations = weights.operations if weights.edges is None else weights.operations * weights.edges[:, None]
+        left = self.left(fused)
+
+        def add_node() -> None:
+            target = len(nodes)
+            for index, (source, end) in enumerate(self.ends):
+                if end == target:
+                    mixed[end].extend(self._by_module(index, left[index], nodes[source], operations[index]))
+            nodes.append(self._node(mixed[target], bypassing[target]))
+
         for source, leaving in self._leaving():
             while source >= len(nodes):
-                nodes.append(self._node(mixed[len(nodes)], bypassing[len(nodes)]))
-            first = cast(MixedOperation, self[leaving[0]])
+                add_node()
+            first = self.edge(leaving[0])
             active = first.active_channels
             x = nodes[source]
-            outputs = fused[source](x[:, :active], operations[leaving])
-            for index, output in zip(leaving, outputs, strict=True):
-                mixed[self.ends[index][1]].append(output)
+            if not fused[source].idle:
+                outputs = fused[source](x[:, :active], operations[leaving])
+                for index, output in zip(leaving, outputs, strict=True):
+                    mixed[self.ends[index][1]].append(output)
             if active < x.shape[1]:
                 bypass = x[:, active:]
                 if first.stride == 2:
@@ -125,38 +155,50 @@ class MixedEdges(nn.ModuleList):
                         bypass if weights.edges is None else bypass * weights.edges[index]
                     )
         while len(nodes) <= self.ends[-1][1]:
-            nodes.append(self._node(mixed[len(nodes)], bypassing[len(nodes)]))
+            add_node()
         return nodes
+
+    def _by_module(self, index: int, places: Sequence[int], x: Tensor, weights: Tensor) -> Iterator[Tensor]:
+        edge = self.edge(index)
+        for place in places:
+            yield weights[place] * edge.operations[place](x[:, : edge.active_channels])
 
     def _node(self, mixed: list[Tensor], bypassing: list[Tensor]) -> Tensor:
         total = sum(mixed[1:], start=mixed[0])
         if not bypassing:
             return total
         rest = sum(bypassing[1:], start=bypassing[0])
-        return shuffle_channels(torch.cat([total, rest], dim=1), cast(MixedOperation, self[0]).partial_channels)
+        return shuffle_channels(torch.cat([total, rest], dim=1), self.edge(0).partial_channels)
 
     def _leaving(self) -> Iterator[tuple[int, list[int]]]:
         """Each node that edges leave, in ascending order, and those edges."""
         for node in sorted({source for source, _ in self.ends}):
             yield node, [index for index, (source, _) in enumerate(self.ends) if source == node]
 
-    def fused(self, kind: Fast) -> dict[int, FusedEdges]:
-        """Node -> the edges that leave it, computed together; made anew when an operation was replaced.
+    def edge(self, index: int) -> MixedOperation:
+        """One of the edges."""
+        return cast(MixedOperation, self[index])
+
+    def left(self, fused: Mapping[int, FusedEdges]) -> dict[int, list[int]]:
+        """Edge -> places of the operations that fused edges leave to their modules."""
+        return {
+            index: places
+            for source, leaving in self._leaving()
+            for index, places in zip(leaving, fused[source].left, strict=True)
+        }
+
+    def fused(self, kind: str) -> dict[int, FusedEdges]:
+        """Node -> the edges that leave it, fused; made anew when an operation was replaced.
 
         Args:
-            kind: how they are computed.
-
-        Raises:
-            UnsupportedError: an operation has no such form.
+            kind: a key of :data:`FUSED`.
         """
-        operations = [id(operation) for edge in self for operation in cast(MixedOperation, edge).operations]
+        operations = [id(operation) for index in range(len(self)) for operation in self.edge(index).operations]
         if self._operations != operations:
             self._fused, self._operations = {}, operations
         if kind not in self._fused:
-            of_edges = CompiledEdges if kind == "compiled" else BatchedEdges
             self._fused[kind] = {
-                node: of_edges([cast(MixedOperation, self[index]) for index in leaving])
-                for node, leaving in self._leaving()
+                node: FUSED[kind]([self.edge(index) for index in leaving]) for node, leaving in self._leaving()
             }
         return self._fused[kind]
 

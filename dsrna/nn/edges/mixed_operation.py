@@ -30,6 +30,7 @@ class MixedOperation(nn.Module):
         partial_channels: K >= 1; C must be divisible by it.
 
     Attributes:
+        primitives: as given.
         operations: the operations as modules, in the order of ``primitives``.
         leaves_out_zeros: whether operations of weight 0 are left out, all but the first: for weights that don't change,
             which save their cost so. False unless somebody sets it.
@@ -48,6 +49,7 @@ class MixedOperation(nn.Module):
                 f"Expected `partial_channels` >= 1 that divides the channels of every cell, got {partial_channels} "
                 f"for {channels} channels; choose `channels` as a multiple of `partial_channels`."
             )
+        self.primitives = tuple(primitives)
         self.stride = stride
         self.partial_channels = partial_channels
         self.active_channels = channels // partial_channels

@@ -153,7 +153,7 @@ class FixedSupernet(nn.Module):
         super().__init__()
         self.supernet = supernet
         if sparse:
-            use_implementation(supernet, "textbook")  # the others compute all operations
+            use_implementation(supernet, "reference")  # the others compute all operations
             for module in submodules(supernet):
                 if isinstance(module, MixedOperation):
                     module.leaves_out_zeros = True

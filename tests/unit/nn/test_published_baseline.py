@@ -1,4 +1,4 @@
-"""The baseline of the search step's bench does the work of the textbook supernet: no more, no less."""
+"""The baseline of the search step's bench does the work of the reference supernet: no more, no less."""
 
 import importlib.util
 from pathlib import Path
@@ -22,10 +22,10 @@ def test_the_transcription_has_as_many_weights_and_operations(channels, cells):
     spec.loader.exec_module(module)
     published = module.PublishedDarts(channels, cells, 10)
     supernet = DartsSpace().supernet((3, 32, 32), 10, cells, channels)
-    textbook = RelaxedSupernet(supernet, Darts().initial(DartsSpace(), torch.Generator().manual_seed(0)))
+    reference = RelaxedSupernet(supernet, Darts().initial(DartsSpace(), torch.Generator().manual_seed(0)))
     assert sum(p.numel() for p in published.weights()) == sum(p.numel() for p in supernet.parameters())
     counted = []
-    for network in (published, textbook):
+    for network in (published, reference):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             network(torch.rand(2, 3, 32, 32))
         counted.append(counter.get_total_flops())

@@ -13,6 +13,7 @@ from dsrna.data.augmentation import Augmentation
 from dsrna.data.images import ArrayImages
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.metrics.jacobian import JacobianNorm
+from dsrna.nn.edges.implementation import use_implementation
 from dsrna.objectives.adversarial import Adversarial
 from dsrna.objectives.standard import Standard
 from dsrna.run_folder import RunFolder
@@ -117,11 +118,13 @@ def build_search(
     weights_objective=None,
     architecture_objective=None,
     alphas_optimizer=None,
+    implementation="reference",
 ):
     """A search on noise; ``path`` may hold an unfinished one."""
     strategy = strategy or PCDarts(partial_channels=2)
     torch.manual_seed(seed)
     supernet = space.supernet(shape, CLASSES, cells=3, channels=2, partial_channels=strategy.partial_channels)
+    use_implementation(supernet, implementation)
     architecture = strategy.initial(space, torch.Generator().manual_seed(seed + 1))
     regularisers = [*regularisers, *([Entropy(entropy_weight)] if entropy_weight else [])]
     # The second half has one batch more, so that the two go out of step.

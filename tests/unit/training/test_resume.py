@@ -9,6 +9,7 @@ import torch
 from dsrna.errors import CheckpointError
 from dsrna.metrics.certified import Certified
 from dsrna.objectives.fast import FastAdversarial
+from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.drnas import Drnas
 from dsrna.strategies.exponentiated_gradient import ExponentiatedGradient
@@ -88,6 +89,14 @@ SETTINGS = {
             "schedules": lambda: [
                 Progressive([0.67], [2], cells=[4], partial_channels=[1], restart_alphas=True, skips=0)
             ],
+        },
+    ),
+    "search, noise beside fused operations": (
+        "search",
+        {
+            "metric": False,
+            "space": DartsSpace(nodes=1, primitives=("noise", "skip_connect", "dil_conv_3x3")),
+            "implementation": "auto",
         },
     ),
     "retrain, schedule per step": ("retrain", {"schedule": "step"}),

@@ -97,7 +97,7 @@ OBJECTIVES = {
         *(
             ("fast", space, implementation)
             for space in SPACES
-            for implementation in ("textbook", "batched", "compiled")
+            for implementation in ("reference", "batched", "compiled")
         ),
         *((name, "nasbench201", "compiled") for name in ("standard", "pgd", "trades")),
     ],
@@ -105,7 +105,7 @@ OBJECTIVES = {
 def test_the_attack_sees_the_network_that_the_loss_is_of(name, space, implementation):
     """Loss, gradients in weights and alphas, and what is left behind, against loops written by hand."""
     objective, by_hand = OBJECTIVES[name]
-    model, reference, (x, y) = searched(space, implementation), searched(space, "textbook"), batch()
+    model, reference, (x, y) = searched(space, implementation), searched(space, "reference"), batch()
     result = objective(model, x, y, torch.Generator().manual_seed(2))
     expected = by_hand(reference, x, y, torch.Generator().manual_seed(2))
     torch.testing.assert_close(result.loss, expected)
@@ -129,7 +129,7 @@ def test_by_running_statistics_another_network_would_be_attacked(name):
     for statistics in ("running", "batch"):
         other = copy.deepcopy(objective)
         other.batch_norm = statistics
-        model = searched("nasbench201", "textbook")
+        model = searched("nasbench201", "reference")
         losses[statistics] = float(other(model, x, y, torch.Generator().manual_seed(2)).loss.detach())
     assert losses["batch"] > losses["running"] + 0.02
 
@@ -177,7 +177,7 @@ def test_a_fault_among_batch_mates_is_still_found_in_its_layer():
 @pytest.mark.parametrize(("space", "implementation"), [("darts", "batched"), ("nasbench201", "compiled")])
 def test_metrics_have_one_gradient_in_the_alphas_whatever_computes_the_edges(metric, space, implementation):
     found, (x, y) = [], batch()
-    for kind in ("textbook", implementation):
+    for kind in ("reference", implementation):
         model = searched(space, kind)
         scores = metric(model, x, y)
         found.append((scores, torch.autograd.grad(scores.mean(), list(model.architecture.parameters()))))

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrna.errors import UnsupportedError
-from dsrna.nn.edges.compiled.library import library
-from dsrna.nn.edges.compiled.replay import replay
+from dsrna.nn.average_pool import AveragePool2d
+from dsrna.nn.edges.compiled.library import KernelsUnavailableError, library
+from dsrna.nn.edges.compiled.second_derivatives import differentiable_gradients
 from dsrna.nn.edges.fused_edges import FusedEdges
 from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.factorized_reduce import FactorizedReduce
 from dsrna.nn.operations import DilatedConv, SeparableConv, Zero
+from dsrna.nn.plain_call import why_not_plain
 from dsrna.nn.relu_conv_bn import ReluConvBn
 
 _LANES = 4
@@ -27,6 +28,11 @@ NAMES = {torch.float32: "float", torch.float64: "double"}
 """Precisions of the kernels, by their names there."""
 
 
+_KINDS: dict[type[nn.Module], int] = {
+    Zero: _NONE, nn.Identity: _SKIP, FactorizedReduce: _REDUCE,
+    ReluConvBn: _DENSE, SeparableConv: _SEPARABLE, DilatedConv: _DILATED,
+}  # fmt: skip
+_POOLINGS: dict[type[nn.Module], int] = {nn.MaxPool2d: _MAX_POOL, AveragePool2d: _AVG_POOL}
 _DEPTHWISE_SIZES = (3, 5)
 
 
@@ -65,20 +71,17 @@ class CompiledEdges(FusedEdges):
 
     Attributes:
         terms: the operations for the kernels.
-        size: what doesn't change from call to call.
-
-    Raises:
-        UnsupportedError: an operation has no compiled form.
+        sizes: what doesn't change from call to call.
     """
 
     def __init__(self, edges: Sequence[MixedOperation]) -> None:
         super().__init__(edges)
         self._maps = 0
         self._pooled: dict[int, int] = {}
-        terms = [self._term(operation) for edge in edges for operation in edge.operations]
+        terms = [self._term(operation) for of_edge in self.operations for operation in of_edge]
         self.terms = (_Term * len(terms))(*terms)
         first = edges[0]
-        self.size = Sizes(
+        self.sizes = Sizes(
             len(edges),
             len(first.operations),
             self._maps,
@@ -87,6 +90,30 @@ class CompiledEdges(FusedEdges):
             self.norms[0].eps if self.norms else 0.0,
         )
 
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why there are no kernels, or None; builds them if they aren't yet."""
+        try:
+            library()
+        except KernelsUnavailableError as error:
+            return str(error)
+        return None
+
+    @staticmethod
+    def knows(operations: Sequence[nn.Module]) -> list[bool]:
+        """Which of the operations have a kernel."""
+        return [_kernel(operation) is not None for operation in operations]
+
+    def _objection_to_tensors(self, tensors: Sequence[Tensor]) -> str | None:
+        precision = tensors[0].dtype
+        if (reason := why_not_plain(*tensors)) is not None:
+            return reason
+        if precision not in NAMES:
+            return "the precision is neither float32 nor float64"
+        if any(tensor.dtype != precision for tensor in tensors):
+            return "weights of another precision than the images"
+        return None
+
     def _term(self, operation: nn.Module) -> _Term:
         modules = list(operation.modules())
         parameter = len(self.convolutions)
@@ -94,26 +121,16 @@ class CompiledEdges(FusedEdges):
         norms = [m for m in modules if isinstance(m, nn.BatchNorm2d)]
         first_norm, norm = len(self.norms), len(self.norms) + len(norms) - 1
         self.norms.extend(norms)
-        match operation:
-            case Zero():
-                return _Term(_NONE, 0, -1, -1, -1, -1, 0)
-            case nn.Identity():
-                return _Term(_SKIP, 0, -1, -1, -1, -1, 0)
-            case FactorizedReduce():
-                return _Term(_REDUCE, 0, self._new_map(), norm, -1, -1, parameter)
-            case ReluConvBn():
-                size = cast(nn.Conv2d, operation[1]).kernel_size[0]
-                return _Term(_DENSE, size, self._new_map(), norm, -1, -1, parameter)
-            case SeparableConv() if (size := cast(nn.Conv2d, operation[1]).kernel_size[0]) in _DEPTHWISE_SIZES:
-                return _Term(_SEPARABLE, size, self._new_map(), norm, self._new_map(), first_norm, parameter)
-            case DilatedConv() if (size := cast(nn.Conv2d, operation[1]).kernel_size[0]) in _DEPTHWISE_SIZES:
-                return _Term(_DILATED, size, self._new_map(), norm, -1, -1, parameter)
-            case nn.Sequential() if _is_usual_pooling(operation[0]):
-                kind = _MAX_POOL if isinstance(operation[0], nn.MaxPool2d) else _AVG_POOL
-                if kind not in self._pooled:
-                    self._pooled[kind] = self._new_map()
-                return _Term(kind, 3, self._pooled[kind], norm, -1, -1, 0)
-        raise UnsupportedError(f"{type(operation).__name__} has no compiled form")
+        kind, size = cast(tuple[int, int], _kernel(operation))
+        if kind in (_NONE, _SKIP):
+            return _Term(kind, size, -1, -1, -1, -1, 0)
+        if kind in (_MAX_POOL, _AVG_POOL):
+            if kind not in self._pooled:
+                self._pooled[kind] = self._new_map()
+            return _Term(kind, size, self._pooled[kind], norm, -1, -1, 0)
+        if kind == _SEPARABLE:
+            return _Term(kind, size, self._new_map(), norm, self._new_map(), first_norm, parameter)
+        return _Term(kind, size, self._new_map(), norm, -1, -1, parameter)
 
     def _new_map(self) -> int:
         self._maps += 1
@@ -143,12 +160,12 @@ class CompiledEdges(FusedEdges):
     ) -> None:
         """Calls a kernel; ``rest`` are the pointers that only this direction has."""
         images, _, height, width = x.shape
-        size = self.size
+        sizes = self.sizes
         described = _Call(
-            images=images, height=height, width=width, stride=size.stride, channels=x.shape[1],
-            filled_channels=size.channels, edges=size.edges, primitives=size.primitives, maps=size.maps,
+            images=images, height=height, width=width, stride=sizes.stride, channels=x.shape[1],
+            filled_channels=sizes.channels, edges=sizes.edges, primitives=sizes.primitives, maps=sizes.maps,
             norms=len(self.norms), parameters=len(self.convolutions), training=training,
-            threads=torch.get_num_threads(), eps=size.eps, terms=ctypes.addressof(self.terms),
+            threads=torch.get_num_threads(), eps=sizes.eps, terms=ctypes.addressof(self.terms),
         )  # fmt: skip
         weights = weights.contiguous()
         parameters = [parameter.contiguous() for parameter in parameters]
@@ -159,7 +176,7 @@ class CompiledEdges(FusedEdges):
 
 
 class _MixedEdges(torch.autograd.Function):
-    """The kernels as one function; its gradient, where it is to be differentiated itself, by the textbook's."""
+    """The kernels as one function; its gradient, where it is to be differentiated itself, by torch's operations."""
 
     @staticmethod
     def forward(
@@ -171,31 +188,34 @@ class _MixedEdges(torch.autograd.Function):
         weights: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
-        size = fused.size
+        sizes = fused.sizes
         filled = _filled(x)
         images, channels, height, width = filled.shape
-        shape = (images, channels, -(-height // size.stride), -(-width // size.stride))
-        outputs = [_empty(x, shape) for _ in range(size.edges)]
-        maps = x.new_empty((size.maps, shape[0] * shape[1] * shape[2] * shape[3]))
+        shape = (images, channels, -(-height // sizes.stride), -(-width // sizes.stride))
+        outputs = [_empty(x, shape) for _ in range(sizes.edges)]
+        maps = x.new_empty((sizes.maps, shape[0] * shape[1] * shape[2] * shape[3]))
         means, variances = x.new_zeros((2, len(fused.norms), channels))
         if statistics is not None:
-            means[:, : size.channels], variances[:, : size.channels] = statistics
+            means[:, : sizes.channels], variances[:, : sizes.channels] = statistics
         fused.run("forward", training, filled, weights, parameters, means, variances, maps, _pointers(outputs))
         ctx.fused, ctx.training = fused, training
         ctx.save_for_backward(x, weights, maps, means, variances, *parameters)
-        means, variances = means[:, : size.channels], variances[:, : size.channels]
+        means, variances = means[:, : sizes.channels], variances[:, : sizes.channels]
         ctx.mark_non_differentiable(means, variances)
         ctx.set_materialize_grads(False)
-        return *(output[:, : size.channels] for output in outputs), means, variances
+        return *(output[:, : sizes.channels] for output in outputs), means, variances
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         fused: CompiledEdges = ctx.fused
         x, weights, maps, means, variances, *parameters = ctx.saved_tensors
-        edges = gradients[: fused.size.edges]
+        edges = gradients[: fused.sizes.edges]
         given = [e for e, gradient in enumerate(edges) if gradient is not None]
         if torch.is_grad_enabled():
-            return None, None, None, *_differentiable(ctx, fused, x, weights, parameters, means, variances, edges)
+            channels = fused.sizes.channels
+            statistics = None if ctx.training else (means[:, :channels], variances[:, :channels])
+            inputs, wanted = (x, weights, *parameters), ctx.needs_input_grad[3:]
+            return None, None, None, *differentiable_gradients(fused.operations, inputs, statistics, edges, wanted)
         filled = _filled(x)
         whole = [_filled(gradient) for gradient in edges if gradient is not None]
         if len(given) < len(edges):
@@ -213,7 +233,7 @@ class _MixedEdges(torch.autograd.Function):
             _pointers(parameter_gradients) if wanted else None,
         )  # fmt: skip
         if x_gradient is not None:
-            x_gradient = x_gradient[:, : fused.size.channels]
+            x_gradient = x_gradient[:, : fused.sizes.channels]
         return (
             None,
             None,
@@ -224,42 +244,31 @@ class _MixedEdges(torch.autograd.Function):
         )
 
 
-def _differentiable(
-    ctx: Any,
-    fused: CompiledEdges,
-    x: Tensor,
-    weights: Tensor,
-    parameters: list[Tensor],
-    means: Tensor,
-    variances: Tensor,
-    gradients: Sequence[Tensor | None],
-) -> list[Tensor | None]:
-    """The gradients as a function that can be differentiated: of the same maps, computed anew by torch's operations."""
-    channels = fused.size.channels
-    statistics = None if ctx.training else (means[:, :channels], variances[:, :channels])
-    outputs = replay(fused.edges, x, weights, parameters, statistics)
-    inputs = [x, weights, *parameters]
-    wanted = [i for i, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
-    pairs = [(output, gradient) for output, gradient in zip(outputs, gradients, strict=True) if gradient is not None]
-    found = torch.autograd.grad(
-        [output for output, _ in pairs],
-        [inputs[i] for i in wanted],
-        [gradient for _, gradient in pairs],
-        create_graph=True,
-        allow_unused=True,
-    )
-    result: list[Tensor | None] = [None] * len(inputs)
-    for i, gradient in zip(wanted, found, strict=True):
-        result[i] = gradient
-    return result
+def _kernel(operation: nn.Module) -> tuple[int, int] | None:
+    """An operation's kind and the size of its kernel, or None where there is none for it.
+
+    Subclasses may compute anything, so exact types count.
+    """
+    kind = _KINDS.get(type(operation))
+    links = list(operation.children())
+    if kind in (_NONE, _SKIP, _REDUCE):
+        return kind, 0
+    if kind is not None:
+        size = cast(nn.Conv2d, links[1]).kernel_size[0]
+        return (kind, size) if kind == _DENSE or size in _DEPTHWISE_SIZES else None
+    if type(operation) is nn.Sequential and len(links) == 2 and type(links[1]) is nn.BatchNorm2d:
+        pooling = _POOLINGS.get(type(links[0]))
+        return (pooling, 3) if pooling is not None and _is_usual(links[0]) else None
+    return None
 
 
-def _is_usual_pooling(module: nn.Module) -> bool:
+def _is_usual(pooling: nn.Module) -> bool:
     """Whether it is a 3 x 3 pooling as the search spaces have it."""
-    if not isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        return False
-    counted = module.count_include_pad if isinstance(module, nn.AvgPool2d) else module.dilation != 1
-    return (module.kernel_size, module.padding, module.ceil_mode, counted) == (3, 1, False, False)
+    if isinstance(pooling, nn.AvgPool2d):
+        special = pooling.count_include_pad or pooling.divisor_override is not None
+    else:
+        special = cast(nn.MaxPool2d, pooling).dilation != 1
+    return (pooling.kernel_size, pooling.padding, pooling.ceil_mode, special) == (3, 1, False, False)
 
 
 def _filled(x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def images():
 def relaxed():
     """Builds (space, model in double precision) of a space's name, an implementation and regularisers."""
 
-    def build(name, regularisers=(), implementation="textbook", strategy=None):
+    def build(name, regularisers=(), implementation="reference", strategy=None):
         space, strategy = SPACES[name], strategy or Darts(init_scale=0.5)
         torch.manual_seed(0)
         supernet = space.supernet(SHAPE, CLASSES, partial_channels=strategy.partial_channels, **SIZES[name]).double()

@@ -16,7 +16,7 @@ from dsrna.types import CellWeights
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("implementation", ["textbook", "auto"])
+@pytest.mark.parametrize("implementation", ["reference", "auto"])
 @pytest.mark.parametrize("space", ["darts", "nasbench201"])
 def test_gradient(relaxed, step_of, images, space, implementation):
     of_space, model = relaxed(space, [Alignment(0.3, step=1e-4)], implementation)

@@ -10,7 +10,7 @@ from dsrna.strategies.darts import Darts
 from dsrna.strategies.regularisers.auxiliary_skip import AuxiliarySkip
 
 
-@pytest.mark.parametrize("implementation", ["textbook", "auto"])
+@pytest.mark.parametrize("implementation", ["reference", "auto"])
 @pytest.mark.parametrize("kind", ["weights", "architecture"])
 @pytest.mark.parametrize("space", ["darts", "nasbench201"])
 @pytest.mark.parametrize("progress", [0.0, 0.75])

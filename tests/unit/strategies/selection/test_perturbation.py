@@ -86,7 +86,7 @@ class Textbook:
 
     def __init__(self, space, supernet, weights):
         self.space, self.net = space, copy.deepcopy(supernet)
-        use_implementation(self.net, "textbook")
+        use_implementation(self.net, "reference")
         self.rows = {(c, e): row.double().tolist() for c, w in weights.items() for e, row in enumerate(w.operations)}
         self.ends = {
             c: [1.0] * len(w.operations) if w.edges is None else w.edges.double().tolist() for c, w in weights.items()
@@ -177,7 +177,7 @@ def as_dictionary(space, genotype):
     ("name", "implementation", "edge_weights", "partial"),
     [
         ("darts", "auto", True, 1),
-        thorough("darts", "textbook", False, 2),
+        thorough("darts", "reference", False, 2),
         ("nasbench201", "auto", False, 1),
     ],
 )

@@ -82,7 +82,7 @@ class Calibrated(nn.Module):
     def __init__(self, supernet, weights, batches):
         super().__init__()
         self.supernet, self.weights = copy.deepcopy(supernet), weights
-        use_implementation(self.supernet, "textbook")
+        use_implementation(self.supernet, "reference")
         for layer in self.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.reset_running_stats()

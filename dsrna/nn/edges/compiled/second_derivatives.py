@@ -8,43 +8,67 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.nn.factorized_reduce import FactorizedReduce, pixels_of_both_halves
 from dsrna.nn.operations import Zero
 
 
-def replay(
-    edges: Sequence[MixedOperation],
-    x: Tensor,
-    weights: Tensor,
-    parameters: Sequence[Tensor],
+def differentiable_gradients(
+    operations: Sequence[Sequence[nn.Module]],
+    inputs: Sequence[Tensor],
     statistics: tuple[Tensor, Tensor] | None,
-) -> list[Tensor]:
-    """outputs_e = sum_o w_eo o_e(x), as the edges' modules compute it, but with everything given.
+    gradients: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """The gradients of the kernels' maps as functions that can be differentiated: of the same maps, computed anew.
 
     The modules' own weights, training flags and running statistics may have changed since the first pass; none of them
     is looked at or changed.
 
     Args:
-        edges: give the operations' structure.
-        x: (N, C, H, W).
-        weights: (E, O).
-        parameters: every convolution's weight, in the order of the modules.
+        operations: of each edge; give the structure.
+        inputs: x (N, C, H, W), operation weights (E, O), and every convolution's weight, in the order of the modules.
         statistics: means and variances (BatchNorms, C) to normalise by, in the order of the modules; None: the batch's.
+        gradients: in each edge's map, or None.
+        wanted: of which inputs a gradient is wanted.
 
     Returns:
-        E maps.
+        The gradient in each input, or None.
     """
+    pairs = [
+        (output, gradient)
+        for output, gradient in zip(_outputs(operations, *inputs, statistics=statistics), gradients, strict=True)
+        if gradient is not None
+    ]
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            [each for each, needed in zip(inputs, wanted, strict=True) if needed],
+            [gradient for _, gradient in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return [next(found) if needed else None for needed in wanted]
+
+
+def _outputs(
+    operations: Sequence[Sequence[nn.Module]],
+    x: Tensor,
+    weights: Tensor,
+    *parameters: Tensor,
+    statistics: tuple[Tensor, Tensor] | None,
+) -> list[Tensor]:
+    """outputs_e = sum_o w_eo o_e(x), as the modules compute it, but with everything given."""
     take = iter(parameters)
     normalise = _normalisers(statistics)
     return [
         torch.stack(
             [
                 weight * _operation(operation, x, take, normalise)
-                for weight, operation in zip(of_edge.unbind(), edge.operations, strict=True)
+                for weight, operation in zip(weights_of_edge.unbind(), of_edge, strict=True)
             ]
         ).sum(dim=0)
-        for edge, of_edge in zip(edges, weights.unbind(), strict=True)
+        for of_edge, weights_of_edge in zip(operations, weights.unbind(), strict=True)
     ]
 
 
