@@ -78,7 +78,9 @@ def run(arguments: list[str]) -> None:
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see docs/guide.md")
     verifying = commands.add_parser("verify", help="decide a VNN-LIB property of an ONNX network")
     verifying.add_argument("network", type=Path, help="ONNX file of one input and one output")
-    verifying.add_argument("property", type=Path, help="VNN-LIB 1.0: a box, and outputs that may not be the largest")
+    verifying.add_argument(
+        "property", type=Path, help="VNN-LIB 1.0 or 2.0: a box, and outputs that may not be the largest"
+    )
     verifying.add_argument("--seconds", type=float, default=300, help="time limit (default: 300)")
     for command in (listing, showing, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")

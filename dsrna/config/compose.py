@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,9 +15,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dsrna.config.catalog import conf_folder, own_folders
+from dsrna.config.catalog import conf_folder, groups, own_folders
 from dsrna.config.explain import explained
-from dsrna.config.model import read
+from dsrna.config.model import Check, read
 from dsrna.config.names import fill_in_name
 from dsrna.config.settings import Settings
 from dsrna.config.trust import refuse_foreign_targets
@@ -24,14 +25,16 @@ from dsrna.config.usual import lend_usual
 from dsrna.errors import ConfigError
 
 S = TypeVar("S", bound=Settings)
+_VALUE = re.compile(r"([A-Za-z_][\w.-]*)=")
 
 
 def compose(entry: str, overrides: list[str]) -> DictConfig:
     """Composes ``conf/ENTRY.yaml`` with the user's overrides (no sweeps).
 
     Raises:
-        ConfigError: an unknown group, choice or key (the nearest name is suggested), a malformed override, a config
-            folder that isn't there, or a `_target_` that neither the config folders nor an override names.
+        ConfigError: an unknown choice (the nearest name is suggested), a malformed override, a config folder that isn't
+            there, or a `_target_` that neither the config folders nor an override names. Keys that nobody knows are
+            left for who reads the settings.
     """
     return compose_with_hydra(entry, overrides)[0]
 
@@ -40,13 +43,36 @@ def compose_with_hydra(entry: str, overrides: list[str]) -> tuple[DictConfig, Di
     """The same, and Hydra's own part of the config: what was overridden, and what was chosen in each group."""
     _refuse_repeats(overrides)
     with _composing(entry, overrides):
-        config = hydra.compose(entry, overrides, return_hydra_config=True)
+        config = hydra.compose(entry, as_composed(overrides), return_hydra_config=True)
     with open_dict(config):
         of_hydra = config.pop("hydra")
     _refuse_modes(of_hydra)
     refuse_foreign_targets(config, overrides)
     complete(config, of_hydra)
     return config, of_hydra
+
+
+def as_composed(overrides: Sequence[str]) -> list[str]:
+    """The overrides as Hydra gets them: a key needn't be in the config already.
+
+    So an argument that a part has a default for is given like any other. A key that nobody knows is refused by who
+    reads the settings, together with all else that is wrong; Hydra would stop at the first one.
+
+    >>> as_composed(["seed=1", "metric=none", "+experiment=digits_pcdarts", "space.primitives=[none]"])
+    ['++seed=1', 'metric=none', '+experiment=digits_pcdarts', '++space.primitives=[none]']
+    """
+    known = groups(overrides)
+
+    def is_value(override: str) -> bool:
+        key = _VALUE.match(override)
+        return key is not None and key[1] not in known and not key[1].startswith("hydra.")
+
+    return [f"++{override}" if is_value(override) else override for override in overrides]
+
+
+def as_typed(overrides: Iterable[str]) -> list[str]:
+    """The overrides of a composed config, as :func:`as_composed` got them."""
+    return [override.removeprefix("++") for override in overrides]
 
 
 def sweeper_of(entry: str, overrides: list[str]) -> DictConfig:
@@ -57,7 +83,9 @@ def sweeper_of(entry: str, overrides: list[str]) -> DictConfig:
     """
     with _composing(entry, overrides):
         loader = GlobalHydra.instance().config_loader()
-        node: DictConfig = loader.load_configuration(entry, overrides, run_mode=RunMode.MULTIRUN).hydra.sweeper
+        node: DictConfig = loader.load_configuration(
+            entry, as_composed(overrides), run_mode=RunMode.MULTIRUN
+        ).hydra.sweeper
     return node
 
 
@@ -109,12 +137,12 @@ def settings_from(config: DictConfig) -> Settings:
     return run_settings(Settings, config)
 
 
-def run_settings(schema: type[S], config: DictConfig) -> S:
-    """The same for a schema that adds to :class:`Settings`."""
+def run_settings(schema: type[S], config: DictConfig, checks: Callable[[S], Iterable[Check]] = lambda _: ()) -> S:
+    """The same for a schema that adds to :class:`Settings`, with checks as :func:`dsrna.config.model.read` takes."""
     with open_dict(config):  # an empty list leaves no such key
         for group in ("regulariser", "search_schedule"):
             config.setdefault(group, {})
-    return read(schema, config)
+    return read(schema, config, checks)
 
 
 def _refuse_repeats(overrides: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dsrna.config.catalog import choices, conf_folder, groups
-from dsrna.config.parts import nearest, target_of
+from dsrna.config.parts import nearest
 
 
 def explained(
@@ -34,7 +33,7 @@ def explained(
     if match := re.search(r"An item is already at '([^']+)'", message):
         return f"`{match[1]}` is there already: write {match[1]}=VALUE without the +."
     if match := re.search(r"Could not (?:override|delete from config)[^']*'([^'=]+)", message):
-        return _unknown_key(entry, match[1].lstrip("+~"), overrides)
+        return _not_there(entry, match[1].lstrip("+~"), overrides)
     return unreadable(error)
 
 
@@ -64,26 +63,14 @@ def _no_name(overrides: Sequence[str]) -> str:
     return "Expected GROUP=NAME with the name of a choice for every group."
 
 
-def _unknown_key(entry: str, key: str, overrides: Sequence[str]) -> str:
+def _not_there(entry: str, key: str, overrides: Sequence[str]) -> str:
+    """One sentence for a group that the command doesn't have, or for what can't be removed as it isn't there."""
     if key == "experiment":
         return "`experiment` is added to the defaults: write +experiment=NAME."
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         config = OmegaConf.to_container(hydra.compose(entry), resolve=False)
-    arguments = _arguments(config)
-    if key in arguments:
-        return f"`{key}` is not in the config and has its default: to change it, write +{key}=VALUE."
-    best = nearest(key, sorted({*_flat(config), *groups(overrides), *arguments}))
+    best = nearest(key, sorted({*_flat(config), *groups(overrides)} - {key}))
     return f"Unknown key `{key}`.{best} `python -m dsrna show` prints all keys."
-
-
-def _arguments(node: Any, prefix: str = "") -> set[str]:
-    """The keys of all arguments that the parts below ``node`` take, given or not."""
-    if not isinstance(node, dict):
-        return set()
-    below = {name for key, value in node.items() for name in _arguments(value, f"{prefix}{key}.")}
-    if "_target_" in node:
-        below |= {f"{prefix}{name}" for name in inspect.signature(target_of(node, prefix.removesuffix("."))).parameters}
-    return below
 
 
 def _flat(node: Any, prefix: str = "") -> list[str]:

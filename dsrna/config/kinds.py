@@ -79,7 +79,7 @@ MethodPart = Annotated[Part, _built("dsrna.query_searches.base.QuerySearch")]
 SourcePart = Annotated[Part, _tried(lambda node, _: check_part(node, "", "root", "download"))]
 ObjectivePart = Annotated[Part, _with_threat(retrain_objective)]
 SearchObjectivePart = Annotated[Part, _with_threat(search_objective, "search.")]
-CertifiedPart = Annotated[Part, _tried(lambda node, _: target_of(node, "", KIND))]
+CertifiedPart = Annotated[Part, _tried(lambda node, _: check_part(node, "", "threat", kind=KIND))]
 """Built only where certified training is asked for, as it may need a package."""
 
 

@@ -32,27 +32,39 @@ class Model(BaseModel):
 
 
 M = TypeVar("M", bound=Model)
+Check = Callable[[], object]
+"""Raises a DsrnaError where something is wrong."""
+
 T = TypeVar("T")
 
 
-def read(schema: type[M], config: DictConfig) -> M:
-    """Typed settings from a composed config, each checked by itself.
+def read(schema: type[M], config: DictConfig, checks: Callable[[M], Iterable[Check]] = lambda _: ()) -> M:
+    """Typed settings from a composed config.
+
+    Args:
+        schema: of the settings.
+        config: the config.
+        checks: settings -> what is asked of several of them together. Where some are wrong by themselves, the checks
+            get settings without those, and what needs them isn't checked yet.
 
     Raises:
-        ConfigError: lists every key that is unknown, missing or wrong.
+        ConfigError: lists every key that is unknown, missing or wrong, and what the checks raise.
     """
     try:
         given = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(unresolved(error)) from error
     try:
-        return schema.model_validate(given, context=given)
+        settings = schema.model_validate(given, context=given)
     except ValidationError as error:
-        texts: dict[str, str] = {}
+        problems: dict[str, _Problem] = {}
         for each in error.errors(include_url=False):
             problem = _Problem(schema, each)
-            texts.setdefault(problem.key, problem.text)  # a union has one for each of its members
-        refuse(texts.values())
+            problems.setdefault(problem.key, problem)  # a union has one for each of its members
+        rest = _without(schema, given, {problem.field for problem in problems.values()})
+        refuse([*(problem.text for problem in problems.values()), *_raised(checks(rest), needing_more=AttributeError)])
+    check_all(checks(settings))
+    return settings
 
 
 def refused(error: DsrnaError) -> PydanticCustomError:
@@ -75,16 +87,35 @@ def refuse(problems: Iterable[str]) -> NoReturn:
     raise ConfigError(f"{len(unique)} settings are wrong:\n" + "\n".join(f"  - {line}" for line in unique))
 
 
-def check_all(checks: Iterable[Callable[[], object]]) -> None:
+def check_all(checks: Iterable[Check]) -> None:
     """Raises one ConfigError that lists what the checks raise, if there is anything."""
+    if problems := _raised(checks):
+        refuse(problems)
+
+
+def _raised(checks: Iterable[Check], needing_more: type[Exception] | tuple[()] = ()) -> list[str]:
+    """What the checks raise; those that can't be made, as ``needing_more`` says, count as passed."""
     problems = []
     for check in checks:
         try:
             check()
         except DsrnaError as error:
             problems.append(str(error))
-    if problems:
-        refuse(problems)
+        except needing_more:
+            continue
+    return problems
+
+
+def _without(schema: type[M], given: Any, wrong: set[str], place: str = "") -> M:
+    """Settings as they were given, of which the wrong ones don't exist."""
+    fields = _fields(schema)
+    values = {key: value for key, value in given.items() if key not in fields}
+    for key, field in fields.items():
+        here, model = f"{place}{key}", _model_in(field.annotation)
+        if key in given and here not in wrong:
+            below = model is not None and isinstance(given[key], dict)
+            values[key] = _without(model, given[key], wrong, f"{here}.") if model and below else given[key]
+    return schema.model_construct(**values)
 
 
 class _Problem:
@@ -92,8 +123,11 @@ class _Problem:
 
     def __init__(self, schema: type[Model], details: ErrorDetails) -> None:
         self._details, self._value = details, details["input"]
+        self._schema: type[Model] = schema
         self._model: type[Model] | None = schema
         self._field: FieldInfo | None = None
+        self.field = ""
+        """The key of the setting that holds the value."""
         self.key = ".".join(self._walk(schema, details["loc"]))
 
     @property
@@ -109,6 +143,7 @@ class _Problem:
             model, entries = _model_in(annotation), _entries_in(annotation)
             if model is not None:
                 self._model, self._field = model, _fields(model).get(str(step))
+                self.field = f"{self.field}.{step}".lstrip(".")
                 annotation = None if self._field is None else self._field.annotation
             elif entries is not None:
                 annotation = entries
@@ -119,10 +154,11 @@ class _Problem:
     def _sentence(self, kind: str) -> str:
         key, value, top = self.key, shown(self._value), "." not in self.key
         if kind == "extra_forbidden" and self._model is not None:
-            node = key.rpartition(".")[0]
+            node, _, last = key.rpartition(".")
             known = [f"{node}.{name}" if node else name for name in _fields(self._model)]
+            close = nearest(last, _fields(self._model)).replace("`", f"`{node}." if node else "`", 1)
             there = "`python -m dsrna show` prints all keys." if top else f"There are: {', '.join(known)}."
-            return f"Unknown key `{key}`.{nearest(key, known)} {there}"
+            return f"Unknown key `{key}`.{close or nearest(key, _every_key(self._schema))} {there}"
         if kind == "missing":
             if top:
                 return f"`{key}` was removed, but is needed: leave out ~{key} or {key}=null."
@@ -138,6 +174,13 @@ class _Problem:
 def _fields(model: type[Model]) -> dict[str, FieldInfo]:
     """Key, as the user types it -> field."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _every_key(model: type[Model], place: str = "") -> Iterator[str]:
+    for key, field in _fields(model).items():
+        yield f"{place}{key}"
+        if below := _model_in(field.annotation):
+            yield from _every_key(below, f"{place}{key}.")
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -65,6 +65,12 @@ def target_of(node: Any, where: str, kind: str | None = None) -> Callable[..., A
     Raises:
         ConfigError: there is no ``_target_``, it can't be imported, or is not of the kind.
     """
+    if isinstance(node, dict) and node and "_target_" not in node:
+        raise _wrong(
+            f"`{next(iter(node))}` is a setting of a part that isn't there or was switched off: choose one, name its "
+            "`_target_`, or leave that out.",
+            where,
+        )
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         raise _wrong(f"Expected a node with a `_target_`, got {node!r}.", where)
     module, _, name = node["_target_"].rpartition(".")
@@ -101,7 +107,7 @@ def check_part(node: Any, where: str, *injected: str, kind: str | None = None) -
         return
     for key in given:
         if key not in parameters:
-            choice = ", ".join(name for name in parameters if name not in injected)
+            choice = ", ".join(name for name in parameters if name not in injected) or "none"
             close = nearest(key, parameters)
             raise _wrong(f"`{name}` has no setting `{key}`.{close} It takes: {choice}.", where, key)
     for key, parameter in parameters.items():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from dsrna.config.compose import settings_from
-from dsrna.config.model import check_all
+from dsrna.config.compose import run_settings
+from dsrna.config.model import Check, check_all
 from dsrna.config.objectives import retrain_objective
 from dsrna.config.parts import build_part, located, nearest, number, target_of, with_fractions
 from dsrna.config.search_parts import check_alphas_optimizer, check_search_parts
@@ -28,27 +28,36 @@ _TABLES_OF = "nasbench201"
 
 
 def validated(config: DictConfig) -> Settings:
-    """Typed settings from a composed config, checked by themselves and by :func:`validate`."""
-    settings = settings_from(config)
-    validate(settings)
-    return settings
+    """Typed settings from a composed config, checked by themselves and by :func:`checks_of`.
+
+    Raises:
+        ConfigError: lists every problem, each with its key.
+    """
+    return run_settings(Settings, config, checks_of)
 
 
 def validate(settings: Settings) -> None:
-    """Raises one ConfigError that lists all settings that don't go together. Loads no data and builds no network."""
-    check_all(
-        [
-            *(partial(_refuse, sentence) for sentence in _contradictions(settings)),
-            lambda: eps_curve(settings),
-            lambda: verification(settings),
-            lambda: attack_grid(settings),
-            lambda: _check_certified(settings),
-            lambda: check_search_parts(settings),
-            lambda: check_alphas_optimizer(settings),
-            lambda: check_root(settings.data, settings.space),
-        ]
-    )
-    sweep_objective(settings)
+    """Raises one ConfigError that lists all settings that don't go together."""
+    check_all(checks_of(settings))
+
+
+def checks_of(settings: Settings) -> list[Check]:
+    """Whether settings go together. None of them loads data or builds a network."""
+    return [
+        lambda: _check_stages(settings),
+        lambda: _check_warmup(settings),
+        lambda: _check_external(settings),
+        *(partial(_check_compiler, settings, stage) for stage in ("retrain", "evaluate")),
+        lambda: _check_limits(settings),
+        lambda: eps_curve(settings),
+        lambda: verification(settings),
+        lambda: attack_grid(settings),
+        lambda: _check_certified(settings),
+        lambda: check_search_parts(settings),
+        lambda: check_alphas_optimizer(settings),
+        lambda: check_root(settings.data, settings.space),
+        lambda: sweep_objective(settings),
+    ]
 
 
 def threat_of(settings: Settings) -> Threat:
@@ -135,45 +144,51 @@ def check_root(data: DataSettings, space: Any) -> None:
     )
 
 
-def _refuse(sentence: str) -> None:
-    raise ConfigError(sentence)
-
-
 def _check_certified(settings: Settings) -> None:
     if settings.retrain.certified:  # it may need a package
         retrain_objective(settings.certified.objective, "certified.objective", threat_of(settings))
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
-    """One message for each pair of settings that don't go together."""
+def _check_stages(settings: Settings) -> None:
     stages = settings.stages
     if "search" in stages and settings.start_from is not None:
-        yield "`from` starts after the search: use dsrna.retrain or dsrna.evaluate. (conf: from)"
+        raise ConfigError("`from` starts after the search: use dsrna.retrain or dsrna.evaluate. (conf: from)")
     if "search" in stages and "evaluate" in stages and "retrain" not in stages:
-        yield "A search leaves no trained network to evaluate: add `retrain` to the stages. (conf: stages)"
-    search, limits = settings.search, settings.trainer.limits
-    if "search" in stages and search.warmup_epochs >= search.epochs:
-        yield (
+        raise ConfigError("A search leaves no trained network to evaluate: add `retrain` to the stages. (conf: stages)")
+
+
+def _check_warmup(settings: Settings) -> None:
+    search = settings.search
+    if "search" in settings.stages and search.warmup_epochs >= search.epochs:
+        raise ConfigError(
             f"{search.warmup_epochs} warm-up epochs leave none of the {search.epochs} epochs for architecture steps. "
             "(conf: search.warmup_epochs)"
         )
-    yield from settings.contradictions(settings.start_from, "retrain" in stages)
-    yield from _uncompilable(settings)
+
+
+def _check_external(settings: Settings) -> None:
+    for problem in settings.contradictions(settings.start_from, "retrain" in settings.stages):
+        raise ConfigError(problem)
+
+
+def _check_limits(settings: Settings) -> None:
     known = settings.evaluate.attacks
-    for name in limits.attacks or []:
+    for name in settings.trainer.limits.attacks or []:
         if name not in known:
             close = nearest(name, known)
-            yield f"Unknown attack `{name}`.{close} Choose from: {', '.join(known)}. (conf: trainer.limits.attacks)"
+            raise ConfigError(
+                f"Unknown attack `{name}`.{close} Choose from: {', '.join(known)}. (conf: trainer.limits.attacks)"
+            )
 
 
-def _uncompilable(settings: Settings) -> Iterator[str]:
-    asking = [name for name in ("retrain", "evaluate") if getattr(settings, name).torch_compile]
-    if not asking:
+def _check_compiler(settings: Settings, stage: str) -> None:
+    if not getattr(settings, stage).torch_compile:
         return
     import torch
 
     from dsrna.nn.edges.compiled.library import cpp_compiler
 
     if (settings.trainer.accelerator == "cpu" or not torch.cuda.is_available()) and cpp_compiler() is None:
-        for name in asking:
-            yield f"torch.compile needs a C++ compiler (c++, g++, clang++), found none. (conf: {name}.torch_compile)"
+        raise ConfigError(
+            f"torch.compile needs a C++ compiler (c++, g++, clang++), found none. (conf: {stage}.torch_compile)"
+        )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import product
+from math import prod
 from typing import Any, Literal
 
 from dsrna.errors import DataError
@@ -48,11 +49,12 @@ def to_vnnlib(claim: RobustnessProperty, comment: str = "", version: Version = "
 
 
 def from_vnnlib(text: str) -> RobustnessProperty:
-    """The property in a text, which may be written in other ways than :func:`to_vnnlib` does.
+    """The property in a text of either version, which may be written in other ways than :func:`to_vnnlib` does.
 
     Args:
         text: VNN-LIB with one lower and one upper bound for every input, and one assertion about the outputs, that
-            some Y_j >= Y_y or Y_y <= Y_j.
+            some Y_j >= Y_y or Y_y <= Y_j. In version 2.0, of one network with one input and one output, whose entries
+            are taken in row-major order.
 
     Raises:
         DataError: it isn't such a text; the message names the place.
@@ -60,7 +62,7 @@ def from_vnnlib(text: str) -> RobustnessProperty:
     declared: set[str] = set()
     ends: dict[str, dict[str, Decimal]] = {">=": {}, "<=": {}}
     rivals: list[tuple[str, str]] = []
-    for statement in _statements(text):
+    for statement in _in_first_version(text):
         match statement:
             case ["declare-const", str(name), "Real"] if name not in declared:
                 declared.add(name)
@@ -87,6 +89,46 @@ def from_vnnlib(text: str) -> RobustnessProperty:
     return RobustnessProperty(lower, upper, int(labels.pop()[2:]), len(outputs))
 
 
+def _in_first_version(text: str) -> Iterator[Expression]:
+    """The statements of a text, where those of version 2.0 are those of 1.0 that mean the same."""
+    places: dict[str, str] = {}
+    for statement in _statements(text):
+        match statement:
+            case ["vnnlib-version", "<2.0>"]:
+                pass
+            case [
+                "declare-network",
+                str(),
+                ["declare-input", str(first), "Real" | "float32", str(inputs)],
+                ["declare-output", str(last), "Real" | "float32", str(outputs)],
+            ] if not places and first != last:
+                places = _entries(first, inputs, "X", len(text)) | _entries(last, outputs, "Y", len(text))
+                yield from (["declare-const", name, "Real"] for name in places.values())
+            case _:
+                yield _renamed(statement, places)
+
+
+def _entries(variable: str, shape: str, plain: str, most: int) -> dict[str, str]:
+    """``X[0,1]`` -> ``X_1`` for every entry of a tensor, of which a text has no more than ``most``.
+
+    >>> _entries("in", "[1,2]", "X", 10)
+    {'in[0,0]': 'X_0', 'in[0,1]': 'X_1'}
+    """
+    if not re.fullmatch(r"\[\d{1,9}(,\d{1,9})*\]", shape):
+        raise DataError(f"Expected a shape such as [1,3,32,32] of {variable} in VNN-LIB, got {shape}.")
+    sizes = [int(size) for size in shape[1:-1].split(",")]
+    if not 1 <= prod(sizes) <= most:
+        raise DataError(f"Expected bounds of all {prod(sizes)} entries of {variable} in VNN-LIB, got a shorter text.")
+    every = product(*map(range, sizes))
+    return {f"{variable}[{','.join(map(str, place))}]": f"{plain}_{index}" for index, place in enumerate(every)}
+
+
+def _renamed(expression: Expression, places: dict[str, str]) -> Expression:
+    if isinstance(expression, str):
+        return places.get(expression, expression)
+    return [_renamed(each, places) for each in expression]
+
+
 def _rival(condition: Expression) -> tuple[str, str]:
     """(Y_j, Y_y) of the condition Y_j >= Y_y."""
     match condition:
@@ -111,9 +153,10 @@ def _number(text: str) -> Decimal:
 
 
 def _statements(text: str) -> Iterator[Expression]:
-    """The s-expressions of a text without comments."""
+    """The s-expressions of a text without comments; what stands in brackets is part of a name."""
     open_lists: list[list[Any]] = []
-    for token in re.findall(r"[()]|[^\s()]+", re.sub(r";[^\n]*", "", text)):
+    for token in re.findall(r"[()]|(?:\[[^][()]*\]|[^\s()[])+", re.sub(r";[^\n]*", "", text)):
+        token = re.sub(r"\s", "", token)
         if token == "(":
             open_lists.append([])
             continue

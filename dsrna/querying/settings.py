@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, open_dict
 
 from dsrna.config.kinds import MethodPart, ProxyPart
-from dsrna.config.model import check_all, read
+from dsrna.config.model import read
 from dsrna.config.parts import build_part
 from dsrna.config.settings import BatchSize
 from dsrna.config.validate import check_root
@@ -51,17 +51,17 @@ def query_settings(config: DictConfig) -> QuerySettings:
     with open_dict(config):  # method=[] and proxy=[] leave no such key
         for group in ("method", "proxy"):
             config.setdefault(group, {})
-    settings = read(QuerySettings, config)
-    check_all(
-        [
+    return read(
+        QuerySettings,
+        config,
+        lambda settings: [
             lambda: _fill_in(settings),
             lambda: _check_methods(settings),
             lambda: _check_proxies(settings),
             lambda: _check_objectives(settings),
             lambda: check_root(settings.data, settings.space),
-        ]
+        ],
     )
-    return settings
 
 
 def build_methods(settings: QuerySettings) -> dict[str, QuerySearch]:

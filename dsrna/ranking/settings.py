@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from pydantic import AfterValidator, Field
 
 from dsrna.config.kinds import ProxyPart, SpacePart
-from dsrna.config.model import Model, check_all, read, refused
+from dsrna.config.model import Model, read, refused
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Cells, Channels, Count, DataSettings, Progress, RunSettings, ThreatSettings
 from dsrna.config.validate import balls, check_root
@@ -77,15 +77,15 @@ def rank_settings(config: DictConfig) -> RankSettings:
     Raises:
         ConfigError: lists every problem, each with its key.
     """
-    settings = read(RankSettings, config)
-    check_all(
-        [
+    return read(
+        RankSettings,
+        config,
+        lambda settings: [
             lambda: _check_space(settings),
             lambda: check_root(settings.data, settings.space),
             lambda: benchmark_eps(settings),
-        ]
+        ],
     )
-    return settings
 
 
 def build_proxies(nodes: dict[str, Any]) -> dict[str, Any]:

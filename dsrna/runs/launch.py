@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from dsrna.config.catalog import conf_folder
 from dsrna.config.command_line import quoted, read_command_line, without_globs
-from dsrna.config.compose import complete, compose
+from dsrna.config.compose import as_composed, complete, compose
 from dsrna.config.settings import RunSettings
 from dsrna.config.sweep_objective import refuse_mixed
 from dsrna.errors import ConfigError, DsrnaError
@@ -91,7 +91,7 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
 
     # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
     flags = ["--multirun"] if typed.multirun else []
-    sys.argv = [sys.argv[0], *flags, *overrides, f"{key}={quoted(str(folder))}"]
+    sys.argv = [sys.argv[0], *flags, *as_composed(overrides), f"{key}={quoted(str(folder))}"]
     start = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command.name)(task)
     try:
         if sweep is None:

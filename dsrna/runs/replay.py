@@ -31,8 +31,8 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
         overrides: what the user typed.
 
     Returns:
-        The overrides to compose with. An override that the user gives again is not replayed. The stages are the
-        entry point's, also where an experiment names others.
+        The overrides to compose with. An override that the user gives again is not replayed, nor one that switches off
+        what the user sets something of. The stages are the entry point's, also where an experiment names others.
 
     Raises:
         ConfigError: a replayed override chooses more than a run folder is trusted with, see :mod:`dsrna.config.trust`.
@@ -70,6 +70,8 @@ def _with_earlier(overrides: list[str]) -> list[str]:
         key = key_of(override)
         group = key.split(".")[0].split("/")[0]
         if key in given or group in NOT_REPLAYED or (by_queries and group not in OF_A_QUERY):
+            continue
+        if override.endswith("=null") and any(each.startswith(f"{key}.") for each in given):
             continue
         try:
             check_replayed(override, overrides)

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.catalog import is_searchpath
-from dsrna.config.compose import key_of
+from dsrna.config.compose import as_typed, key_of
 from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.settings import RunSettings
 from dsrna.errors import ConfigError
@@ -79,7 +79,7 @@ def request_of(
         module=module,
         settings=settings,
         config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
-        overrides=list(of_hydra.overrides.task),
+        overrides=as_typed(of_hydra.overrides.task),
         config_folders=[override for override in of_hydra.overrides.hydra if is_searchpath(override)],
         folder=folder,
         fingerprint=fingerprint_of(settings),

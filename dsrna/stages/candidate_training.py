@@ -54,7 +54,7 @@ def train_as_weight_steps(
         replays=objective.replays,
     )  # fmt: skip
     each, epochs = at_most(len(loader), limits.batches), at_most(epochs, limits.epochs)
-    # Fused steps stumble over weights that had no gradient yet, as those of a path that was not drawn before.
+    # Never fused: until each path was drawn, some steps would be, and others not, and the two round differently.
     node = search.weights_optimizer | ({"fused": False} if "fused" in search.weights_optimizer else {})
     optimizer = build_optimizer(node, "search.weights_optimizer", network.parameters())
     schedule = build_schedule(

@@ -13,8 +13,36 @@ from dsrna.errors import ConfigError
 
 
 def build_optimizer(node: dict[str, Any], where: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser that ``node`` describes, over ``parameters`` in the order given."""
-    return build_part(node, where, params=list(parameters))
+    """The optimiser that ``node`` describes, over ``parameters`` in the order given.
+
+    With SGD a parameter may have its first gradient later than others, also where steps are fused.
+    """
+    built: torch.optim.Optimizer = build_part(node, where, params=list(parameters))
+    if isinstance(built, torch.optim.SGD):
+        _let_momenta_begin_late(built)
+    return built
+
+
+def _let_momenta_begin_late(optimizer: torch.optim.SGD) -> None:
+    """torch's fused SGD begins all momenta at once, or raises; its other implementations begin each when it's due.
+
+    So those take the steps in which some momenta are there and others begin.
+    """
+    unfused: list[dict[str, Any]] = []
+
+    def before(*_: Any) -> None:
+        for group in optimizer.param_groups:
+            known = ["momentum_buffer" in optimizer.state[p] for p in group["params"] if p.grad is not None]
+            if group["fused"] and group["momentum"] and any(known) and not all(known):
+                group["fused"] = False
+                unfused.append(group)
+
+    def after(*_: Any) -> None:
+        while unfused:
+            unfused.pop()["fused"] = True
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)
 
 
 def build_schedule(

@@ -12,10 +12,10 @@ from dsrna.benchmarks.classes import index_of_architecture
 from dsrna.benchmarks.own_tables import check_layout
 from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.compose import run_settings
-from dsrna.config.model import check_all, refused
+from dsrna.config.model import refused
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import Seed, Settings
-from dsrna.config.validate import attack_grid, corruption_sweep, validate
+from dsrna.config.validate import attack_grid, checks_of, corruption_sweep
 from dsrna.corruptions import SEVERITIES
 from dsrna.errors import ConfigError
 from dsrna.functional.seeding import generator
@@ -48,10 +48,12 @@ def benchmark_training_settings(config: DictConfig) -> BenchmarkTrainingSettings
     Raises:
         ConfigError: lists every problem, each with its key.
     """
-    settings = run_settings(BenchmarkTrainingSettings, config)
-    checks = (validate, architectures, _check_space, _check_stages, _check_table)
-    check_all(partial(check, settings) for check in checks)
-    return settings
+    own = (architectures, _check_space, _check_stages, _check_table)
+    return run_settings(
+        BenchmarkTrainingSettings,
+        config,
+        lambda settings: [*checks_of(settings), *(partial(check, settings) for check in own)],
+    )
 
 
 def architectures(settings: BenchmarkTrainingSettings) -> list[int]:

@@ -50,7 +50,7 @@ def verify_files(network: Path, claim: Path, seconds: float) -> FileVerdict:
 
     Args:
         network: ONNX file of one input and one output (1, K), see :class:`OnnxNetwork`.
-        claim: VNN-LIB 1.0, see :func:`dsrna.export.vnnlib.from_vnnlib`. The box may lie anywhere.
+        claim: VNN-LIB 1.0 or 2.0, see :func:`dsrna.export.vnnlib.from_vnnlib`. The box may lie anywhere.
         seconds: the limit, > 0; what bounds the inside of the network first is not interrupted.
 
     Raises:

@@ -84,12 +84,16 @@ ROWS = {
     "unknown experiment": ("search", "+experiment=cifar10_jacobain", "Unknown experiment|`cifar10_jacobian`"),
     "experiment without a plus": ("search", "experiment=digits_pcdarts", "`experiment`|+experiment=NAME"),
     "misspelt key": ("search", "search.epcohs=3", "`search.epcohs`|Did you mean `search.epochs`"),
-    "misspelt node": ("search", "serach.epochs=3", "`serach.epochs`|Did you mean `search.epochs`"),
+    "misspelt node": ("search", "serach.epochs=3", "`serach`|Did you mean `search`"),
     "misspelt key, added": ("search", "+search.epcohs=3", "`search.epcohs`|Did you mean `search.epochs`"),
     "misspelt node, added": ("search", "+serach.epochs=3", "`serach`|Did you mean `search`"),
     "misspelt group": ("search", "metrc=jacobian", "`metrc`|Did you mean `metric`"),
     "misspelt choice": ("search", "metric=jacobain", "Unknown metric|Did you mean `jacobian`|Choose from: "),
-    "key of the class, not added": ("search", "search.weights_optimizer.nesterov=true", "nesterov`|write +search."),
+    "unknown argument of a class": ("search", "search.weights_optimizer.nestrov=true", "nestrov|mean `nesterov`"),
+    "argument of a part that is not looked at": ("search", "certified.objective.kapa_end=1", "mean `kappa_end`"),
+    "argument of a part that is not there": ("search", "evaluate.attacks.own.steps=3", "`steps`|evaluate.attacks.own"),
+    "argument of a part that is switched off": ("search", "evaluate.verify.eps=[0.1]", "switched off|evaluate.verify)"),
+    "group of another command": ("search", "method=local", "Unknown key `method`"),
     "key added that is there": ("search", "+seed=1", "`seed`|without the +"),
     "key removed": ("search", "~search.epochs", "`search.epochs`|search.epochs=VALUE"),
     "node removed": ("search", "~metric", "`metric`|leave out ~metric"),
@@ -202,6 +206,12 @@ ROWS = {
     "evaluation without network": ("search", "stages=[search,evaluate]", "conf: stages|add `retrain`"),
     "search that starts from something": ("search", "from=DARTS_V2", "conf: from|dsrna.retrain"),
     "several at once": ("search", "threat.eps=8 seed=-1", "2 settings|threat.eps|conf: seed"),
+    "unknown, wrong and unfitting at once": (
+        "search",
+        "serach.epochs=3 retrain.epcohs=3 threat.eps=8 metric.projektions=2 search.warmup_epochs=20 "
+        "stages=[evaluate,search]",
+        "6 settings|conf: serach|retrain.epcohs|threat.eps|metric.projektions|search.warmup_epochs|conf: stages",
+    ),
     # data
     "data set that is not there": (
         "search",

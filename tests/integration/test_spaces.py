@@ -27,7 +27,7 @@ def only(folder):
 
 
 def test_other_operations_and_nodes_go_all_the_way(command_line, tmp_path):
-    chosen = ["space.nodes=5", "+space.primitives=[none,skip_connect,sep_conv_7x7,conv_7x1_1x7]"]
+    chosen = ["space.nodes=5", "space.primitives=[none,skip_connect,sep_conv_7x7,conv_7x1_1x7]"]
     search = command_line("search", *TINY, *chosen, f"out={tmp_path / 'search'}", "stages=[search,retrain,evaluate]")
     assert search.status == 0, search.text
     genotype_file = only(tmp_path / "search") / "genotype.json"

@@ -20,6 +20,14 @@ def test_overrides_reach_the_settings_with_their_types():
     assert settings.start_from is None
 
 
+def test_an_argument_that_a_part_has_a_default_for_is_given_like_any_other():
+    given = settings_of("space.primitives=[none,skip_connect]", "retrain.optimizer.nesterov=true", "space.nodes=2")
+    assert given.space == {
+        "_target_": "dsrna.spaces.darts.space.DartsSpace", "nodes": 2, "primitives": ["none", "skip_connect"],
+    }  # fmt: skip
+    assert given.retrain.optimizer["nesterov"] is True
+
+
 def test_a_group_brings_its_own_values():
     jacobian, none = settings_of(), settings_of("metric=none")
     assert jacobian.metric.weight > 0

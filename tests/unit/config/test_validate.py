@@ -1,16 +1,26 @@
 import copy
+import re
 from functools import cache
 
 import pytest
 from omegaconf import OmegaConf
 
 from dsrna.config.compose import compose, settings_from
-from dsrna.config.validate import eps_curve, threat_of, validate, verification
+from dsrna.config.validate import eps_curve, threat_of, validate, validated, verification
 from dsrna.errors import ConfigError
+from dsrna.querying.settings import query_settings
+from dsrna.ranking.settings import rank_settings
+from dsrna.tables.settings import benchmark_training_settings
 
 
 def settings_of(*overrides):
     return settings_from(compose("search", list(overrides)))
+
+
+def problems_of(*overrides):
+    with pytest.raises(ConfigError) as caught:
+        validated(compose("search", list(overrides)))
+    return str(caught.value)
 
 
 def problems(*overrides):
@@ -26,6 +36,41 @@ def test_every_problem_is_listed_once():
     assert len(lines) == 4
     for key in ("seed", "retrain.epochs", "threat.eps", "metric.norm"):
         assert sum(f"(conf: {key})" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "entry", "overrides", "keys"),
+    [
+        (
+            validated, "search",
+            ["serach.epochs=3", "search.epcohs=3", "metric.projektions=1", "threat.eps=8", "search.warmup_epochs=99",
+             "stages=[search,evaluate]", "data.root=x"],
+            ["serach", "search.epcohs", "metric.projektions", "threat.eps", "search.warmup_epochs", "stages",
+             "data.root"],
+        ),
+        (rank_settings, "rank", ["n=x", "space=darts", "benchmark.eps=7"], ["n", "space", "benchmark.eps"]),
+        (
+            query_settings, "query", ["seed=-1", "guide=[proxy/croze]", "repeats=0", "method=[nsga2]", "front=[a/b]"],
+            ["seed", "guide", "repeats", "front"],
+        ),
+        (
+            benchmark_training_settings, "benchmark_train", ["seed=-1", "threat.norm=l2", "arch=[]"],
+            ["seed", "threat.norm", "arch"],
+        ),
+    ],
+)  # fmt: skip
+def test_unknown_keys_wrong_values_and_what_does_not_go_together_are_told_at_once(read, entry, overrides, keys):
+    with pytest.raises(ConfigError) as caught:
+        read(compose(entry, overrides))
+    assert sorted(re.findall(r"\(conf: ([\w.]+)\)", str(caught.value))) == sorted(keys)
+    assert len(str(caught.value).splitlines()) == len(keys) + 1
+
+
+def test_what_needs_a_wrong_setting_is_not_judged():
+    """Whether 99 epochs of warm-up are too many, and whether an attack is known, whose own setting is wrong."""
+    text = problems_of("search.epochs=abc", "search.warmup_epochs=99", "trainer.limits.attacks=[pgd20]",
+                       "evaluate.attacks.pgd20.steps=0")  # fmt: skip
+    assert text.startswith("2 settings are wrong")
 
 
 def test_one_problem_needs_no_list():

@@ -55,7 +55,42 @@ def test_the_text_of_a_small_property():
 
 def test_the_text_of_a_small_property_in_version_2_0():
     """The text was read by the package `vnnlib` 1.0.2, see experiments/vnncomp."""
-    assert to_vnnlib(around([0.5, 0.0], 1, 3, 0.25), "a comment (in parentheses", "2.0", (2, 1, 1)) == IN_2_0
+    claim = around([0.5, 0.0], 1, 3, 0.25)
+    assert to_vnnlib(claim, "a comment (in parentheses", "2.0", (2, 1, 1)) == IN_2_0
+    assert from_vnnlib(IN_2_0) == claim
+
+
+def test_other_writings_of_version_2_0_are_read_in_row_major_order():
+    claim = around([0.5, 0.0, 0.25, 0.75], 2, 3, 0.125)
+    text = to_vnnlib(claim, version="2.0", shape=(1, 2, 2))
+    assert text.index("X[0,0,0,1]") < text.index("X[0,0,1,0]")
+    lines = text.splitlines()
+    shuffled = "\n".join([*lines[:4], *reversed(lines[4:])])
+    assert from_vnnlib(shuffled) == claim
+    spread = text.replace(",", " , ").replace("X", "image").replace("Y", "logits").replace(" Real", " float32")
+    assert from_vnnlib(spread) == claim
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<2.0>", "<3.0>"),
+        ("[1,2,1,1]", "[1,3,1,1]"),  # an input without bounds
+        ("[1,2,1,1]", "[1,1,1,1]"),  # bounds of an input that isn't there
+        ("[1,2,1,1]", "[1,2,1,1000000000,1000000000]"),
+        ("[1,2,1,1]", "[]"),
+        ("[1,3]", "[1,x]"),
+        ("declare-output Y", "declare-output X"),
+        ("(declare-output Y Real [1,3])", "(declare-output Y Real [1,3]) (declare-output Z Real [1,3])"),
+        ("(assert (<= X[0,0,0,0] 0.75))\n", ""),
+        ("(>= Y[0,2] Y[0,1])", "(>= Y[0,2] Y[0,0])"),
+        ("(>= Y[0,2] Y[0,1])", "(>= Y[0,2] Y[1,0])"),
+    ],
+)
+def test_a_text_of_version_2_0_that_means_something_else_is_refused(old, new):
+    assert old in IN_2_0
+    with pytest.raises(DataError, match=r"VNN-LIB|bound"):
+        from_vnnlib(IN_2_0.replace(old, new))
 
 
 @given(

@@ -136,6 +136,15 @@ def test_a_runs_settings_are_replayed_before_the_users(earlier):
     assert replay("evaluate", [*typed, "stages=[evaluate]"]) == [*replayed, "stages=[evaluate]"]
 
 
+def test_what_an_earlier_run_switched_off_is_there_again_where_something_of_it_is_set(earlier):
+    run = earlier("evaluate.attacks.cw=null", "evaluate.attacks.fgsm=null", "evaluate.attacks.pgd20.steps=5")
+    typed = [f"from={run}", "evaluate.attacks.cw.steps=7", "evaluate.attacks.pgd20.restarts=2"]
+    attacks = settings_from(compose("evaluate", replay("evaluate", typed))).evaluate.attacks
+    assert attacks["fgsm"] is None
+    assert attacks["cw"]["steps"] == 7
+    assert (attacks["pgd20"]["steps"], attacks["pgd20"]["restarts"]) == (5, 2)
+
+
 def test_the_entry_point_s_stages_win_over_an_experiment_s():
     typed = ["+experiment=imagenet_transfer", "from=best.ckpt"]
     assert settings_from(compose("evaluate", typed)).stages[0] == "retrain"

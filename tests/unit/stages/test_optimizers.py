@@ -46,6 +46,22 @@ def test_an_optimiser_has_the_nodes_settings_and_the_parameters_in_their_order()
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]) == (0.1, 0.9)
 
 
+@pytest.mark.parametrize("more", [{}, {"nesterov": True}, {"dampening": 0.5}, {"momentum": 0.0}])
+def test_a_weight_that_has_its_first_gradient_later_than_others_takes_the_same_steps_fused(more):
+    """As one that was frozen, or lay on no path so far. torch's own fused SGD raises there."""
+    found = {}
+    for fused in (False, True):
+        weights = [nn.Parameter(torch.tensor([value, -value], dtype=torch.float64)) for value in (1.0, 2.0, 3.0)]
+        optimizer = build_optimizer(SGD | more | {"fused": fused}, "retrain.optimizer", weights)
+        for step in range(6):
+            for late, weight in enumerate(weights):
+                weight.grad = (late + 1) * weight.detach().cos() if step >= 2 * late and step % 5 else None
+            optimizer.step()
+            assert optimizer.param_groups[0]["fused"] is fused
+        found[fused] = weights
+    torch.testing.assert_close(found[True], found[False], rtol=1e-12, atol=0)
+
+
 def test_auto_cosine_goes_from_lr_to_eta_min_over_the_epochs():
     epochs = 7
     expected = [0.01 + (0.1 - 0.01) * (1 + math.cos(math.pi * t / epochs)) / 2 for t in range(epochs)]

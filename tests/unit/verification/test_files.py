@@ -106,10 +106,10 @@ LAYERS = (
 """f_0 - f_1 = relu(d + 0.1) - relu(0.1 - d) with d = x_0 - x_1: above 0 where d > 0."""
 
 
-def files(tmp_path, low, high, label=0):
+def files(tmp_path, low, high, label=0, **version):
     onnx.save(model(*LAYERS, [1, 1, 1, 2]), tmp_path / "a.onnx")
     claim = RobustnessProperty(tuple(map(Decimal, low)), tuple(map(Decimal, high)), label, 2)
-    (tmp_path / "a.vnnlib").write_text(to_vnnlib(claim))
+    (tmp_path / "a.vnnlib").write_text(to_vnnlib(claim, **version))
     return tmp_path / "a.onnx", tmp_path / "a.vnnlib"
 
 
@@ -131,9 +131,10 @@ def test_what_only_branch_and_bound_finds_is_found_and_no_float_beside_a_box_cou
     assert verify_files(*files(tmp_path, *no_float), 20).answer == "unknown", "no number of float32 lies in it"
 
 
+@pytest.mark.parametrize("version", [{}, {"version": "2.0", "shape": (1, 1, 2)}])
 @pytest.mark.parametrize(("high", "answer"), [("-2.51", "unsat"), ("-2.49", "sat")])
-def test_command(tmp_path, capsys, high, answer):
-    network, claim = files(tmp_path, ("-2.5", "-3.5"), ("-2.4", high))
+def test_command(tmp_path, capsys, high, answer, version):
+    network, claim = files(tmp_path, ("-2.5", "-3.5"), ("-2.4", high), **version)
     assert main(["verify", str(network), str(claim), "--seconds", "20"]) == 0
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == answer
