@@ -4,7 +4,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 UV = $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
 ARGS ?=
-SIDE_BY_SIDE := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# What is compiled once, the libraries' bytecode and the tests' with it, is there for the next process and the next run.
+TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup search test test-fast test-thorough mutate lint format typecheck bench bench-metrics bench-adversarial constraints clean help
 
@@ -25,13 +26,13 @@ search: setup ## the main job on the embedded default data; ARGS="+experiment=â€
 	$(RUN) -m dsrna.search $(ARGS)
 
 test: setup ## all tests (a machine without a GPU or real data skips those that need them)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(TESTS) $(ARGS)
 
-test-fast: setup ## the unit tests that take no second each: the inner loop
-	OMP_NUM_THREADS=1 $(RUN) -m pytest $(SIDE_BY_SIDE) tests/unit -m "not slow" $(ARGS)
+test-fast: setup ## the unit tests that take no quarter of a second each: the inner loop
+	$(TESTS) tests/unit -m "not slow" $(ARGS)
 
 test-thorough: setup ## all tests with every row and more drawn examples
-	DSRNA_THOROUGH=1 OMP_NUM_THREADS=1 $(RUN) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	DSRNA_THOROUGH=1 $(TESTS) $(ARGS)
 
 mutate: setup ## deliberate mistakes in the source, each of which a named test must notice; takes long
 	$(RUN) tests/mutations/mutate.py $(ARGS)

@@ -1,7 +1,6 @@
 """True processes that run the true command, forked from a server that has imported everything already."""
 
 import json
-import multiprocessing
 import os
 import re
 import shlex
@@ -16,10 +15,10 @@ import torch
 
 from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
-from dsrna.commands import main_of
 from dsrna.config.command_line import quoted
 from dsrna.run_folder import RunFolder
 from dsrna.testing.made_up_tables import write_adversarial, write_standard
+from tests.processes import apart, main_with_errors_in
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -59,21 +58,20 @@ SMALL = [
 
 
 class Command:
-    """``python -m dsrna.search`` with some arguments, under way in a process of its own.
+    """``python -m dsrna.KIND`` with some arguments, under way in a process of its own.
 
     Args:
         out: where its run folders go.
         arguments: the command line; ``out`` is added to it where it isn't there.
     """
 
-    def __init__(self, out: Path, *arguments: str) -> None:
+    def __init__(self, out: Path, *arguments: str, kind: str = "search") -> None:
         self.out = out
         chosen = f"out={out}"
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["dsrna.commands", "dsrna.stages.run", "pytorch_lightning", "foolbox"])
-        before, sys.argv = sys.argv, ["search", *arguments, *([] if chosen in arguments else [chosen])]
+        before, sys.argv = sys.argv, [kind, *arguments, *([] if chosen in arguments else [chosen])]
         try:
-            self.process = context.Process(target=main_of, args=("search",))
+            self.errors = out.with_name(f"{out.name}-errors.txt")
+            self.process = apart().Process(target=main_with_errors_in, args=(self.errors, kind, dict(os.environ)))
             self.process.start()
         finally:
             sys.argv = before
@@ -135,11 +133,11 @@ def small():
 
 @pytest.fixture(scope="session")
 def command():
-    """(out, *arguments) -> Command. Whatever is still running at the end is killed."""
+    """(out, *arguments, kind="search") -> Command. Whatever is still running at the end is killed."""
     started = []
 
-    def start(out, *arguments):
-        started.append(Command(out, *arguments))
+    def start(out, *arguments, **kind):
+        started.append(Command(out, *arguments, **kind))
         return started[-1]
 
     yield start

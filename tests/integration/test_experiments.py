@@ -7,6 +7,7 @@ from dsrna.config.compose import compose
 from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
 from dsrna.testing.data_roots import ARRAY_SETS, write_array_set, write_folder
+from tests.thorough import thorough
 
 EXPERIMENTS = choices("experiment")
 RETRAINED = {"imagenet_transfer": "from=DARTS_V2"}
@@ -24,8 +25,17 @@ def data_root(tmp_path_factory):
     return root
 
 
+WALKED = {
+    "cifar10_combined", "cifar10_robust", "cifar100_jacobian", "digits_certified", "fashion_mnist_jacobian",
+    "imagenet_transfer",
+}  # fmt: skip
+"""Images of each size, few and many classes, and every stage. The others differ in settings, which
+`tests/unit/config/test_conf_files.py` reads; NAS-Bench-201's and the headline's are walked by `test_readme.py`.
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", [name if name in WALKED else thorough(name) for name in EXPERIMENTS])
 def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_line, tmp_path, monkeypatch):
     monkeypatch.setenv("DSRNA_DATA", str(data_root))
     given = [RETRAINED[experiment]] if experiment in RETRAINED else []

@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from itertools import product
 
 import numpy as np
@@ -245,25 +242,16 @@ def test_what_was_found_can_be_retrained(space, by_proxy, finished, command_line
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(small, tmp_path):
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(command, small, tmp_path):
     given = [entry for entry in small if not entry.startswith("repeats")]
-    command = [sys.executable, "-m", "dsrna.query", *given, "repeats=100000", f"out={tmp_path}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 120
-        while not any(path.stat().st_size for path in tmp_path.glob("*/searches.jsonl")):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.1)
-        os.kill(process.pid, signal.SIGINT)
-        _, text = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
+    run = command(tmp_path / "runs", *given, "repeats=100000", kind="query")
+    run.wait_for(lambda folder: folder.searches_jsonl.exists() and folder.searches_jsonl.stat().st_size)
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.end() == 130
+    text = run.errors.read_text()
     assert "resume=auto" in text
     assert "Traceback" not in text
-    (folder,) = map(RunFolder, tmp_path.iterdir())
-    assert folder.read_run()["stages"]["search"]["state"] == "interrupted"
+    assert run.folder.read_run()["stages"]["search"]["state"] == "interrupted"
 
 
 ROWS = {

@@ -5,9 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from scipy.stats import kendalltau, spearmanr
@@ -18,6 +15,7 @@ from dsrna.ranking import run as ranking
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.nasbench201.index import string_at
 from dsrna.testing.made_up_tables import share
+from tests.processes import apart
 from tests.thorough import thorough
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -133,7 +131,9 @@ def test_repeats_are_averaged(command_line, finished, small, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_number_of_processes_changes_nothing(finished, command_line, small, tmp_path):
+def test_the_number_of_processes_changes_nothing(finished, command_line, small, tmp_path, monkeypatch):
+    context = apart()
+    monkeypatch.setattr("dsrna.ranking.scoring.multiprocessing.get_context", lambda kind: context)
     outcome = command_line("rank", *small, "workers=2", f"out={tmp_path}")
     assert outcome.status == 0, outcome.text
     (folder,) = map(RunFolder, tmp_path.iterdir())
@@ -142,26 +142,17 @@ def test_the_number_of_processes_changes_nothing(finished, command_line, small, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "number"), [thorough(1, signal.SIGINT), (2, signal.SIGTERM)])
-def test_a_signal_keeps_the_scores_and_says_how_to_go_on(small, tmp_path, workers, number):
+def test_a_signal_keeps_the_scores_and_says_how_to_go_on(command, small, tmp_path, workers, number):
     given = [entry for entry in small if not entry.startswith("n=")]
-    command = [sys.executable, "-m", "dsrna.rank", *given, "n=3000", f"workers={workers}", f"out={tmp_path}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 120
-        while not any(path.stat().st_size for path in tmp_path.glob("*/scores.jsonl")):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.1)
-        os.kill(process.pid, number)
-        _, text = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 128 + number
+    run = command(tmp_path / "runs", *given, "n=3000", f"workers={workers}", kind="rank")
+    run.wait_for(lambda folder: folder.scores_jsonl.exists() and folder.scores_jsonl.stat().st_size)
+    os.kill(run.process.pid, number)
+    assert run.end() == 128 + number
+    text = run.errors.read_text()
     assert "resume=auto" in text
     assert "Traceback" not in text
-    (folder,) = map(RunFolder, tmp_path.iterdir())
-    assert folder.read_run()["stages"]["score"]["state"] == "interrupted"
-    assert 0 < len(folder.read_scores()) < 3000
+    assert run.folder.read_run()["stages"]["score"]["state"] == "interrupted"
+    assert 0 < len(run.folder.read_scores()) < 3000
 
 
 ROWS = {

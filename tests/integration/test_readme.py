@@ -36,7 +36,7 @@ RUN = "runs/…"
 DEBUG = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]"]
 SCORED = ["images=4", "cells=1", "channels=4"]
 SMALL = {
-    "search": DEBUG,
+    "search": [*DEBUG, "retrain.baseline=false"],
     "retrain": DEBUG,
     "evaluate": DEBUG,
     "rank": [*SCORED, "n=3", "bootstrap=10", "workers=1", "benchmark.eps=null"],

@@ -116,6 +116,7 @@ def test_restarts_keep_the_highest_loss_among_successes(norm):
     assert len(chosen) > 1  # else the test would not tell selection from taking one run
 
 
+@pytest.mark.slow
 @examples(25)
 @given(
     seed=st.integers(0, 10_000),
@@ -147,6 +148,7 @@ def test_linear_network_has_the_closed_form(seed, norm, share, steps, random_sta
     assert (robust <= (model(x).argmax(1) == y)).all()
 
 
+@pytest.mark.slow
 @examples(25)
 @given(seed=st.integers(0, 10_000), norm=st.sampled_from(["linf", "l2"]), eps=st.floats(0, 1))
 def test_examples_stay_in_ball_and_box(seed, norm, eps):

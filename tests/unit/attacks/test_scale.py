@@ -29,6 +29,7 @@ def attacked(model, attack, x, y):
     return attack(model, x, y, torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @examples(20)
 @given(seed=st.integers(0, 1000), power=st.integers(-100, 100), norm=st.sampled_from(["linf", "l2"]))
 def test_the_margin_attack_takes_the_same_steps_at_every_scale(seed, power, norm):

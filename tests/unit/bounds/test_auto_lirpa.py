@@ -44,6 +44,7 @@ def batch():
     return x, torch.tensor([0, 1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["CROWN-IBP", "CROWN"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_gradients_to_alphas_and_weights_agree_with_finite_differences(method, norm):
@@ -68,6 +69,7 @@ def test_gradients_to_alphas_and_weights_agree_with_finite_differences(method, n
         torch.testing.assert_close((gradient * direction).sum(), (above - below) / 2e-6, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_gradient_to_eps_agrees_with_finite_differences():
     network = model()
     x, y = batch()
@@ -80,6 +82,7 @@ def test_gradient_to_eps_agrees_with_finite_differences():
         torch.testing.assert_close(gradient, (above - below) / 2e-8, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_values_are_taken_anew_without_tracing_anew(monkeypatch):
     network = model()
     x, _ = batch()
@@ -97,6 +100,7 @@ def test_values_are_taken_anew_without_tracing_anew(monkeypatch):
     torch.testing.assert_close(bound(other, x, 1e-3), AutoLirpa("linf")(other, x, 1e-3))
 
 
+@pytest.mark.slow
 def test_sub_batches_give_the_same():
     network = model()
     x, y = batch()

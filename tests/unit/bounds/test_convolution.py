@@ -10,6 +10,7 @@ from dsrna.errors import UnsupportedError
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
+@pytest.mark.slow
 @given(pair, pair, pair, st.tuples(st.integers(0, 5), st.integers(0, 5)), st.sampled_from([1, 2, 4]), st.integers(1, 2))
 def test_is_the_transpose_of_the_convolution(kernel, stride, dilation, padding, groups, multiple):
     torch.manual_seed(0)
@@ -40,6 +41,7 @@ def test_kernel_that_cannot_be_centred_is_refused():
         transposed_conv2d(torch.zeros(1, 1, 2, 4, 4), torch.zeros(2, 3, 2, 2), (4, 4), padding="same")
 
 
+@pytest.mark.slow
 def test_can_be_differentiated_in_both():
     rows = torch.randn(2, 1, 4, 3, 3, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 1, 3, 3, dtype=torch.float64, requires_grad=True)

@@ -171,6 +171,7 @@ def relaxed_supernet(nodes=2, cells=3, shape=(3, 6, 6), edges=False, partial_cha
     return RelaxedSupernet(supernet, PCDarts().initial(space).double())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("partial_channels", [1, 2])
 def test_relaxed_supernet_is_bounded(norm, partial_channels):
@@ -215,6 +216,7 @@ def test_derivative_at_an_operation_weight_of_zero_is_taken_from_the_right():
     torch.testing.assert_close(weight.grad, box.lower.sum())
 
 
+@pytest.mark.slow
 def test_model_is_untouched_and_sub_batches_give_the_same():
     torch.manual_seed(7)
     model = relaxed_supernet().train()

@@ -114,6 +114,7 @@ def test_equals_auto_lirpa_where_it_relaxes_alike(ours, method, norm):
         assert bool((upper <= theirs.upper + 1e-9).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [CrownIBP, Crown])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_gradients_to_alphas_and_weights_agree_with_finite_differences(engine, norm):
@@ -211,6 +212,7 @@ def test_alpha_crown_leaves_no_gradients():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_chunks_of_rows_give_the_same(monkeypatch):
     network, (x, y) = supernet(), batch()
     whole = Crown("linf")(network, x, 1e-2, y)

@@ -40,6 +40,7 @@ def test_relu_lines_by_hand(low, high, lines):
     assert tuple(part.item() for part in got) == lines
 
 
+@pytest.mark.slow
 @given(box, st.sampled_from([torch.float32, torch.float64]))
 def test_maximum_lies_below_its_plane_at_every_corner(entries, dtype):
     """The difference is concave, so its least value is at a corner."""

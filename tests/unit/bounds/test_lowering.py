@@ -138,6 +138,7 @@ def relaxed(shape=(3, 8, 9), partial_channels=1, cells=3):
     return RelaxedSupernet(supernet, strategy.initial(space))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partial_channels", [1, 2])
 def test_supernet(partial_channels):
     torch.manual_seed(3)
@@ -148,6 +149,7 @@ def test_supernet(partial_channels):
     torch.testing.assert_close(lower(model.supernet, x, lambda: weights)(x), lowered(x))
 
 
+@pytest.mark.slow
 def test_one_hot_supernet_lowers_to_the_derived_network():
     torch.manual_seed(4)
     space = DartsSpace(nodes=4)
@@ -159,6 +161,7 @@ def test_one_hot_supernet_lowers_to_the_derived_network():
     torch.testing.assert_close(lower(supernet, x, lambda: weights)(x), lower(derived, x)(x))
 
 
+@pytest.mark.slow
 def test_values_follow_weights_statistics_and_alphas_without_new_nodes():
     torch.manual_seed(5)
     model = relaxed()
@@ -230,6 +233,7 @@ def test_what_cannot_be_lowered_is_refused(network, message):
         lower(network.double(), torch.rand(1, 2, 6, 6, dtype=torch.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 1e-12])
 def test_a_wrapper_that_is_more_than_supernet_and_architecture_is_refused(scale):
     class Scaled(RelaxedSupernet):

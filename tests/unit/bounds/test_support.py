@@ -9,6 +9,7 @@ from dsrna.errors import MissingPartError
 PAGE = Path(__file__).parents[3] / "docs" / "certified.md"
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_code_supports():
     try:
         auto_lirpa()

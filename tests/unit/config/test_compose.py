@@ -12,6 +12,7 @@ def settings_of(*overrides):
     return settings_from(compose("search", list(overrides)))
 
 
+@pytest.mark.slow
 def test_overrides_reach_the_settings_with_their_types():
     settings = settings_of("seed=7", "search.epochs=3", "threat.eps=8/255", "objective.step_size=2/255", "out=a/b")
     assert isinstance(settings, Settings)
@@ -28,6 +29,7 @@ def test_an_argument_that_a_part_has_a_default_for_is_given_like_any_other():
     assert given.retrain.optimizer["nesterov"] is True
 
 
+@pytest.mark.slow
 def test_a_group_brings_its_own_values():
     jacobian, none = settings_of(), settings_of("metric=none")
     assert jacobian.metric.weight > 0
@@ -36,12 +38,14 @@ def test_a_group_brings_its_own_values():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_settings_hold_plain_values_alone():
     """No part ever sees a DictConfig, and a checkpoint may hold any of them."""
     plain = settings_of("+experiment=cifar10_jacobian").model_dump()
     assert json.loads(json.dumps(plain)) == plain
 
 
+@pytest.mark.slow
 def test_composing_leaves_hydra_as_it_was():
     from hydra.core.global_hydra import GlobalHydra
 
@@ -59,6 +63,7 @@ def test_key_of_an_override(override, key):
     assert key_of(override) == key
 
 
+@pytest.mark.slow
 def test_the_same_key_added_and_removed_is_no_repeat():
     assert settings_of("~search.epochs", "+search.epochs=5").search.epochs == 5
 

@@ -46,6 +46,7 @@ def settings_of(entry, *overrides):
     return settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", ["search", "retrain", "evaluate"])
 def test_every_entry_is_valid(entry):
     assert settings_of(entry).stages[0] == entry
@@ -87,6 +88,7 @@ def test_parts_chosen_on_the_command_line_win_over_the_experiment(experiment, ch
         assert {name: config[group][name] for name in own} == own
 
 
+@pytest.mark.slow
 def test_the_two_objectives_are_chosen_apart():
     chosen = ["objective=trades", "objective@certified.objective=crown_ibp", "retrain.certified=true"]
     settings = settings_of("search", "+experiment=digits_certified", *chosen)
@@ -94,6 +96,7 @@ def test_the_two_objectives_are_chosen_apart():
     assert (settings.certified.objective["engine"], settings.certified.objective["beta_end"]) == ("crown_ibp", 0.0)
 
 
+@pytest.mark.slow
 def test_the_headline_experiment_is_the_papers():
     """Hosseini et al., CVPR 2021, section 4.1, as far as the paper says; PC-DARTS's warm-up."""
     settings = settings_of("search", "+experiment=cifar10_jacobian")
@@ -110,6 +113,7 @@ def test_the_headline_experiment_is_the_papers():
     assert settings.objective["relative_step_size"] * threat_of(settings).eps == 2 / 255
 
 
+@pytest.mark.slow
 def test_the_default_search_is_the_recorded_one():
     """experiments/digits: at a tenth of this rate, or of these steps, the operation weights stay where they were."""
     settings = settings_of("search")
@@ -122,6 +126,7 @@ def test_the_default_search_is_the_recorded_one():
     assert settings.selection["_target_"].endswith("Argmax")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["digits_jacobian", "digits_pcdarts", "cifar10_jacobian", "mnist_jacobian"])
 def test_what_is_named_after_the_paper_has_its_host(experiment):
     settings = settings_of("search", f"+experiment={experiment}")
@@ -129,6 +134,7 @@ def test_what_is_named_after_the_paper_has_its_host(experiment):
     assert settings.search.alphas_optimizer["lr"] < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "epochs", "schedule", "rate", "objective"),
     [
@@ -157,6 +163,7 @@ def test_the_recipes_are_the_published_ones(recipe, epochs, schedule, rate, obje
     assert (settings.data.augmentation.crop_padding, settings.data.augmentation.horizontal_flip) == (4, True)
 
 
+@pytest.mark.slow
 def test_nas_robbench_201_is_trained_and_attacked_as_published():
     settings = benchmark_training_settings(compose("benchmark_train", ["arch=1"]))
     assert threat_of(settings).label == "linf 8/255"
@@ -168,6 +175,7 @@ def test_nas_robbench_201_is_trained_and_attacked_as_published():
     assert attack_grid(settings)["pgd"][0].steps == 20
 
 
+@pytest.mark.slow
 def test_the_robustness_dataset_is_measured_as_published():
     settings = benchmark_training_settings(compose("benchmark_train", ["arch=1", "recipe=robustness_dataset"]))
     grid = {name: [round(255 * ball.eps, 6) for ball in balls] for name, (_, balls) in attack_grid(settings).items()}
@@ -178,6 +186,7 @@ def test_the_robustness_dataset_is_measured_as_published():
     assert len(corruption_sweep(settings)) == 75
 
 
+@pytest.mark.slow
 def test_the_debug_form_limits_everything():
     limits = settings_of("search", "trainer=debug").trainer.limits
     assert None not in vars(limits).values()
@@ -190,6 +199,7 @@ def test_every_method_of_searching_by_queries_is_valid(choice):
     assert guides_of(settings) == settings.objectives[:2]
 
 
+@pytest.mark.slow
 def test_what_attacks_see_is_the_batch_in_a_search_and_the_running_statistics_after_it():
     chosen = [f"objective@search.{kind}_objective=fast" for kind in ("weights", "architecture")]
     settings = settings_of("search", *chosen, "search.architecture_objective.batch_norm=running", "objective=fast")
@@ -202,6 +212,7 @@ def test_what_attacks_see_is_the_batch_in_a_search_and_the_running_statistics_af
     assert retrain_objective(settings.objective, "objective", threat).attack.batch_norm == "running"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["weights", "architecture"])
 def test_a_search_refuses_certified_objectives_with_the_reason(kind):
     with pytest.raises(ConfigError, match=rf"weights of its own.*\(conf: search.{kind}_objective\)"):

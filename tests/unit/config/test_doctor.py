@@ -14,5 +14,6 @@ def test_wrong_gradients_of_torchs_pooling_are_named(version, said):
     assert said in pooling_gradients(version)
 
 
+@pytest.mark.slow
 def test_they_are_named_for_the_version_that_is_here():
     assert any(check.part == "pooling gradients" and check.found for check in checks())

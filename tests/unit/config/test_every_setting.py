@@ -61,7 +61,8 @@ def rows():
                 is_rate = isinstance(OmegaConf.select(composed(entry), key), float) or key.endswith("seconds_per_image")
                 if kind == "huge" and is_rate:
                     continue  # a rate of 1e30 is nonsense, but a number
-                yield pytest.param(entry, key, value, id=f"{entry}, {key}, {kind}")
+                marks = [] if kind in ("text", "NaN") else pytest.mark.slow  # all together they take seconds
+                yield pytest.param(entry, key, value, id=f"{entry}, {key}, {kind}", marks=marks)
 
 
 ROWS = list(rows())

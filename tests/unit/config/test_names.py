@@ -30,6 +30,7 @@ def test_a_name_comes_from_what_the_run_is(entry, typed, name):
     assert compose(entry, typed).name == name
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_its_folder():
     """hydra.job.chdir would change what `out`, `from` and data.root mean, and hydra.mode what a job is."""
     with pytest.raises(ConfigError, match=r"relative path.*\(conf: hydra.job.chdir\)"):

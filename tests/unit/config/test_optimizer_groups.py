@@ -49,6 +49,7 @@ def test_every_choice_is_tried_at_every_place():
     assert tried == {(g, place, choice) for g, places in PLACES.items() for place in places for choice in FREE[g]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", list(combinations()), ids=lambda chosen: "-".join(chosen.values()))
 def test_what_takes_a_place_has_its_own_keys_alone(chosen):
     config = compose("search", [f"{group}@{place}={choice}" for (group, place), choice in chosen.items()])
@@ -57,6 +58,7 @@ def test_what_takes_a_place_has_its_own_keys_alone(chosen):
     assert {key: at(config, key[1]) for key in chosen} == {key: own(key[0], choice) for key, choice in chosen.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [[], ["+experiment=cifar10_jacobian"]], ids=["", "experiment"])
 def test_gaea_brings_its_optimiser_whatever_is_usual(experiment):
     config = compose("search", [*experiment, "strategy=gaea"])
@@ -64,12 +66,14 @@ def test_gaea_brings_its_optimiser_whatever_is_usual(experiment):
     assert at(config, "search.alphas_optimizer") == own("optimizer", OF_PROBABILITIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES["optimizer"])
 def test_the_exponentiated_gradient_is_for_probabilities(place):
     with pytest.raises(ConfigError, match=rf"these parameters hold none.*\(conf: {place}\)"):
         validate(settings_from(compose("search", [f"optimizer@{place}={OF_PROBABILITIES}"])))
 
 
+@pytest.mark.slow
 def test_gaea_is_for_the_exponentiated_gradient():
     chosen = ["strategy=gaea", "optimizer@search.alphas_optimizer=adam_alphas"]
     with pytest.raises(ConfigError, match=r"Adam would make it DARTS.*\(conf: search.alphas_optimizer\)"):
@@ -93,6 +97,7 @@ def test_experiments_and_data_sets_leave_nothing_behind(base, swapped):
     assert at(compose("search", [base, swapped]), key) == own(group, choice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", choices("recipe"))
 def test_recipes_leave_nothing_behind(recipe):
     typed = ["arch=1", f"recipe={recipe}", "optimizer@retrain.optimizer=adam", "schedule@retrain.schedule=one_cycle"]

@@ -34,6 +34,7 @@ def both_ways(folder):
     return with_config_folder([], str(folder)), [f"hydra.searchpath=['file://{folder}']"]
 
 
+@pytest.mark.slow
 def test_its_choices_are_listed_and_composed_where_it_is_named(own):
     for named in both_ways(own):
         assert set(choices("metric", named)) - set(choices("metric")) == {"strong"}
@@ -46,6 +47,7 @@ def test_its_choices_are_listed_and_composed_where_it_is_named(own):
         compose("search", ["metric=strong"])
 
 
+@pytest.mark.slow
 def test_a_package_may_hold_configs(tmp_path, monkeypatch):
     (tmp_path / "own_configs" / "threat").mkdir(parents=True)
     (tmp_path / "own_configs" / "__init__.py").touch()
@@ -117,6 +119,7 @@ def test_glob_means_the_names_that_are_there(own):
             without_globs([nothing])
 
 
+@pytest.mark.slow
 def test_the_small_commands_know_the_folder(own, capsys):
     assert main(["list", "metric", "--config-dir", str(own)]) == 0
     assert "A strong one" in capsys.readouterr().out

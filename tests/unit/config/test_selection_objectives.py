@@ -14,6 +14,7 @@ STEPS = ["objective@search.weights_objective=fast", "objective@search.architectu
 SELECTION, RANKING = "objective@search.selection_objective=standard", "objective@search.ranking_objective=pgd"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "trains", "ranks"),
     [
@@ -29,6 +30,7 @@ def test_the_narrowest_key_that_is_given_decides(typed, trains, ranks):
     assert [type(objective) for objective in found] == [trains, ranks]
 
 
+@pytest.mark.slow
 def test_ranking_by_fractions_of_a_radius_is_read():
     settings = validated(compose("search", [RANKING, "search.ranking_objective.step_size=2/255"]))
     assert settings.search.ranking_objective["step_size"] == pytest.approx(2 / 255)

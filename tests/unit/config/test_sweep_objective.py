@@ -15,6 +15,7 @@ def objective_of(*overrides, entry="search"):
     return sweep_objective(validated(compose(entry, list(overrides))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "typed", "key"),
     [
@@ -37,6 +38,7 @@ def test_the_objective_is_the_usual_one_or_the_one_named(entry, typed, key):
     assert objective_of(*typed, entry=entry) == key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
@@ -56,6 +58,7 @@ def test_a_number_that_the_run_does_not_measure_is_refused_with_those_that_it_do
         objective_of(*typed)
 
 
+@pytest.mark.slow
 def test_an_evaluation_gives_a_sweep_nothing():
     with pytest.raises(ConfigError, match="Its stages measure none"):
         objective_of("from=run", "sweep_objective=retrain/val/acc_adv", entry="evaluate")
@@ -63,12 +66,14 @@ def test_an_evaluation_gives_a_sweep_nothing():
         benchmark_training_settings(compose("benchmark_train", ["arch=1", "sweep_objective=retrain/val/acc_adv"]))
 
 
+@pytest.mark.slow
 def test_no_known_objective_is_of_the_test_split_or_a_loss():
     every = known_objectives(settings_from(compose("search", ["retrain.certified=true", "objective=ibp"])))
     assert len(every) == len(set(every)) == 8
     assert all(key.split("/")[1] == "val" and "loss" not in key for key in every)
 
 
+@pytest.mark.slow
 def test_a_sweeper_that_maximises_compares_one_number():
     jobs = jobs_of("search", ["metric=none,jacobian", "stages=[search]"]).overrides
     every = [settings_from(compose("search", job)) for job in jobs]

@@ -53,6 +53,7 @@ def test_a_data_set_without_anything_usual_of_its_own_takes_that_of_arrays():
         assert (settings.threat, settings.retrain, settings.objective) == (own.threat, own.retrain, own.objective)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "data"),
     [
@@ -69,6 +70,7 @@ def test_a_data_set_brings_its_own_at_every_entry(entry, data):
     ) == USUAL[data]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_steps_of_training_fit_the_threat_whatever_it_is():
     """2/255 would be refused at 0.5/255, and would not get anywhere in an l_2 ball of 0.5."""
     from dsrna.config.objectives import retrain_objective
@@ -81,6 +83,7 @@ def test_steps_of_training_fit_the_threat_whatever_it_is():
     assert retrain_objective(given.objective, "objective", threat_of(given)).attack.step_size == 1 / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "label", "epochs"),
     [
@@ -101,12 +104,14 @@ def test_data_then_experiment_then_command_line(typed, label, epochs):
     assert (threat_of(settings).label, settings.retrain.epochs) == (label, epochs)
 
 
+@pytest.mark.slow
 def test_all_that_depends_on_the_threat_follows_it():
     settings = settings_of("evaluate", "data=cifar10", "evaluate=certified", "metric=certified")
     assert eps_curve(settings)[2] == 8 / 255
     assert settings.metric.part["norm"] == "linf"
 
 
+@pytest.mark.slow
 def test_the_grid_is_attacked_in_the_threat_s_norm():
     grid = "+evaluate.grid.pgd={eps:[0.1,2],attack:{_target_:dsrna.evaluation.FoolboxPGD,steps:3}}"
     _, balls = attack_grid(settings_of("evaluate", grid, "threat=l2"))["pgd"]
@@ -115,21 +120,25 @@ def test_the_grid_is_attacked_in_the_threat_s_norm():
         validate(settings_from(compose("evaluate", [grid])))  # an l_inf ball is at most 1
 
 
+@pytest.mark.slow
 def test_a_table_is_made_of_l_inf_attacks():
     with pytest.raises(ConfigError, match=r"l_inf attacks, got l2.*\(conf: threat.norm\)"):
         benchmark_training_settings(compose("benchmark_train", ["arch=1", "threat=l2"]))
 
 
+@pytest.mark.slow
 def test_a_recipe_wins_over_the_data_set():
     settings = benchmark_training_settings(compose("benchmark_train", ["arch=1", "data=digits"]))
     assert (threat_of(settings).label, settings.retrain.epochs, settings.retrain.cells) == ("linf 8/255", 50, 5)
 
 
+@pytest.mark.slow
 def test_a_search_of_nas_bench_201_has_the_sizes_of_its_tables():
     settings = settings_of("search", "space=nasbench201", "strategy=darts", "data=cifar10")
     assert (sizes(settings.search), sizes(settings.retrain)) == ((50, 5, 16), (200, 5, 16))
 
 
+@pytest.mark.slow
 def test_proxies_attack_at_the_data_set_s_radius_and_are_compared_with_its_tables():
     asked = ["proxy=[croze_paper,ntk_robust,ntk_robust_error]"]
     for data, eps, tables in (
@@ -148,6 +157,7 @@ def test_proxies_attack_at_the_data_set_s_radius_and_are_compared_with_its_table
             read(compose(entry, ["threat=l2"]))
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_user_s_takes_what_own_data_take_or_brings_its_own(tmp_path):
     own = [f"hydra.searchpath=['file://{tmp_path}']"]
     (tmp_path / "data").mkdir()
@@ -167,6 +177,7 @@ def test_a_data_set_of_the_user_s_takes_what_own_data_take_or_brings_its_own(tmp
     assert not is_assumed("threat", "full", own)
 
 
+@pytest.mark.slow
 def test_what_starts_from_a_run_keeps_its_settings(tmp_path):
     def earlier(name, *overrides):
         return RunFolder.create(

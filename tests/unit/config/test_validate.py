@@ -29,6 +29,7 @@ def problems(*overrides):
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_every_problem_is_listed_once():
     text = problems("seed=-1", "retrain.epochs=0", "threat.eps=8", "metric.norm=l3")
     assert text.startswith("4 settings are wrong:\n")
@@ -73,6 +74,7 @@ def test_what_needs_a_wrong_setting_is_not_judged():
     assert text.startswith("2 settings are wrong")
 
 
+@pytest.mark.slow
 def test_one_problem_needs_no_list():
     assert problems("seed=-1") == "Expected a whole number in [0, 2**32), got -1. (conf: seed)"
 
@@ -153,6 +155,7 @@ def test_settings_are_what_they_were_written_as():
     assert repr([plain["metric"]["weight"], plain["retrain"]["gradient_clip"]]) == "[1, 5.0]"
 
 
+@pytest.mark.slow
 def test_the_curve_is_spread_over_the_threat():
     assert eps_curve(settings_of("threat.eps=0.2")) == pytest.approx([0.05, 0.1, 0.2, 0.3, 0.4, 0.6])
     assert eps_curve(settings_of("threat.eps=0.5"))[-1] == 1.0, "l_inf ends where every image is in the ball"
@@ -160,6 +163,7 @@ def test_the_curve_is_spread_over_the_threat():
     assert eps_curve(settings_of("evaluate.eps_curve=[0,8/255]")) == [0, 8 / 255]
 
 
+@pytest.mark.slow
 def test_verification_takes_norm_and_radii_of_the_threat_unless_given_others():
     assert verification(settings_of()) is None
     auto = verification(settings_of("evaluate=certified", "threat=l2", "threat.eps=0.5", "evaluate.eps_curve=[0,1]"))
@@ -168,6 +172,7 @@ def test_verification_takes_norm_and_radii_of_the_threat_unless_given_others():
     assert (given.norm, given.eps) == ("l2", (128 / 255,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "says"),
     [
@@ -190,12 +195,14 @@ def test_the_threat_is_read_once_for_all():
     assert (threat.norm, threat.eps) == ("l2", 128 / 255)
 
 
+@pytest.mark.slow
 def test_the_metrics_own_node_has_no_common_keys():
     node = settings_of().metric.part
     assert node["_target_"].endswith("JacobianNorm")
     assert not {"weight", "warmup_epochs", "weight_schedule"} & set(node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["certified", pytest.param("combined", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("override", "message"),
@@ -219,17 +226,20 @@ def test_bad_values_of_a_bounds_metric(metric, override, message):
     assert message in problems(f"metric={metric}", *override.split())
 
 
+@pytest.mark.slow
 def test_the_certified_metric_takes_the_norm_of_the_threat_and_fractions():
     node = settings_of("metric=certified", "threat=l2", "metric.eps=1/255").metric.part
     assert node["norm"] == "l2"
     assert node["eps"] == 1 / 255
 
 
+@pytest.mark.slow
 def test_warm_up_only_matters_where_there_is_a_search():
     assert "search.warmup_epochs" in problems("search.warmup_epochs=20")
     validate(settings_of("search.warmup_epochs=20", "stages=[retrain]"))
 
 
+@pytest.mark.slow
 def test_a_regulariser_that_makes_no_sense_is_refused_with_its_key():
     text = problems("regulariser=[operation_dropout]", "regulariser.operation_dropout.operations=[skip]")
     assert text.startswith("unknown operation 'skip'")

@@ -46,6 +46,7 @@ def test_stratified_is_a_partition_in_proportion(labels, share, seed):
         assert abs(sum(labels[i] == label for i in chosen.tolist()) - fair) < 1
 
 
+@pytest.mark.slow
 def test_stratified_draws_every_image_about_equally_often():
     labels = torch.tensor([0] * 6 + [1] * 4)
     hits = torch.zeros(10)
@@ -142,6 +143,7 @@ def test_too_few_images_say_how_many():
         search_halves(split(source([0, 1] * 5, [0], 2), 0.4, 0), 0, 0.4)
 
 
+@pytest.mark.slow
 def test_digits_are_the_scans_with_a_fixed_test_part():
     from sklearn.datasets import load_digits as scans
 

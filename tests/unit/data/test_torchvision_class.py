@@ -28,6 +28,7 @@ def svhn(tmp_path, monkeypatch):
     return tmp_path, written
 
 
+@pytest.mark.slow
 def test_svhn_is_read_as_it_is_published(svhn):
     root, written = svhn
     settings = validated(

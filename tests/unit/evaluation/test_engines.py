@@ -93,6 +93,7 @@ def test_square_stays_above_the_closed_form_and_breaks_something():
 ALL = {**EXACT, "square": Square(queries=50)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", THREATS)
 @pytest.mark.parametrize("name", ALL)
 def test_network_and_global_state_stay_as_they_were(name, norm):
@@ -200,6 +201,7 @@ def test_cw_does_not_count_the_black_image_that_stands_for_failure():
     assert CarliniWagner(steps=5, binary_search_steps=2).run(Stairs(), x, y, Threat("l2", 0.03), seed=0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ALL if name != "autoattack"])
 def test_a_ball_of_one_point_holds_the_clean_image(name):
     model, x = linear_network(4), images(10)

@@ -52,6 +52,7 @@ def without_seconds(result):
     return json.loads(json.dumps(result), object_hook=lambda one: {k: v for k, v in one.items() if k != "seconds"})
 
 
+@pytest.mark.slow
 def test_accuracies_equal_a_count_by_hand(tmp_path):
     data, model = Images(), tiny_classifier().eval()
     result = run(tmp_path, model=model)
@@ -69,6 +70,7 @@ def test_accuracies_equal_a_count_by_hand(tmp_path):
     assert result["guessing"] == max(data.y.tolist().count(label) for label in range(3)) / 25
 
 
+@pytest.mark.slow
 def test_an_attack_on_the_first_images_alone_agrees_with_one_on_all(tmp_path):
     whole = run(tmp_path / "whole", attacks=[FoolboxFGSM()])
     part = run(tmp_path / "part", attacks=[FoolboxFGSM(images=10), FoolboxPGD(steps=3, images=99)])
@@ -78,6 +80,7 @@ def test_an_attack_on_the_first_images_alone_agrees_with_one_on_all(tmp_path):
     assert whole["records"][0]["images"] == capped["images"] == 25
 
 
+@pytest.mark.slow
 def test_a_grid_measures_attacks_at_radii_of_their_own(tmp_path):
     grid = [(FoolboxFGSM(), Threat("linf", eps)) for eps in (0.01, 0.03)]
     result = run(tmp_path, grid=grid)
@@ -92,6 +95,7 @@ def test_attacking_no_images_is_refused():
         FoolboxFGSM(images=0)
 
 
+@pytest.mark.slow
 def test_records_carry_what_judges_them(tmp_path):
     result = run(tmp_path)
     fields = "attack label norm eps accuracy interval images engine version seed restarts steps step_size seconds"
@@ -116,6 +120,7 @@ def test_records_carry_what_judges_them(tmp_path):
     json.dumps(result, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_files_hold_every_images_outcome(tmp_path):
     result = run(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
@@ -128,6 +133,7 @@ def test_files_hold_every_images_outcome(tmp_path):
     assert all(attacked <= before for attacked, before in zip(fgsm["outcomes"], clean["outcomes"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fail_at", range(2, 25, 4))
 def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(tmp_path, fail_at):
     whole, rest = Images(), Images()
@@ -143,6 +149,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(tmp_path, fail_a
     assert rest.reads == whole.reads - (fail_at - 2)
 
 
+@pytest.mark.slow
 def test_a_finished_evaluation_is_not_run_again(tmp_path):
     first = run(tmp_path)
     data = Images()
@@ -150,6 +157,7 @@ def test_a_finished_evaluation_is_not_run_again(tmp_path):
     assert data.reads == 1
 
 
+@pytest.mark.slow
 def test_random_starts_depend_on_the_seed(tmp_path):
     outcomes = []
     for seed in range(4):
@@ -158,6 +166,7 @@ def test_random_starts_depend_on_the_seed(tmp_path):
     assert len(set(outcomes)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -174,6 +183,7 @@ def test_results_of_another_evaluation_are_refused_and_kept(tmp_path, change, na
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_with_batches_of_another_size_what_is_finished_counts_and_what_is_not_is_measured_anew(tmp_path):
     """After a want of memory, say: random starts of other batches are others, and as good."""
     settings = {"attacks": [FoolboxFGSM(), RANDOM_START], "threat": Threat("linf", 0.3)}
@@ -193,6 +203,7 @@ def test_with_batches_of_another_size_what_is_finished_counts_and_what_is_not_is
     assert found["clean"]["accuracy"] == smaller["clean"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_other_settings_of_an_attack_are_refused(tmp_path):
     run(tmp_path, attacks=[CarliniWagner(steps=2)])
     with pytest.raises(CheckpointError, match="steps 2 there, 3 here"):
@@ -206,6 +217,7 @@ def test_a_damaged_file_is_named(tmp_path, text):
         run(tmp_path)
 
 
+@pytest.mark.slow
 def test_progress_counts_up_to_the_end(tmp_path):
     seen = []
     result = run(tmp_path, progress=lambda *state: seen.append(state))
@@ -217,6 +229,7 @@ def test_progress_counts_up_to_the_end(tmp_path):
     assert again == [state for state in seen if state[1] == 25]
 
 
+@pytest.mark.slow
 def test_modes_stay(tmp_path):
     model = tiny_classifier()
     model[1].eval()

@@ -105,6 +105,7 @@ def those(checks, state):
     return {check for check, (found, _) in checks.items() if found == state}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Saturated(), Quantised()], ids=["saturated", "quantised"])
 def test_networks_without_gradients_are_found_out(model, tmp_path):
     found = checks_of(model, tmp_path)
@@ -115,6 +116,7 @@ def test_networks_without_gradients_are_found_out(model, tmp_path):
     assert "Square" in found["black_box"][1]
 
 
+@pytest.mark.slow
 def test_a_network_whose_gradients_are_right_at_images_alone_is_found_out(tmp_path):
     on_the_comb = FoolboxPGD(steps=20, random_start=False, step_size=2 / 255, key="comb")
     found = checks_of(Combed(), tmp_path, (FoolboxFGSM(), on_the_comb, FoolboxPGD(steps=100)))
@@ -123,6 +125,7 @@ def test_a_network_whose_gradients_are_right_at_images_alone_is_found_out(tmp_pa
     assert {"single_step", "black_box"} <= those(found, "failed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attacks", "patience", "check"),
     [
@@ -156,6 +159,7 @@ def test_checks_whose_attacks_are_missing_are_not_run_and_say_which(tmp_path):
     assert those(found, "passed") == {"large_eps"}
 
 
+@pytest.mark.slow
 def test_a_comparison_that_could_not_fail_is_not_run(tmp_path):
     found = checks_of(Linear(), tmp_path / "6", data=Chosen(3, 3))
     assert those(found, "not run") == set(MEANINGS) - {"large_eps"}
@@ -163,6 +167,7 @@ def test_a_comparison_that_could_not_fail_is_not_run(tmp_path):
     assert those(checks_of(Linear(), tmp_path / "7", data=Chosen(3, 4)), "passed") >= {"steps", "single_step"}
 
 
+@pytest.mark.slow
 def test_a_network_at_chance_passes_nothing(tmp_path):
     found = checks_of(Constant(), tmp_path)
     assert those(found, "not run") == set(MEANINGS)

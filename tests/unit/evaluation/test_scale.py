@@ -32,6 +32,7 @@ def dual(row, norm):
     return row.abs().sum() if norm == "linf" else row.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "scales"),
     {

@@ -81,6 +81,7 @@ def expect_equal(reference, fast, inputs, weights):
     torch.testing.assert_close(dict(fast.named_buffers()), dict(reference.named_buffers()), **DOUBLE)
 
 
+@pytest.mark.slow
 @examples(25)
 @given(
     kind=st.sampled_from(KINDS),
@@ -104,6 +105,7 @@ def test_all_implementations_agree(kind, channels, size, images, stride, trainin
     expect_equal(reference, fast, inputs, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [4, 8, 16, 20, 24, 32, 48, 64])
 def test_every_width_of_vectors_in_single_precision(kind, channels):
     torch.manual_seed(channels)
@@ -302,6 +304,7 @@ def test_twenty_steps_of_a_search_are_the_same(where):
         torch.testing.assert_close(other_state, state, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("compiled" not in KINDS, reason="no C++ compiler")
 def test_the_choice_is_checked_and_said(monkeypatch):
     _, model = networks("darts", "batched")

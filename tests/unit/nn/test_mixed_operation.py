@@ -63,6 +63,7 @@ def test_partial_channels_must_divide_the_channels(channels, partial):
         MixedOperation(PRIMITIVES, channels, 1, partial)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partial", [1, 2])
 def test_first_and_second_derivatives_in_weights_and_image(partial):
     torch.manual_seed(3)

@@ -14,6 +14,7 @@ from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 SOURCE = Path(__file__).resolve().parents[3] / "experiments" / "bench" / "published_darts.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SOURCE.is_file(), reason="experiments/ isn't part of the installed package")
 @pytest.mark.parametrize(("channels", "cells"), [(4, 3), (8, 5), (16, 8)])
 def test_the_transcription_has_as_many_weights_and_operations(channels, cells):

@@ -16,12 +16,14 @@ def settings_of(name):
     return settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistics", ["running", "batch"])
 @pytest.mark.parametrize("name", [name for name in choices("objective") if "batch_norm" in settings_of(name)])
 def test_conformance_of_what_attacks(name, statistics):
     check(name, batch_norm=statistics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in choices("objective") if "batch_norm" not in settings_of(name)])
 def test_conformance(name):
     check(name)

@@ -82,6 +82,7 @@ def test_what_makes_no_ramp_is_refused(bad, key):
         FastAdversarial(THREAT, **bad)
 
 
+@pytest.mark.slow
 def test_a_search_logs_both_radii(tmp_path):
     from tests.unit.training.conftest import build_search
 

@@ -39,6 +39,7 @@ def batch():
     return image_batch(dtype=torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", choices("proxy"))
 def test_conformance(name):
     check_proxy(proxy_of(name), nasbench201_network(), *batch(), reads_weights=name not in COUNTING)

@@ -67,6 +67,7 @@ def test_one_search_or_two_spaces_have_no_agreement():
     assert agreement([all_edges("333333"), other]) is None
 
 
+@pytest.mark.slow
 def test_it_stands_on_the_sweep_s_page(tmp_path):
     for number in range(3):
         folder = build_run_folder(tmp_path / str(number), ("search",), overrides=(f"seed={number}",), epochs=1)

@@ -30,6 +30,7 @@ def lines(figure: Any) -> dict[str, Any]:
     return {patch.get_gid(): patch for patch in figure.axes[0].patches if patch.get_gid()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["normal", "reduce"])
 def test_every_node_and_edge_of_the_genotype_is_drawn(cell: str) -> None:
     from matplotlib.colors import to_rgba
@@ -62,6 +63,7 @@ def test_a_node_outside_concat_has_no_line_to_the_output() -> None:
     assert [gid for gid in lines(draw_cell(content, "")) if gid.startswith("concat")] == ["concat:3"]
 
 
+@pytest.mark.slow
 @examples(25)
 @given(cells())
 def test_no_label_lies_on_another_or_over_the_border(cell: dict[str, Any]) -> None:
@@ -78,6 +80,7 @@ def test_no_label_lies_on_another_or_over_the_border(cell: dict[str, Any]) -> No
         assert extent.y1 <= height
 
 
+@pytest.mark.slow
 @examples(25)
 @given(cells())
 def test_labels_fit_their_boxes_and_no_line_crosses_a_box(cell: dict[str, Any]) -> None:

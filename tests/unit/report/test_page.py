@@ -77,6 +77,7 @@ def page(folder: RunFolder) -> Page:
     return Page(folder.report_html)
 
 
+@pytest.mark.slow
 def test_the_table_holds_the_numbers_of_the_evaluation(page: Page, folder: RunFolder) -> None:
     networks = read_json(folder.evaluation_json)["networks"]
     labels = {"Clean": "No attack (clean)"}
@@ -143,6 +144,7 @@ def test_a_verification_in_another_norm_is_no_result_in_the_threat_model() -> No
     assert [row.norm for row in radius_rows(evaluation)] == ["\u21132", "\u21132"]
 
 
+@pytest.mark.slow
 def test_without_verification_the_page_does_not_speak_of_it(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
     evaluation = example_evaluation()
@@ -375,6 +377,7 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
     assert page.text.count(evil) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "shown", "hidden"),
     [
@@ -393,6 +396,7 @@ def test_a_run_that_did_less_shows_what_there_is(
     assert not any(text in headings for text in hidden)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_says_so_and_survives_a_half_written_line(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("search", "retrain"), epochs=2)
     folder.set_stage("retrain", "interrupted")
@@ -401,6 +405,7 @@ def test_an_unfinished_run_says_so_and_survives_a_half_written_line(tmp_path: Pa
     assert "not finished: retrain is interrupted" in Page(write_report(tmp_path)).text
 
 
+@pytest.mark.slow
 def test_a_report_can_be_drawn_again(folder: RunFolder, drawn: Any) -> None:
     before = folder.report_html.read_bytes()
     with drawn():
@@ -421,6 +426,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, name: str) -> None:
         write_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_a_config_error(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
     folder.plots_dir.write_text("a file where the folder should be")

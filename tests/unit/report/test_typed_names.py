@@ -58,6 +58,7 @@ def test_dollars_are_drawn_as_dollars() -> None:
     np.testing.assert_array_equal(pixels(png(typed)), pixels(buffer.getvalue()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("painted")
 def test_pictures_say_what_was_typed_and_have_no_mathematics_of_their_own(folder: RunFolder) -> None:
     from matplotlib.text import Text
@@ -72,6 +73,7 @@ def test_pictures_say_what_was_typed_and_have_no_mathematics_of_their_own(folder
     assert {name for name, found in texts.items() if found} == {"robustness", "corruptions", "certified", "training"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("painted")
 def test_operations_are_drawn_as_typed() -> None:
     cell = example_genotype()["cells"]["normal"]

@@ -25,6 +25,7 @@ def print_of(*overrides):
     return fingerprint_of(settings_from(compose("search", list(overrides))))
 
 
+@pytest.mark.slow
 def test_a_multirun_is_the_product_of_its_choices_in_hydras_order():
     jobs = expand(["metric=none,jacobian", "seed=0,1", "name=a", "hydra.sweep.dir=x"])
     assert jobs == [
@@ -55,6 +56,7 @@ def test_a_malformed_sweep_is_refused():
         expand(["name=a", "seed=0,"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     ["seed=1", "search.epochs=9", "threat.eps=0.2", "metric.projections=2", "trainer.limits.epochs=1",
@@ -65,6 +67,7 @@ def test_what_changes_results_changes_the_fingerprint(override):
     assert print_of(override) != print_of()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     ["out=elsewhere", "resume=auto", "logger=tensorboard", "trainer.progress=off", "trainer.checkpoint_minutes=1",
@@ -76,6 +79,7 @@ def test_what_changes_no_result_leaves_the_fingerprint(override):
     assert print_of(override) == print_of()
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_the_same_on_every_machine():
     """From the values alone: not from hash(), whose seed differs between processes, nor from a path."""
     import os
@@ -91,6 +95,7 @@ def test_the_fingerprint_is_the_same_on_every_machine():
     assert done.stdout.strip() == print_of("seed=5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "read", "overrides", "expected"),
     [
@@ -127,6 +132,7 @@ def earlier(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_a_runs_settings_are_replayed_before_the_users(earlier):
     run = earlier("+experiment=digits_pcdarts", "data.train_limit=500", "threat.eps=0.2", "stages=[search]", "out=x",
                   "trainer=debug", "logger=wandb", "resume=auto", "name=n", "hydra.run.dir=y")  # fmt: skip
@@ -145,6 +151,7 @@ def test_what_an_earlier_run_switched_off_is_there_again_where_something_of_it_i
     assert (attacks["pgd20"]["steps"], attacks["pgd20"]["restarts"]) == (5, 2)
 
 
+@pytest.mark.slow
 def test_the_entry_point_s_stages_win_over_an_experiment_s():
     typed = ["+experiment=imagenet_transfer", "from=best.ckpt"]
     assert settings_from(compose("evaluate", typed)).stages[0] == "retrain"

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 from dsrna.runs.command import Command
 from dsrna.runs.launch import launch
+from tests.processes import apart
 
 cloudpickle = pytest.importorskip("cloudpickle", reason="what parallel launchers pickle with; comes with joblib")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # other processes can't import the tests
@@ -41,20 +41,21 @@ class ApartLauncher(Launcher):
             with open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
             payload = cloudpickle.dumps((self.context, self.task, config, Singleton.get_state()))
-            processes.append(subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE))
-            processes[-1].stdin.write(payload)
-            processes[-1].stdin.close()
-        assert [process.wait() for process in processes] == [0] * len(processes)
+            processes.append(apart().Process(target=exec, args=(CHILD, {"payload": payload})))
+            processes[-1].start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * len(processes)
         done = JobReturn(status=JobStatus.COMPLETED)
         done.return_value = None
         return [done] * len(processes)
 
 
 CHILD = """
-import pickle, sys
+import pickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import run_job, setup_globals
-context, task, config, state = pickle.load(sys.stdin.buffer)
+context, task, config, state = pickle.loads(payload)
 setup_globals()
 Singleton.set_state(state)
 _ = run_job(hydra_context=context, task_function=task, config=config, job_dir_key="hydra.sweep.dir",

@@ -69,6 +69,7 @@ def test_the_auxiliary_head_adds_its_own_parameters_alone():
     assert count(with_head) - count(plain) == head
 
 
+@pytest.mark.slow
 def test_supernet_parameters_equal_the_closed_form():
     """The published search networks (16 channels, 8 cells) have 1.93 M parameters, and 0.3 M with K = 4."""
     for partial, published_millions in ((1, 1.93), (4, 0.30)):

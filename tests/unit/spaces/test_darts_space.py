@@ -32,6 +32,7 @@ def random_weights(space, seed, edge_weights=False, dtype=torch.float32):
     return weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "space",
     [
@@ -46,6 +47,7 @@ def test_conformance(space):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**31), cells=st.integers(1, 4), size=st.sampled_from([8, 9]), images=st.sampled_from([1, 3])
@@ -65,6 +67,7 @@ def test_one_hot_supernet_equals_the_network_that_inherits(seed, cells, size, im
     torch.testing.assert_close(network.eval()(x), supernet.eval()(x, one_hot))
 
 
+@pytest.mark.slow
 def test_inheritance_copies_weights_mode_type_and_statistics():
     torch.manual_seed(0)
     genotype = published("PC_DARTS")

@@ -154,6 +154,7 @@ def test_a_space_of_another_size_or_with_other_operations_refuses():
         parse(V2, DartsSpace(primitives=("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3")))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_text_is_a_genotype_or_one_of_our_errors(data):

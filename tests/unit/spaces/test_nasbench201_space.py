@@ -40,12 +40,14 @@ def operation_names(text):
     return [part.split("~")[0] for part in text.replace("+", "").split("|") if part]
 
 
+@pytest.mark.slow
 def test_conformance():
     check_space(
         SPACE, lambda genotype: from_json(json.loads(json.dumps(to_json(genotype))), SPACE), {"cells": 1, "channels": 4}
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(index=st.integers(0, COUNT - 1), seed=st.integers(0, 2**31), size=st.sampled_from([4, 7, 8]))
 def test_one_hot_supernet_equals_the_network_that_inherits(index, seed, size):

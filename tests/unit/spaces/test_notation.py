@@ -391,6 +391,7 @@ def test_a_file_that_cant_be_read_is_named(tmp_path):
         load(path)
 
 
+@pytest.mark.slow
 def test_a_long_log_is_read_in_reasonable_time():
     log = "".join(f"12/03 01:02:03 AM train {step} 0.25 {'(' * (step % 3)}it's\n" for step in range(15_000))
     started = time.process_time()
@@ -440,6 +441,7 @@ def is_a_genotype_or_refused(text):
         assert parse(json.dumps(to_json(genotype))) == genotype
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=25).map("".join)))
 def test_any_text_is_a_genotype_or_refused(text):
@@ -448,6 +450,7 @@ def test_any_text_is_a_genotype_or_refused(text):
         read_genotype(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_damaged_text_is_a_genotype_or_refused(data):

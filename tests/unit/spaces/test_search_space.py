@@ -35,6 +35,7 @@ SPACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_conformance(name):
     space = SPACES[name]
@@ -49,6 +50,7 @@ def test_conformance(name):
 CONF = Path(__file__).parents[3] / "conf" / "space"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["s1", "s2", "s3", "s4"])
 def test_conformance_of_robustdarts_spaces(name):
     settings = yaml.safe_load((CONF / f"{name}.yaml").read_text())

@@ -62,6 +62,7 @@ def weigh(job, splits):
     return read_json(job.folder.evidence_json)
 
 
+@pytest.mark.slow
 def test_the_mixture_is_scored_under_the_weights_that_the_search_ended_with(tmp_path, splits):
     job = job_of(tmp_path / "a", splits, cells=2)
     found = weigh(job, splits)["random_cells"]
@@ -92,6 +93,7 @@ def pixels(images):
     return {x.numpy().tobytes() for x in images.batch(torch.arange(len(images)))[0]}
 
 
+@pytest.mark.slow
 def test_it_is_of_validation_images_calibrated_on_training_images_and_the_same_again(
     tmp_path, splits, images_of_paths, caplog
 ):
@@ -114,6 +116,7 @@ def test_it_is_of_validation_images_calibrated_on_training_images_and_the_same_a
     assert weigh(job_of(tmp_path / "b", splits), splits) == first
 
 
+@pytest.mark.slow
 def test_an_adversarial_search_is_judged_under_its_attack(tmp_path, splits):
     job = job_of(tmp_path / "a", splits, "objective@search.architecture_objective=fast", "threat.eps=0.3")
     found = weigh(job, splits)["random_cells"]
@@ -123,12 +126,14 @@ def test_an_adversarial_search_is_judged_under_its_attack(tmp_path, splits):
     assert sum(score["objective_accuracy"] for score in scores) < sum(score["accuracy"] for score in scores)
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off(tmp_path, splits):
     found = weigh(job_of(tmp_path / "a", splits, cells=0), splits)
     assert (found["random_cells"], found["left_out"]) == (None, None)
     assert found["movement"]["entropy"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_cells_may_be_compared_in_a_new_supernet_that_is_trained_on_all_of_them(tmp_path, splits, caplog):
     job = job_of(tmp_path / "a", splits, "search.comparison_epochs=2", cells=20)
     with caplog.at_level(logging.INFO, logger="dsrna"):

@@ -91,6 +91,7 @@ def test_auto_one_cycle_rises_for_three_tenths_and_ends_near_zero():
 OPTIMIZERS = [name for name in choices("optimizer") if name != "exponentiated_gradient"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "optimizer"),
     [  # one cycle moves an optimiser's momentum too, the others its rate alone

@@ -28,6 +28,7 @@ def rehearsed(*overrides, splits=None, genotype=None, stages=("search", "retrain
     rehearse(settings_from(compose("search", list(overrides))), splits or splits_of(), stages, genotype)
 
 
+@pytest.mark.slow
 def test_a_full_size_job_is_rehearsed_without_memory_and_without_a_draw():
     before = torch.get_rng_state()
     began = time.process_time()
@@ -36,6 +37,7 @@ def test_a_full_size_job_is_rehearsed_without_memory_and_without_a_draw():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "stages", "says"),
     [
@@ -62,6 +64,7 @@ def test_a_stage_is_rehearsed_only_where_it_will_run(overrides, stages, says):
     rehearsed(*overrides, stages=others)
 
 
+@pytest.mark.slow
 def test_the_given_genotype_is_what_is_rehearsed():
     rehearsed("space.nodes=3", stages=["retrain"])
     rehearsed(stages=["retrain"], genotype=published("DARTS_V2"))
@@ -69,6 +72,7 @@ def test_the_given_genotype_is_what_is_rehearsed():
         rehearsed(stages=["retrain"], genotype=Genotype("darts", {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("eps", "good"), [(8.0, True), (8.01, False), (128, False)])
 def test_an_l2_ball_larger_than_the_image_cube_is_refused(eps, good):
     """64 values in [0, 1]: the diagonal is 8."""
@@ -79,6 +83,7 @@ def test_an_l2_ball_larger_than_the_image_cube_is_refused(eps, good):
         rehearsed("threat=l2", f"threat.eps={eps}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["data.augmentation.crop_padding", "retrain.cutout"])
 def test_a_margin_or_a_hole_above_the_images_side_is_refused(key):
     rehearsed(f"{key}=8", stages=["retrain"])
@@ -86,6 +91,7 @@ def test_a_margin_or_a_hole_above_the_images_side_is_refused(key):
         rehearsed(f"{key}=9", stages=["retrain"])
 
 
+@pytest.mark.slow
 def test_an_engine_that_lacks_its_library_is_missed_before_the_first_stage(monkeypatch):
     class Missing(IBP):
         def bound(self, model, x, eps, y):
@@ -98,6 +104,7 @@ def test_an_engine_that_lacks_its_library_is_missed_before_the_first_stage(monke
         rehearsed("evaluate=certified")
 
 
+@pytest.mark.slow
 def test_a_search_needs_two_halves_of_images():
     few = splits_of(train=50, share=0.4)  # 3 of each class to train on: 2 in one half, 1 in the other
     rehearsed(splits=few, stages=["retrain"])

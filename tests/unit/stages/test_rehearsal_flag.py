@@ -13,6 +13,7 @@ from dsrna.stages.inputs import Inputs, read_inputs
 from dsrna.testing.run_folders import build_run_folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [([], False), (["trainer=cpu"], False), (["trainer=debug"], True), (["trainer.limits.batches=2"], True)],
@@ -21,6 +22,7 @@ def test_any_limit_makes_a_rehearsal(typed, expected):
     assert validated(compose("search", typed)).trainer.limits.any == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rehearsal", [True, False])
 @pytest.mark.parametrize("source", ["run", "run/genotype.json"])
 def test_what_starts_from_a_rehearsal_is_one(tmp_path, source, rehearsal):
@@ -34,6 +36,7 @@ def test_what_starts_from_a_rehearsal_is_one(tmp_path, source, rehearsal):
     assert read_json(folder.run_json)["rehearsal"] == rehearsal
 
 
+@pytest.mark.slow
 def test_a_published_genotype_is_no_rehearsal(tmp_path, monkeypatch):
     build_run_folder(tmp_path, (), rehearsal=True)
     monkeypatch.chdir(tmp_path)  # names are not paths

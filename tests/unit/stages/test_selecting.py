@@ -37,6 +37,7 @@ def job_of(path, setting):
     return Job(settings, folder, "f", splits, Dashboard({"kind": "none"}, path, "x", {}, "f"))
 
 
+@pytest.mark.slow
 def test_it_is_of_search_images_alone_and_the_same_again(tmp_path, setting, images_of_paths):
     seen = images_of_paths
     job = job_of(tmp_path / "a", setting)

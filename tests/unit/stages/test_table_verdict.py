@@ -65,6 +65,7 @@ def rows_of(run):
     return {(row["training"].split()[0], row["label"]): row for row in json.loads(run.verdict_json.read_text())["rows"]}
 
 
+@pytest.mark.slow
 def test_accuracy_rank_and_regret_on_file_page_and_console(run, tmp_path, capsys, caplog):
     write_adversarial_table(tmp_path)
     write_standard_table(tmp_path)
@@ -95,6 +96,7 @@ def test_accuracy_rank_and_regret_on_file_page_and_console(run, tmp_path, capsys
     assert "pgd 2/255" not in console
 
 
+@pytest.mark.slow
 def test_the_pair_stands_beside_its_marks(run, tmp_path, capsys, caplog):
     write_adversarial_table(tmp_path)
     write_standard_table(tmp_path)
@@ -115,6 +117,7 @@ def test_the_pair_stands_beside_its_marks(run, tmp_path, capsys, caplog):
         assert f"{100 * value:.2f}" in console
 
 
+@pytest.mark.slow
 def test_a_pair_that_is_half_known_says_so(run, tmp_path):
     write_adversarial_table(tmp_path)
     assert write_verdict(run, data(tmp_path))
@@ -128,6 +131,7 @@ def test_a_pair_that_is_half_known_says_so(run, tmp_path):
     assert write_verdict(run, data(tmp_path)), "it is added"
 
 
+@pytest.mark.slow
 def test_other_images_are_judged_by_cifar10_and_told_so(run, tmp_path, capsys):
     write_adversarial_table(tmp_path)
     assert write_verdict(run, data(tmp_path, "digits.load_digits"))
@@ -136,6 +140,7 @@ def test_other_images_are_judged_by_cifar10_and_told_so(run, tmp_path, capsys):
     assert "the search saw other images: digits" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_table_that_is_found_later_is_added(run, tmp_path, caplog):
     write_adversarial_table(tmp_path)
     assert write_verdict(run, data(tmp_path))

@@ -106,6 +106,7 @@ def close(one, other):
     return one == pytest.approx(other, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [None, 2])
 def test_a_cell_alone_is_trained_as_the_weight_steps_train_and_scored_on_held_out_images(job, cells):
     genotype, candidates = job.space.genotype(9999), candidates_of(job)
@@ -122,6 +123,7 @@ def test_a_cell_alone_is_trained_as_the_weight_steps_train_and_scored_on_held_ou
     assert isinstance(paths._objective, FastAdversarial)
 
 
+@pytest.mark.slow
 def test_together_each_cell_is_trained_once_a_turn_and_no_other_weights(job):
     cells = [job.space.genotype(index) for index in (9999, 13433, 4)]
     paths = candidates_of(job).together(cells, 2, 60, ignore)
@@ -146,6 +148,7 @@ def stop_after(count):
     return report
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_to_the_bit(job):
     cells = [job.space.genotype(index) for index in (9999, 13433)]
     whole = candidates_of(job).together(cells, 2, 60, ignore)
@@ -160,6 +163,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_bit(job):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_training_is_not_taken_for_this_one(job):
     cells = [job.space.genotype(index) for index in (9999, 13433)]
     expected = candidates_of(job).together(cells[::-1], 1, 60, ignore).supernet.state_dict()
@@ -171,6 +175,7 @@ def test_a_checkpoint_of_another_training_is_not_taken_for_this_one(job):
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_at_a_cell_alone_does_not_train_them_together_again(job):
     cells = [job.space.genotype(index) for index in (9999, 13433)]
     candidates_of(job).together(cells, 2, 60, ignore)
@@ -183,6 +188,7 @@ def test_a_run_that_is_stopped_at_a_cell_alone_does_not_train_them_together_agai
     assert told == [2, 1, 2]
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_remembered_and_another_cell_does_not_depend_on_it(job, monkeypatch):
     first, second = job.space.genotype(9999), job.space.genotype(13433)
     candidates = candidates_of(job)

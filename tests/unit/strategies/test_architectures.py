@@ -51,6 +51,7 @@ def test_edge_weights_are_a_softmax_over_the_edges_of_a_node():
         torch.testing.assert_close(cell.edges, torch.tensor(expected))
 
 
+@pytest.mark.slow
 @given(
     betas=st.lists(st.floats(-300, 300), min_size=1, max_size=12),
     seed=st.integers(0, 1000),

@@ -16,6 +16,7 @@ def architecture(**arguments):
     return made, made.alphas["cell"]
 
 
+@pytest.mark.slow
 def test_operations_are_drawn_with_the_softmax_of_their_alphas():
     made, alphas = architecture()
     rounds = 4000

@@ -25,6 +25,7 @@ STRATEGIES = [
 SPACES = [DartsSpace(nodes=2), Nasbench201Space()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "space"),
     [  # in turn: with edge weights mostly on the space of one cell type

@@ -211,6 +211,7 @@ def test_a_score_that_is_best_near_networks_that_ignore_their_input_is_refused()
         check_metric(OverTheSpread(), over_the_spread)
 
 
+@pytest.mark.slow
 def test_a_scale_free_metric_has_to_say_so():
     metric = OverTheSpread()
     metric.rewards_ignoring_the_input, metric.scale_free = True, False

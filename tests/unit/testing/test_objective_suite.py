@@ -268,6 +268,7 @@ def test_the_suite_refuses(name):
         check_objective(objective)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [Plain, Standard, lambda threat: Certified(threat, kappa_end=0.5)])
 def test_the_suite_accepts(objective):
     check_objective(objective)

@@ -8,6 +8,7 @@ from dsrna.training.averages import Averages
 BATCHES = st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(1, 64)), min_size=1, max_size=20)
 
 
+@pytest.mark.slow
 @given(BATCHES)
 def test_the_mean_is_that_over_all_values(batches):
     averages = Averages()

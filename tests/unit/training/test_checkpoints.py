@@ -147,6 +147,7 @@ def full_disk(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_checkpoint_whole(search_stage, tmp_path, monkeypatch):
     stage = search_stage(tmp_path, epochs=2)
     finish = stage.module.finish_epoch
@@ -167,6 +168,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(search_stage, tmp_path, mon
     assert [record["epoch"] for record in again.folder.read_metrics()] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_a_record_is_named_and_leaves_no_half_line(search_stage, tmp_path, monkeypatch):
     stage = search_stage(tmp_path, epochs=2)
     stage.folder.append_metrics({"stage": "other", "loss": 1.0})

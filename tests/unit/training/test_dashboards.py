@@ -225,6 +225,7 @@ def test_a_true_offline_run_lies_in_the_folder_and_goes_on_under_its_name(tmp_pa
     assert wandb.run is None
 
 
+@pytest.mark.slow
 def test_tensorboard_holds_what_was_logged_in_every_stage(search_stage, retrain_stage, tmp_path):
     dashboard = Dashboard({"kind": "tensorboard"}, tmp_path, "n", {}, "f")
     search_stage(tmp_path, epochs=2).run(loggers=dashboard.loggers)

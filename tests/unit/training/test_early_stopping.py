@@ -38,6 +38,7 @@ def ends(entry):
     return [event for event in entry.get("events", []) if event.startswith("The search ends")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("counts", "limit", "cell_types", "epochs"),
     [
@@ -60,6 +61,7 @@ def test_it_ends_with_the_first_cell_of_too_many_skips(search_stage, tmp_path, c
     assert not any(ends(entry) for entry in history[: epochs - 1])
 
 
+@pytest.mark.slow
 def test_a_search_that_has_ended_stays_so(search_stage, tmp_path):
     def stage():
         return search_stage(tmp_path, epochs=5, schedules=[Skips(*[2] * 5), EarlyStoppingSkips()], **QUICK)
@@ -74,6 +76,7 @@ def test_a_search_that_has_ended_stays_so(search_stage, tmp_path):
         assert torch.equal(again.module.model.state_dict()[name], value)
 
 
+@pytest.mark.slow
 def test_the_eigenvalue_is_that_of_the_whole_hessian(search_stage, tmp_path):
     schedule = EarlyStoppingHessian(lookback=1, window=1, start=3, iterations=40)
     stage = search_stage(tmp_path, epochs=2, warmup=1, schedules=[schedule], dtype=torch.float64, **QUICK)
@@ -126,6 +129,7 @@ OTHERS = [FALLING, [-8, -7, -6, -3, -2, -1, 1, 2], [1, 9, 1, 1, 1, 1, 1, 1]]
 WINDOWS = [(3, 2, 0), (1, 1, 0), (3, 2, 3), (5, 2, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "window", "lookback", "start"),
     [

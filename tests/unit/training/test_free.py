@@ -51,6 +51,7 @@ def built(stage, path, norm="linf", replays=2, **ramp):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("norm", "replays", "ramp"),
     [("linf", 2, {}), ("l2", 4, {"eps_start": 0.02, "ramp_begin": 0.2, "ramp_end": 0.9})],
@@ -81,6 +82,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["search", "retrain"])
 def test_killed_between_two_replays_it_goes_on_to_the_same_weights(search_stage, retrain_stage, tmp_path, kind):
     def build(path):
@@ -127,12 +129,14 @@ def test_training_a_candidate_carries_the_perturbation_too():
     torch.testing.assert_close(network[1].weight, by_hand[1].weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["architecture_objective", "selection_objective", "ranking_objective"])
 def test_architecture_steps_and_scores_refuse_it_with_the_reason(place):
     with pytest.raises(ConfigError, match=rf"backward passes of weight steps.*conf: search.{place}"):
         validated(compose("search", [f"objective@search.{place}=free"]))
 
 
+@pytest.mark.slow
 def test_weight_steps_and_retraining_take_it():
     validated(compose("search", ["objective@search.weights_objective=free", "objective=free"]))
 

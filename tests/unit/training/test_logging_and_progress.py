@@ -29,6 +29,7 @@ def test_the_folder_logger_writes_one_object_a_line(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_stage_records_every_epoch_with_means_learning_rate_and_time(search_stage, tmp_path, caplog):
     stage = search_stage(tmp_path, schedule="epoch")
     losses = []
@@ -69,6 +70,7 @@ class Recorder:
         self.shown.append(numbers)
 
 
+@pytest.mark.slow
 def test_the_bar_counts_all_batches_and_goes_on_where_the_run_does(search_stage, tmp_path, monkeypatch):
     monkeypatch.setattr("dsrna.training.progress_callback.Progress", Recorder)
     stage = search_stage(tmp_path)
@@ -127,6 +129,7 @@ def test_a_long_message_is_one_line_that_can_be_copied(terminal, tmp_path):
     assert command in (tmp_path / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_lightning_has_to_say_goes_to_the_log_alone(terminal, search_stage, tmp_path, capfd):
     with logging_to(tmp_path / "run.log"):
         search_stage(tmp_path).run()

@@ -30,6 +30,7 @@ class Watch(SearchSchedule):
         return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [Darts(init_scale=0.5), Gdas(init_scale=0.5), Drnas(init_scale=0.5)])
 def test_the_best_operations_of_every_edge_are_kept(search_stage, tmp_path, strategy):
     stage = search_stage(
@@ -49,6 +50,7 @@ def test_the_best_operations_of_every_edge_are_kept(search_stage, tmp_path, stra
     assert sum("begins" in event for entry in history for event in entry.get("events", [])) == 2
 
 
+@pytest.mark.slow
 def test_a_stage_in_another_supernet(search_stage, tmp_path):
     """Deeper, with more channels through the operations, its own warm-up, and the alphas of the beginning."""
     watch = Watch()

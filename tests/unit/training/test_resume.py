@@ -256,6 +256,7 @@ def test_killed_in_turn(build, finished, tmp_path, batches, setting):
     assert differences(finished(setting), stage.folder) == []
 
 
+@pytest.mark.slow
 def test_limited_batches_resume_too(search_stage, tmp_path):
     whole = search_stage(tmp_path / "whole", train_batches=5)
     whole.run(limit_batches=2)
@@ -269,6 +270,7 @@ def test_limited_batches_resume_too(search_stage, tmp_path):
     assert differences(whole.folder, again.folder) == []
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_not_trained_again(search_stage, tmp_path):
     stage = search_stage(tmp_path)
     stage.run()
@@ -295,6 +297,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(build, finish
     assert "metrics.jsonl" in found
 
 
+@pytest.mark.slow
 def test_two_seeds_differ_in_batches_and_attacks_also_from_the_same_weights(retrain_stage, tmp_path):
     start = retrain_stage(tmp_path / "0").module.state_dict()
     first, second = retrain_stage(tmp_path / "0", seed=0), retrain_stage(tmp_path / "1", seed=1)
@@ -304,6 +307,7 @@ def test_two_seeds_differ_in_batches_and_attacks_also_from_the_same_weights(retr
     assert first.folder.read_metrics()[0]["retrain/train/loss"] != second.folder.read_metrics()[0]["retrain/train/loss"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_stage_or_run_is_refused(search_stage, tmp_path):
     search_stage(tmp_path).run()
     with pytest.raises(CheckpointError, match="made with other settings"):
@@ -316,6 +320,7 @@ def test_a_checkpoint_of_another_stage_or_run_is_refused(search_stage, tmp_path)
         stage.run()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_data_is_refused(search_stage, tmp_path):
     search_stage(tmp_path, train_batches=3).run()
     with pytest.raises(
@@ -324,6 +329,7 @@ def test_a_checkpoint_of_other_data_is_refused(search_stage, tmp_path):
         search_stage(tmp_path, train_batches=4).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
 def test_a_truncated_checkpoint_is_refused(search_stage, tmp_path, kept):
     stage = search_stage(tmp_path)
@@ -334,6 +340,7 @@ def test_a_truncated_checkpoint_is_refused(search_stage, tmp_path, kept):
         search_stage(tmp_path).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["state_dict", "optimizer_states"])
 def test_one_wrong_number_in_a_checkpoint_is_refused(search_stage, tmp_path, part):
     stage = search_stage(tmp_path)
@@ -347,6 +354,7 @@ def test_one_wrong_number_in_a_checkpoint_is_refused(search_stage, tmp_path, par
         search_stage(tmp_path).run()
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_tensors_and_plain_types_alone(search_stage, retrain_stage, tmp_path):
     def kinds(value):
         if isinstance(value, dict):
@@ -362,6 +370,7 @@ def test_checkpoints_hold_tensors_and_plain_types_alone(search_stage, retrain_st
         assert "hyper_parameters" not in stage.state()
 
 
+@pytest.mark.slow
 def test_a_cost_that_was_measured_is_not_measured_anew(search_stage, tmp_path):
     def built():
         term = ExpectedCost("latency")

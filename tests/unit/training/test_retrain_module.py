@@ -68,6 +68,7 @@ def by_hand(network, train, *, epochs, adversarial, drop_path, ema_decay, auxili
     return average
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adversarial", [False, True])
 @pytest.mark.parametrize("auxiliary", [False, True])
 def test_it_is_the_textbook_loop(retrain_stage, tmp_path, adversarial, auxiliary):
@@ -173,6 +174,7 @@ class Provable(Standard):
         return torch.full(y.shape, 1 / 3 <= self.told[-1] < 2 / 3)
 
 
+@pytest.mark.slow
 def test_certified_accuracy_decides_where_there_is_one(retrain_stage, tmp_path):
     stage = retrain_stage(tmp_path, objective=Provable(), robust_first=False)
     stage.run()
@@ -183,6 +185,7 @@ def test_certified_accuracy_decides_where_there_is_one(retrain_stage, tmp_path):
     assert records[0]["retrain/train/progress"] == pytest.approx((0 + 1 + 2) / 9 / 3)
 
 
+@pytest.mark.slow
 def test_progress_goes_on_when_resumed(retrain_stage, tmp_path):
     objective = Provable()
     stage = retrain_stage(tmp_path, objective=objective)
@@ -201,6 +204,7 @@ def test_progress_goes_on_when_resumed(retrain_stage, tmp_path):
     assert objective.told == pytest.approx([step / 9 for step in range(9)])
 
 
+@pytest.mark.slow
 def test_the_last_weights_are_kept_where_so_asked(retrain_stage, tmp_path):
     stage = retrain_stage(tmp_path, keep_last=True)
 
@@ -214,6 +218,7 @@ def test_the_last_weights_are_kept_where_so_asked(retrain_stage, tmp_path):
     assert [record["retrain/kept"] for record in stage.folder.read_metrics()] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_resumed_stage_remembers_the_best_so_far(retrain_stage, tmp_path):
     def build():
         stage = retrain_stage(tmp_path)
@@ -251,6 +256,7 @@ def test_the_average_is_kept_where_there_is_one(retrain_stage, tmp_path):
     assert kept.keys() == stage.module.network.state_dict().keys(), "it loads into a plain network"
 
 
+@pytest.mark.slow
 def test_drop_path_grows_over_the_epochs_also_when_resumed(retrain_stage, tmp_path):
     def probabilities(stage):
         found = []

@@ -34,6 +34,7 @@ def seen(search_stage, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_each_step_has_a_draw_of_its_own_which_all_its_closures_see(seen):
     """Two draws a batch, of the architecture step and of the weight step, and the expected ones in validation."""
     stage, looks = seen(
@@ -63,6 +64,7 @@ def test_draws_come_from_seed_purpose_epoch_and_batch(seen):
         assert torch.equal(weights, rows(architecture()))
 
 
+@pytest.mark.slow
 def test_what_is_derived_and_recorded_is_the_expected_architecture(seen):
     stage, _ = seen(strategy=Gdas(), warmup=0)
     module = stage.module
@@ -94,6 +96,7 @@ class Recorder(Regulariser):
         return 3.0 * next(iter(architecture.alphas.values()))[0, 0]
 
 
+@pytest.mark.slow
 def test_regularisers_see_steps_begin_change_weights_and_add_penalties(search_stage, tmp_path):
     recorder, gradients = Recorder(), []
     stage = search_stage(
@@ -135,6 +138,7 @@ def test_regularisers_see_steps_begin_change_weights_and_add_penalties(search_st
     assert recorder.steps[0][2] == pytest.approx(first, rel=1e-4)  # at lr 0 the network stays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["weights", "architecture"])
 def test_objectives_of_both_kinds_of_steps(search_stage, tmp_path, kind):
     """Each kind of step trains on its own objective's images: the other one's are clean."""

@@ -81,6 +81,7 @@ def by_hand(model, train, *, epochs, warmup, gamma, entropy_weight, unrolled):
     return train_losses, sgd.param_groups[0]["lr"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [Darts(), PCDarts(partial_channels=2)], ids=["darts", "pcdarts"])
 @pytest.mark.parametrize(
     ("gamma", "hypergradient", "entropy_weight"),
@@ -125,6 +126,7 @@ def test_it_is_the_textbook_loop(search_stage, tmp_path, strategy, gamma, hyperg
     assert [record["step"] for record in records] == [3, 6, 9], "global_step counts weight steps, once"
 
 
+@pytest.mark.slow
 def test_a_fused_optimiser_takes_the_same_steps(search_stage, tmp_path):
     """Weight gradients of convolutions come channels-last, and a fused optimiser would pair them with other weights."""
     plain, fused = (
@@ -173,6 +175,7 @@ def frozen_in_turn(search_stage, tmp_path):
     return frozen_in_turn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hypergradient", [None, Unrolled("exact"), Unrolled("finite_difference")])
 def test_each_step_leaves_the_others_part_as_it_is_to_the_last_bit(frozen_in_turn, hypergradient):
     seen = frozen_in_turn(hypergradient=hypergradient, metric=EXACT if hypergradient is None else False)
@@ -187,6 +190,7 @@ def test_each_step_leaves_the_others_part_as_it_is_to_the_last_bit(frozen_in_tur
             assert not torch.equal(before["supernet.classifier.weight"], after["supernet.classifier.weight"])
 
 
+@pytest.mark.slow
 def test_the_forward_pass_of_the_weight_step_alone_moves_the_running_statistics(search_stage, tmp_path):
     stage = search_stage(tmp_path, epochs=2, warmup=0)
     stage.run()
@@ -194,6 +198,7 @@ def test_the_forward_pass_of_the_weight_step_alone_moves_the_running_statistics(
     assert counts == {6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warmup", [0, 1, 2])
 def test_warm_up_epochs_take_no_architecture_step(frozen_in_turn, warmup):
     kinds = [(epoch, kind) for epoch, kind, _, _ in frozen_in_turn(warmup=warmup, metric=False)]
@@ -202,6 +207,7 @@ def test_warm_up_epochs_take_no_architecture_step(frozen_in_turn, warmup):
     assert kinds == expected, "an architecture step comes before the weight step of its batch"
 
 
+@pytest.mark.slow
 def test_the_objective_falls_along_the_gradient_that_the_alphas_get(search_stage, tmp_path):
     """L_val - gamma R + entropy_weight H, by central differences in float64; gamma with its sign."""
     gamma, entropy_weight, step = 0.7, 0.3, 1e-5
@@ -243,6 +249,7 @@ def test_the_objective_falls_along_the_gradient_that_the_alphas_get(search_stage
         assert gradient == pytest.approx(difference, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_metric_draws_anew_in_every_step_and_the_same_in_every_run(search_stage, tmp_path):
     def draws(path):
         found = []
@@ -260,6 +267,7 @@ def test_the_metric_draws_anew_in_every_step_and_the_same_in_every_run(search_st
     assert len(set(first)) == 2 * 3
 
 
+@pytest.mark.slow
 def test_what_a_metric_notes_is_logged_and_it_advances_before_every_step_that_uses_it(search_stage, tmp_path):
     class Advancing(RobustnessMetric):
         numbers: ClassVar = {}
@@ -292,6 +300,7 @@ def test_the_certified_metrics_eps_follows_the_search(search_stage, tmp_path):
     assert stage.state()["dsrna"]["extra"]["metric"] == stage.module.metric.numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["epoch", "step", None])
 def test_schedules_advance_as_often_as_they_should(search_stage, tmp_path, schedule):
     stage = search_stage(tmp_path, schedule=schedule)

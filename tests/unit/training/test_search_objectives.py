@@ -91,6 +91,7 @@ OBJECTIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "space", "implementation"),
     [
@@ -173,6 +174,7 @@ def test_a_fault_among_batch_mates_is_still_found_in_its_layer():
         FGSM("linf", 0.1, batch_norm="batch")(model.double(), x.double(), y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [LossGradient(), LocalRadius(eps=0.1), Curvature()], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize(("space", "implementation"), [("darts", "batched"), ("nasbench201", "compiled")])
 def test_metrics_have_one_gradient_in_the_alphas_whatever_computes_the_edges(metric, space, implementation):

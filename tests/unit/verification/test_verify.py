@@ -40,6 +40,7 @@ def radii(folder, norm):
     return [Verdict(**one) for one in document["verdicts"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
 def test_the_certified_radius_of_a_linear_network_is_the_closed_form(tmp_path, norm, dual):
     """min_j (f_y - f_j) / ||w_y - w_j||_q, where the ball doesn't reach the faces of the cube."""
@@ -86,6 +87,7 @@ def test_the_curve_counts_the_verdicts(tmp_path):
     assert sum(result["proved_by"].values()) == sum(v.certified > 0 for v in verdicts)
 
 
+@pytest.mark.slow
 def test_a_tighter_engine_only_adds_proofs(tmp_path):
     model = network(hidden=8)
     loose = verify(model, images(model), Verification(**FAST), seed=0, folder=tmp_path / "loose")
@@ -151,6 +153,7 @@ class Hungry(IBP):
         return super().bound(model, x, eps, y)
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_halved_and_an_image_that_does_not_stays_undecided(tmp_path, monkeypatch):
     model = network(hidden=8)
     x, y = images(model)
@@ -215,6 +218,7 @@ def without_time(value):
     return json.loads(text, object_hook=lambda one: {k: v for k, v in one.items() if not k.endswith("seconds")})
 
 
+@pytest.mark.slow
 def test_an_interrupted_verification_ends_as_an_uninterrupted_one(tmp_path):
     model = network(hidden=8)
     settings = Verification(eps=[0.01, 0.02], batch_size=5, **FAST)

@@ -34,6 +34,7 @@ def test_every_edge_gains_a_fading_skip(relaxed, step_of, images, space, kind, p
     assert (set(strides) == {1, 2}) == (space == "darts")
 
 
+@pytest.mark.slow
 def test_what_is_recorded_and_validated_has_none(relaxed, step_of, images):
     _, model = relaxed("darts", [AuxiliarySkip()])
     before = model.expected_logits(images[0])

@@ -32,6 +32,7 @@ def test_costs_of_nasbench201(relaxed, kind, partial_channels):
     assert model.supernet.training
 
 
+@pytest.mark.slow
 def test_costs_of_a_reduction_cells_edges_depend_on_their_stride(relaxed):
     space, model = relaxed("darts")
     flops = operation_costs("flops", space, model.supernet)["reduce"]

@@ -63,6 +63,7 @@ def test_where_nothing_is_left_the_largest_is_the_one(relaxed, step_of):
     assert hit > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["darts", "nasbench201"])
 def test_adversarial_perturbations_are_those_of_the_released_code(relaxed, step_of, images, space):
     radius, steps = 0.2, 3

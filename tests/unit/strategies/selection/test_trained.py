@@ -31,6 +31,7 @@ def close_weights(space, seed, edges=False):
     return found
 
 
+@pytest.mark.slow
 def test_the_likeliest_cells_of_nas_bench_201_are_those_of_brute_force():
     weights = close_weights(NB201, 3)
     rows = weights["cell"].operations.double()
