@@ -1,6 +1,6 @@
 """dsrna: differentiable search of robust neural architectures."""
 
-from dsrna.api import compare_runs, consensus, evaluate, load, predict, query, rank, retrain, search, verify
+from dsrna.api import compare, compare_runs, consensus, evaluate, load, predict, query, rank, retrain, search, verify
 from dsrna.errors import DsrnaError
 from dsrna.finished_run import Run
 
@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DsrnaError",
     "Run",
+    "compare",
     "compare_runs",
     "consensus",
     "evaluate",

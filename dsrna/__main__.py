@@ -1,6 +1,7 @@
 """All commands behind one word: ``dsrna search …``, ``dsrna doctor``, … or ``python -m dsrna …``.
 
-``dsrna search`` is ``python -m dsrna.search``; so are ``retrain``, ``evaluate``, ``rank``, ``query`` and ``benchmark``.
+``dsrna search`` is ``python -m dsrna.search``; so are ``retrain``, ``evaluate``, ``rank``, ``query``, ``compare`` and
+``benchmark``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from rich.text import Text
 
 from dsrna import __version__
 from dsrna.console import output
+from dsrna.errors import CheckpointError
 from dsrna.runs.exit_status import run_command
 from dsrna.streams import StandardStream
 
-MODULES = ("search", "retrain", "evaluate", "rank", "query", "benchmark")
+MODULES = ("search", "retrain", "evaluate", "rank", "query", "compare", "benchmark")
 """Commands that are modules of their own."""
 
 
@@ -42,6 +44,11 @@ def start(entry: str, words: list[str]) -> None:
 
         run_benchmark(words)
         return
+    if entry == "compare":
+        from dsrna.compare import main as run_compare
+
+        run_compare(words)
+        return
     from dsrna.commands import main_of
 
     sys.argv = [f"dsrna {entry}", *words]  # Hydra reads it
@@ -64,6 +71,8 @@ def run(arguments: list[str]) -> None:
     ))  # fmt: skip
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
     reporting.add_argument("folder", type=Path)
+    indexing = commands.add_parser("index", help="a page that lists the runs of a folder")
+    indexing.add_argument("folder", type=Path)
     agreeing = commands.add_parser("consensus", help="one genotype from several finished searches of one space")
     agreeing.add_argument("folders", type=Path, nargs="+", help="run folders, or folders of them, as of a multirun")
     agreeing.add_argument("--out", type=Path, default=Path("consensus.json"), help="default: consensus.json")
@@ -98,6 +107,8 @@ def run(arguments: list[str]) -> None:
         write_agreed(chosen.folders, chosen.out, chosen.tables)
     elif word == "export":
         export_network(chosen)
+    elif word == "index":
+        write_index(chosen.folder)
     elif word == "verify":
         verify_property(chosen.network, chosen.property, chosen.seconds)
     else:
@@ -165,6 +176,15 @@ def draw_report(folder: Path) -> None:
 
     redraw(folder)
     show_result(RunFolder.open(folder))
+
+
+def write_index(folder: Path) -> None:
+    """Writes the page that lists the runs of a folder, and says where it is."""
+    from dsrna.report.index import write_index
+
+    if not folder.is_dir():
+        raise CheckpointError(f"Expected a folder with runs, got {folder}, which is none.")
+    output().print(f"index: {write_index(folder)}", soft_wrap=True)
 
 
 def write_agreed(folders: list[Path], out: Path, tables: str | None) -> None:

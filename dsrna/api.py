@@ -72,6 +72,18 @@ def query(overrides: Sequence[str] = ()) -> Run:
     return _run("query", list(overrides))
 
 
+def compare(comparison: str | None = None, overrides: Sequence[str] = ()) -> Run:
+    """Compares methods by a plan, as ``python -m dsrna.compare +comparison=…`` does; see :attr:`Run.report`.
+
+    For finished runs side by side without statistics, see :func:`compare_runs`.
+
+    Args:
+        comparison: a name of ``conf/comparison``; None where the overrides hold the rows.
+        overrides: ``key=value`` each, as on the command line.
+    """
+    return _run("compare", [*([f"+comparison={comparison}"] if comparison is not None else []), *overrides])
+
+
 def consensus(*runs: str | Path | Run, file: str | Path | None = None) -> Genotype:
     """What the mean of several searches' operation weights stands for, as ``python -m dsrna consensus`` does.
 

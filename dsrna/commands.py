@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dsrna.comparing.settings import comparison_settings
 from dsrna.config.validate import validated
 from dsrna.console import echo
 from dsrna.errors import CheckpointError
@@ -69,6 +70,14 @@ COMMANDS: dict[str, Command[Any]] = {
         Command("evaluate", ("evaluate",), validated, _STAGES),
         Command("rank", ("rank",), rank_settings, "dsrna.ranking.run:RANK", "dsrna.ranking.report:write_ranking"),
         Command("query", ("query",), query_settings, "dsrna.querying.run:QUERY", "dsrna.querying.report:write_query"),
+        Command(
+            "compare",
+            ("compare",),
+            comparison_settings,
+            "dsrna.comparing.run:COMPARE",
+            "dsrna.comparing.pages:redraw",
+            shared=True,
+        ),
         Command("benchmark_train", ("benchmark", "train"), benchmark_training_settings, "dsrna.tables.run:TRAINING"),
     )
 }

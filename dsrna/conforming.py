@@ -17,6 +17,7 @@ _LIMIT = 2**63
 _WRAPPERS = (NotRequired, Required, typing.Annotated)
 _LISTS = (list, tuple, set, frozenset, abc.Sequence, abc.Iterable, abc.Collection)
 _MAPPINGS = (dict, abc.Mapping, abc.MutableMapping)
+_LEAVES = (str, bool)
 _IN_WORDS = {bool: "true or false", str: "text", type(None): "null", Path: "a path"}
 
 
@@ -38,6 +39,8 @@ def misfit(value: Any, expected: Any, place: str = "") -> tuple[str, str] | None
     >>> misfit({"a": [1, "x"]}, dict[str, list[int]], "here")
     ('here.a.1', "Expected a whole number, got 'x'")
     """
+    if type(value) is expected and (expected in _LEAVES or (expected is float and math.isfinite(value))):
+        return None  # most of a document
     fits = _inner(value, expected, place)
     if fits is not None:
         return fits

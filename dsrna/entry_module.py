@@ -30,4 +30,9 @@ def begin(name: str, command: str) -> None:
 
         main_of(command)
     else:
-        sys.modules[name].__class__ = EntryModule
+        make_callable(name)
+
+
+def make_callable(name: str) -> None:
+    """Lets the module of that name be called as the function."""
+    sys.modules[name].__class__ = EntryModule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +68,18 @@ def held(folder: Path) -> Iterator[None]:
     finally:
         if holder_of(path) == me:  # not what somebody put there after removing it by hand
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held_if_free(folder: Path) -> Iterator[str | None]:
+    """As :func:`held`, for who has other things to do: gives None, or why the folder is not this process's."""
+    with ExitStack() as stack:
+        refusal = None
+        try:
+            stack.enter_context(held(folder))
+        except CheckpointError as error:
+            refusal = str(error)
+        yield refusal
 
 
 def refuse_others(folder: Path) -> None:

@@ -91,9 +91,11 @@ def sweeper_of(entry: str, overrides: list[str]) -> DictConfig:
 
 @contextmanager
 def _composing(entry: str, overrides: list[str]) -> Iterator[None]:
-    """Hydra is set up to compose, with the user's folders, and nothing of it stays behind; its errors are explained."""
+    """Hydra is set up to compose, with the user's folders; then it is as it was. Its errors are explained."""
     own_folders(overrides)
     lend_usual(overrides)
+    running = GlobalHydra.instance().hydra  # of a job that Hydra runs
+    GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
             yield
@@ -101,6 +103,8 @@ def _composing(entry: str, overrides: list[str]) -> Iterator[None]:
         raise ConfigError(explained(entry, error, overrides)) from error
     finally:
         GlobalHydra.instance().clear()
+        if running is not None:
+            GlobalHydra.instance().initialize(running)
 
 
 def complete(config: DictConfig, of_hydra: DictConfig | HydraConf) -> None:

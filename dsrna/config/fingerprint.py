@@ -28,18 +28,18 @@ ADDED = ("model", "model_arguments", "checkpoint", "normalization")
 """Keys that came later: where they are null, runs from before them are still found."""
 
 
-def fingerprint_of(settings: RunSettings) -> str:
-    """Hash of all settings that change results, the same on every machine."""
+def fingerprint_of(settings: RunSettings, without: Iterable[str] = ()) -> str:
+    """Hash of all settings that change results, the same on every machine; ``without`` those that don't here."""
     plain = {key: value for key, value in settings.model_dump().items() if value is not None or key not in ADDED}
-    for key in CHANGES_NO_RESULT:
+    for key in (*CHANGES_NO_RESULT, *without):
         *nodes, last = key.split(".")
         _remove(plain, nodes, last)
-    return _hashed(json.dumps(plain, sort_keys=True))
+    return hashed(json.dumps(plain, sort_keys=True))
 
 
 def fingerprint_of_all(jobs: Iterable[RunSettings]) -> str:
     """Hash of the settings of all jobs of a multirun."""
-    return _hashed("".join(fingerprint_of(settings) for settings in jobs))
+    return hashed("".join(fingerprint_of(settings) for settings in jobs))
 
 
 def _remove(node: Any, nodes: list[str], last: str) -> None:
@@ -49,5 +49,6 @@ def _remove(node: Any, nodes: list[str], last: str) -> None:
         node.pop(last, None)
 
 
-def _hashed(text: str) -> str:
+def hashed(text: str) -> str:
+    """A text's hash, 32 hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

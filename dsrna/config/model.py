@@ -197,6 +197,10 @@ def _model_in(annotation: Any) -> type[Model] | None:
 
 
 def _entries_in(annotation: Any) -> Any:
-    """The type of a mapping's values; None where it is no mapping."""
-    found = (each for each in _members(annotation) if typing.get_origin(each) is dict)
-    return next((typing.get_args(each)[1] for each in found), None)
+    """The type of a mapping's values, or of the models in a list; None where it is neither."""
+    for each in _members(annotation):
+        if typing.get_origin(each) is dict:
+            return typing.get_args(each)[1]
+        if typing.get_origin(each) is list and _model_in(typing.get_args(each)[0]) is not None:
+            return typing.get_args(each)[0]
+    return None

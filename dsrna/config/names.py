@@ -13,8 +13,8 @@ _TELLING = ("data", "space", "strategy", "metric")
 def fill_in_name(config: DictConfig, entry: str, choices: Mapping[str, str], typed: Iterable[str]) -> None:
     """Replaces ``name: auto``.
 
-    By the experiment's name; where another part was chosen it is no longer that experiment, and the name of a search is
-    that of its parts, that of what starts later the entry's.
+    By the experiment's name, or the comparison's; where another part was chosen it is no longer that experiment, and
+    the name of a search is that of its parts, that of what starts later the entry's.
 
     Args:
         config: a composed config.
@@ -31,7 +31,9 @@ def fill_in_name(config: DictConfig, entry: str, choices: Mapping[str, str], typ
     if config.get("name") != AUTO:
         return
     parts = [choices.get(group) for group in _TELLING]
-    if "experiment" in choices and not set(typed) & set(_TELLING):
+    if "comparison" in choices:
+        config.name = choices["comparison"]
+    elif "experiment" in choices and not set(typed) & set(_TELLING):
         config.name = choices["experiment"]
     elif entry != "search" or None in parts:  # a part that was removed is refused by those who need it
         config.name = entry

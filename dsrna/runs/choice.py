@@ -14,13 +14,21 @@ from dsrna.run_folder import RunFolder
 from dsrna.runs.sweep import Sweep
 
 
-def choose_folder(every: Sequence[RunSettings], jobs: list[list[str]], multirun: bool) -> Path:
+def choose_folder(every: Sequence[RunSettings], jobs: list[list[str]], multirun: bool, shared: bool = False) -> Path:
     """The folder to run in. A new one is made, and for a multirun described.
+
+    Args:
+        every: the settings of each job.
+        jobs: their overrides.
+        multirun: whether there may be several.
+        shared: whether one job's folder is known by its name alone, so that others find it, too.
 
     Raises:
         ConfigError: none can be made.
     """
     first = every[0]
+    if shared and not multirun:
+        return Path(first.out) / first.name
     fingerprint = fingerprint_of_all(every) if multirun else fingerprint_of(first)
     out = Path(first.out)
     folder = _to_go_on_with(out, fingerprint, multirun) if first.resume == "auto" else None

@@ -91,6 +91,8 @@ class Command(Generic[S]):
         settings: its composed config -> validated settings; raises a ConfigError that lists every problem.
         program: where its :class:`Program` is, as ``module:name``; imported once the settings are right.
         report: where the function is that draws the page of a run folder and returns it.
+        shared: whether any number of processes may work in one folder, ``out``/``name``, where the same command always
+            goes on; see :mod:`dsrna.runs.shared_life`.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Command(Generic[S]):
     settings: Callable[[DictConfig], S]
     program: str
     report: str = "dsrna.report:write_report"
+    shared: bool = False
 
     @property
     def module(self) -> tuple[str, ...]:
@@ -112,10 +115,11 @@ class Command(Generic[S]):
         return request_of(self.name, self.module, settings, config, of_hydra, folder, again)
 
     def run(self, request: Request[S]) -> float | None:
-        """Does one job; see :func:`dsrna.runs.life_cycle.run`."""
-        from dsrna.runs.life_cycle import run
+        """Does one job; see :func:`dsrna.runs.life_cycle.run` and :func:`dsrna.runs.shared_life.run`."""
+        from dsrna.runs import life_cycle, shared_life
 
-        return run(resolve_name(self.program), request)
+        life = shared_life.run if self.shared else life_cycle.run
+        return life(resolve_name(self.program), request)
 
     def config_text(self, overrides: list[str]) -> str:
         """The config that a job would run with, as YAML; what must still be given stands there as ???.

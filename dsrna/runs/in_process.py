@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,12 @@ def run_in_process(command: Command[Any], overrides: list[str]) -> Path:
     all_overrides = replay(command.name, overrides)
     config, of_hydra = compose_with_hydra(command.name, all_overrides)
     settings = command.settings(config)
-    folder = given_folder("hydra.run.dir", all_overrides) or choose_folder([settings], [all_overrides], multirun=False)
+    folder = given_folder("hydra.run.dir", all_overrides) or choose_folder(
+        [settings], [all_overrides], multirun=False, shared=command.shared
+    )
     again = resume_command(command.module, overrides, multirun=False)
     try:
-        with StopSignals(at_once=True), held(folder):
+        with StopSignals(at_once=True), nullcontext() if command.shared else held(folder):
             command.run(command.request(settings, config, of_hydra, folder, again))
     except Interrupted:
         raise KeyboardInterrupt from None

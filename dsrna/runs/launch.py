@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
         every = _checked(command, jobs)
         if planned.may_be_compared:
             refuse_mixed(every)
-        folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun)
+        folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun, command.shared)
     except DsrnaError as error:
         echo(f"[error] {error}")
         raise SystemExit(2) from None
@@ -65,7 +65,7 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
         complete(config, HydraConfig.get())
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            with StopSignals(at_once=True), held(folder):
+            with StopSignals(at_once=True), nullcontext() if command.shared else held(folder):
                 if sweep is not None and sweep.stopped_by is not None:
                     return None
                 RunFolder(folder).failure_json.unlink(missing_ok=True)

@@ -84,13 +84,18 @@ def read_inputs(first_stage: str, settings: Settings, splits: Splits) -> Inputs:
     space: SearchSpace = build_part(settings.space, "space")
     with located("from"):
         if first_stage == "retrain":
-            found = Inputs(_read_genotype(source, space))
+            found = Inputs(genotype_to_train(source, space))
         else:
             found = _read_networks(source, splits, settings.model)
     return replace(found, rehearsal=_of_a_rehearsal(existing(source)))
 
 
-def _read_genotype(source: str, space: SearchSpace) -> Genotype:
+def genotype_to_train(source: str, space: SearchSpace) -> Genotype:
+    """What ``from`` names: of the space, or, where that has no settings of its own, of any space of its kind.
+
+    Raises:
+        GenotypeError: there is none, or it is of another space.
+    """
     path = existing(source)
     if path is not None and path.is_dir():
         path = RunFolder.open(path).genotype_json

@@ -12,7 +12,6 @@ from typing import Any
 
 from dsrna.benchmarks.own_tables import TrainedNetwork, check_layout, write_table
 from dsrna.config.compose import key_of
-from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.settings import Settings
 from dsrna.config.validate import attack_grid
 from dsrna.console import echo
@@ -21,7 +20,7 @@ from dsrna.files import write_json
 from dsrna.json_files import read_document
 from dsrna.run_folder import RunFolder
 from dsrna.runs.command import Program
-from dsrna.runs.life_cycle import run
+from dsrna.runs.inside import run_inside
 from dsrna.runs.request import Request
 from dsrna.runs.sources import load_splits
 from dsrna.spaces.nasbench201.index import string_at
@@ -110,21 +109,17 @@ def _train_one(training: Training, name: str, which: str, index: int, seed: int)
     log.info("%s: architecture %d, %s, seed %d", which, index, architecture, seed)
     plain = {key: getattr(outer.settings, key) for key in Settings.model_fields}
     settings = Settings.model_construct(**plain | {"start_from": architecture, "seed": seed, "name": name})
-    request = Request(
-        kind="retrain",
-        module=("dsrna.retrain",),
-        settings=settings,
+    folder = run_inside(
+        STAGES,
+        outer,
+        "retrain",
+        settings,
+        outer.folder / "networks" / name,
+        _data_overrides(outer.overrides),
         config=outer.config | {"seed": seed, "name": name, "from": architecture},
-        overrides=_data_overrides(outer.overrides),
-        config_folders=outer.config_folders,
-        folder=outer.folder / "networks" / name,
-        fingerprint=fingerprint_of(settings),
-        in_sweep=False,
-        resume_command=outer.resume_command,
         choices=outer.choices,
     )
-    run(STAGES, request)
-    result = _result(RunFolder(request.folder), outer.settings, training.splits.name, index, seed)
+    result = _result(folder, outer.settings, training.splits.name, index, seed)
     log.info("%s: %s", which, _summary_line(result))
 
 

@@ -15,28 +15,29 @@ from __future__ import annotations
 
 import argparse
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from plan import RECIPES, Search, Task, Training, plan, random_cell
+from plan import RECIPES, Search, Task, Training, plan
 from report import report
 
+from dsrna.comparing.random_cells import random_cell
 from dsrna.config.command_line import quoted
 from dsrna.config.compose import compose
 from dsrna.config.fingerprint import fingerprint_of
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
 from dsrna.config.validate import validated
-from dsrna.errors import CheckpointError, NonFiniteError
+from dsrna.errors import NonFiniteError
 from dsrna.functional.seeding import generator
 from dsrna.json_files import append_line, read_json, read_lines
 from dsrna.provenance import git_state, this_command
 from dsrna.run_folder import RunFolder
-from dsrna.run_lock import held
+from dsrna.run_lock import held_if_free
 from dsrna.runs.exit_status import run_command
+from dsrna.runs.inside import work_together
 from dsrna.runs.life_cycle import run
 from dsrna.runs.request import Request
 from dsrna.runs.sources import load_splits
@@ -45,9 +46,6 @@ from dsrna.spaces.genotype import Genotype
 from dsrna.stages.retrain import describe
 from dsrna.stages.run import STAGES
 from dsrna.training.trained_network import build_network
-
-WAIT_SECONDS = 5.0
-"""Until it is looked again whether another process has ended what all that is left depends on."""
 
 
 def main() -> None:
@@ -78,15 +76,15 @@ def work(
     tasks: list[Task], out: Path, of_searches: list[str], of_trainings: list[str], minutes: float = float("inf")
 ) -> None:
     """Does, one after the other, what isn't done yet and no other process is doing."""
-    until = time.monotonic() + 60 * minutes
-    while time.monotonic() < until:
+
+    def left() -> list[Task]:
         done = names_done(out)
-        left = [task for task in tasks if task.name not in done]
-        if not left:
-            return
-        ready = (task for task in left if isinstance(task, Search) or task.search.name in done)
-        if not any(do(task, out, of_searches if isinstance(task, Search) else of_trainings) for task in ready):
-            time.sleep(WAIT_SECONDS)
+        return [task for task in tasks if task.name not in done]
+
+    def do_one(task: Task) -> bool:
+        return do(task, out, of_searches if isinstance(task, Search) else of_trainings)
+
+    work_together(left, do_one, time.monotonic() + 60 * minutes)
 
 
 def names_done(out: Path) -> set[str]:
@@ -94,12 +92,12 @@ def names_done(out: Path) -> set[str]:
 
 
 def do(task: Task, out: Path, overrides: list[str]) -> bool:
-    """Whether the task is done now; not where another process is at it."""
+    """Whether the task is done now; not where its search isn't, or another process is at it."""
     folder = RunFolder(out / task.name)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(held(folder.path))
-        except CheckpointError:
+    if isinstance(task, Training) and task.search.name not in names_done(out):
+        return False
+    with held_if_free(folder.path) as refusal:
+        if refusal is not None:
             return False
         if task.name in names_done(out):  # by one that ended just now
             return True

@@ -41,6 +41,10 @@ SMALL = {
     "evaluate": DEBUG,
     "rank": [*SCORED, "n=3", "bootstrap=10", "workers=1", "benchmark.eps=null"],
     "query": [*SCORED, "budget=60", "repeats=1", "judge=[robbench/clean]"],
+    "compare": [
+        *DEBUG, "trainer.limits.attacks=[fgsm]", "rows=[{name: a, random: 1},{name: b, random: 2}]", "reference=null",
+        "training_seeds=[0]", "processes=1",
+    ],
     "benchmark": [
         "n=1", "seeds=[1]", "data=cifar10", "data.train_limit=200", "data.test_limit=10",
         "data.validation_fraction=0.2", "retrain.epochs=1", "retrain.batch_size=32", "retrain.cells=1",
@@ -135,12 +139,13 @@ SHORT = [each for each in COMMANDS if each.startswith("python -m dsrna ")]
 # `verify` needs two files: tests/unit/verification/test_files.py runs it.
 @pytest.mark.parametrize("command", [each for each in SHORT if not each.startswith("python -m dsrna verify ")])
 def test_a_small_command_of_the_readme(command, finished, capsys, tmp_path):
-    words = shlex.split(command.replace(RUN, str(finished)))[3:]
+    words = shlex.split(command.replace(RUN, str(finished)).replace("FOLDER", str(finished.parent)))[3:]
     if words[0] == "report":
         (finished / "report.html").unlink(missing_ok=True)
     further = {
         "export": ["--images", "2", "--out", str(tmp_path)],
         "consensus": ["--out", str(tmp_path / "consensus.json")],
+        "compare": ["--out", str(tmp_path)],
     }.get(words[0], [])
     assert main([*words, *further]) == 0
     assert capsys.readouterr().out or words[0] in ("report", "export")

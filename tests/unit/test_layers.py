@@ -39,7 +39,7 @@ LEVELS = {
     6: ("config",),
     7: ("runs",),
     8: ("stages", "ranking"),
-    9: ("querying", "tables"),
+    9: ("querying", "tables", "comparing"),
     10: (
         "commands",
         "search",
@@ -48,6 +48,7 @@ LEVELS = {
         "rank",
         "benchmark",
         "query",
+        "compare",
         "",
         "__main__",
         "api",
@@ -58,10 +59,10 @@ LEVELS = {
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 ONLY_IN = {
     "hydra": {"config", "runs"},
-    "omegaconf": {"config", "runs", "ranking", "querying", "tables"},
+    "omegaconf": {"config", "runs", "ranking", "querying", "tables", "comparing"},
     "pytorch_lightning": {"training"},
     "wandb": {"training"},
-    "matplotlib": {"report", "ranking", "querying", "tables"},
+    "matplotlib": {"report", "ranking", "querying", "tables", "comparing"},
     "jinja2": {"report"},
     "foolbox": {"evaluation"},
     "pyautoattack": {"evaluation"},

@@ -18,3 +18,8 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(context)
+
+
+def script(name: str) -> str:
+    """A script that a page carries in itself; it is allowed by its hash."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Methods compared: the same retraining and evaluation for all, from a plan to one table."""

@@ -1,0 +1,117 @@
+"""The results of one evaluated network, from its run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+from dsrna.comparing.results import CellCost, Trained
+from dsrna.costs.latency import latency
+from dsrna.errors import CheckpointError
+from dsrna.functional.multiply_adds import multiply_adds
+from dsrna.json_files import read_json
+from dsrna.nn.modes import evaluation_mode
+from dsrna.report.results import strongest
+from dsrna.run_folder import RunFolder
+
+LATENCY_BATCHES = (1, 128)
+
+
+class _OutcomeDocument(TypedDict):
+    outcomes: str
+
+
+def trained_network(folder: RunFolder, cell: str, seed: int, seconds: float | None, place: str) -> Trained:
+    """What ``evaluation.json`` and the outcome files say of a run's network.
+
+    Args:
+        folder: of the evaluation.
+        cell, seed, seconds: of the network.
+        place: how the folder is to be named.
+
+    Raises:
+        CheckpointError: it isn't evaluated, or a file is damaged.
+    """
+    evaluation = folder.read_evaluation()
+    if evaluation is None:
+        raise CheckpointError(f"Expected an evaluated network in {folder.path}, found none: run its evaluate stage.")
+    stage = network_stage(evaluation)
+    result = evaluation["networks"][stage]["result"]
+    clean, worst = result["clean"], strongest(evaluation, stage)
+    right = _outcomes(folder, stage, clean)
+    accuracies = {"clean": clean["accuracy"]}
+    for record in _in_the_threat(evaluation, stage):
+        fewer = record["images"] < clean["images"]
+        accuracies[record["label"] + (f", first {record['images']:,} images" if fewer else "")] = record["accuracy"]
+    if worst is None:
+        robust, standing = clean["accuracy"], right
+    else:
+        measured = {record["attack"]: record for record in result["records"]}
+        over = [measured[name] for name in worst.get("attacks", [worst["attack"]]) if name in measured]
+        robust, standing = worst["accuracy"], _all_of([_outcomes(folder, stage, record) for record in over])
+    return Trained(cell, seed, accuracies, robust, standing, right, _images(folder, stage, clean), seconds, place)
+
+
+def network_stage(evaluation: dict[str, Any]) -> str:
+    """The network that a run is about: the retrained one, where it was evaluated."""
+    networks = evaluation["networks"]
+    return "retrain" if "retrain" in networks else next(iter(networks))
+
+
+def network_cost(
+    network: nn.Module, shape: Sequence[int], known: CellCost | None, device: torch.device, name: str
+) -> CellCost:
+    """Counts what a network costs; its latency is measured where that isn't known of this device.
+
+    Args:
+        network: on the CPU; moved to the device.
+        shape: (C, H, W) of its images.
+        known: what was measured before, of a network of the same cell.
+        device, name: where latency is measured.
+    """
+    channels, height, width = shape
+    with evaluation_mode(network):
+        products = multiply_adds(network, torch.zeros(1, channels, height, width))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if known is not None and (known.device, known.multiply_adds) == (name, products):
+        return CellCost(parameters, products, known.latency, name)
+    network.to(device)
+    measured = {
+        str(size): round(latency(network, (channels, height, width), size, device), 4) for size in LATENCY_BATCHES
+    }
+    return CellCost(parameters, products, measured, name)
+
+
+def _in_the_threat(evaluation: dict[str, Any], stage: str) -> list[dict[str, Any]]:
+    threat = evaluation["threat"]
+    return [
+        record
+        for record in evaluation["networks"][stage]["result"]["records"]
+        if (record["norm"], record["eps"]) == (threat["norm"], threat["eps"])
+    ]
+
+
+def _file(folder: RunFolder, stage: str, record: dict[str, Any]) -> Path:
+    name = "clean" if record["attack"] == "clean" else f"{record['attack']}_{record['norm']}_{record['eps']:.6g}"
+    return folder.evaluation_dir / stage / f"{name}.json"
+
+
+def _outcomes(folder: RunFolder, stage: str, record: dict[str, Any]) -> str:
+    text: str = read_json(_file(folder, stage, record), _OutcomeDocument)["outcomes"]
+    return text
+
+
+def _images(folder: RunFolder, stage: str, record: dict[str, Any]) -> str:
+    stored = read_json(_file(folder, stage, record))
+    return f"{stored.get('data')} {stored.get('images')}"
+
+
+def _all_of(every: list[str]) -> str:
+    """Of each image whether it withstood all attacks that looked at it: some look at the first images alone."""
+    longest = max(map(len, every))
+    padded = [outcomes.ljust(longest, "1") for outcomes in every]
+    return "".join("1" if set(column) == {"1"} else "0" for column in zip(*padded, strict=True))

@@ -1,0 +1,240 @@
+"""What each search, training and evaluation is: its settings, and a run folder that is named by what decides it.
+
+So what is equal is done once, whichever rows or seeds ask for it; what is done stays done when rows are added, and what
+is asked for in another way gets another folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf, open_dict
+
+from dsrna.comparing.settings import ComparisonSettings, RowSettings
+from dsrna.config.command_line import quoted
+from dsrna.config.compose import compose_with_hydra, key_of, settings_from
+from dsrna.config.fingerprint import fingerprint_of, hashed
+from dsrna.config.settings import Settings
+from dsrna.config.validate import validate
+from dsrna.errors import ConfigError
+from dsrna.run_folder import RunFolder
+from dsrna.runs.command import nothing
+from dsrna.runs.inside import run_inside
+from dsrna.runs.request import Request, choices_of
+from dsrna.spaces import genotype_codec
+from dsrna.spaces.genotype import Genotype
+from dsrna.stages.run import STAGES
+
+_OF_SEARCHES = (
+    "strategy", "regulariser", "search_schedule", "selection", "metric", "metric_join", "hypergradient", "search",
+)  # fmt: skip
+_OF_EVALUATIONS = ("evaluate",)
+_OF_TRAININGS = ("objective", "retrain", "certified")
+_OWN = ("rows", "search_seeds", "training_seeds", "reference", "rehearsal", "processes")
+_PLACES = {"search": "searches", "retrain": "trainings", "evaluate": "evaluations"}
+_VERBS = {"search": "search", "retrain": "train", "evaluate": "evaluate"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search, training or evaluation.
+
+    Attributes:
+        kind: ``search``, ``retrain`` or ``evaluate``.
+        label: for people.
+        cost: jobs with the same word cost about the same.
+        folder: its run folder.
+        settings: of the run.
+        fingerprint: of all that decides what comes out.
+        config, choices: for its ``config.yaml`` and ``run.json``.
+    """
+
+    kind: str
+    label: str
+    cost: str
+    folder: RunFolder
+    settings: Settings
+    fingerprint: str
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+
+    @property
+    def is_done(self) -> bool:
+        return self.folder.run_json.exists() and self.folder.is_complete
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time spent on it so far."""
+        return sum(stage.get("seconds", 0.0) for stage in self.folder.read_run()["stages"].values())
+
+    @property
+    def _source(self) -> list[str]:
+        source = self.settings.start_from
+        return [] if source is None else [f"from={quoted(source)}"]
+
+    def run(self, outer: Request[ComparisonSettings]) -> None:
+        """Does it, or goes on with it."""
+        run_inside(
+            replace(STAGES, summary=nothing),  # the table tells it
+            outer,
+            self.kind,
+            self.settings,
+            self.folder.path,
+            [*replayed_overrides(self.config, self.choices), *self._source],
+            config=self.config,
+            choices=self.choices,
+            fingerprint=self.fingerprint,
+        )
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Settings, and what they were read from."""
+
+    settings: Settings
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+
+
+class Jobs:
+    """The jobs of a comparison.
+
+    Args:
+        request: the comparison.
+
+    Raises:
+        ConfigError: the settings of a row's search can't be composed, or are wrong.
+    """
+
+    def __init__(self, request: Request[ComparisonSettings]) -> None:
+        self._request, rows = request, request.settings.rows
+        shared = {row.space: self._composed(row, []) for row in rows}
+        self._shared = {row.name: shared[row.space] for row in rows}
+        self._searches = {row.name: self._of_search(row) for row in rows if row.search is not None}
+
+        self._made: dict[tuple[str, str, int, Genotype | None], Job] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The comparison's."""
+        return self._request.folder
+
+    def costs_of_training(self, row: str) -> tuple[str, str]:
+        """By what words the costs of a row's trainings and evaluations are known."""
+        space = self._shared[row].choices.get("space", "")
+        return f"train a cell of {space}", f"evaluate a cell of {space}"
+
+    def shared(self, row: str) -> Composed:
+        """What the cells of a row are trained and evaluated by."""
+        return self._shared[row]
+
+    def searching(self, row: str) -> Composed:
+        """What a row searches by."""
+        return self._searches[row]
+
+    def search(self, row: str, seed: int) -> Job:
+        """The search of a row by that seed."""
+        return self._job("search", row, self._searches[row], seed, (*_OF_TRAININGS, *_OF_EVALUATIONS))
+
+    def training(self, row: str, genotype: Genotype, seed: int) -> Job:
+        """The training of a row's cell by that seed."""
+        source, without = self.cell_file(genotype), (*_OF_SEARCHES, *_OF_EVALUATIONS)
+        return self._job("retrain", row, self._shared[row], seed, without, genotype, source)
+
+    def evaluation(self, row: str, genotype: Genotype, seed: int) -> Job:
+        """The evaluation of that training."""
+        source = self.training(row, genotype, seed).folder.path
+        return self._job("evaluate", row, self._shared[row], seed, _OF_SEARCHES, genotype, source)
+
+    def cell_file(self, genotype: Genotype) -> Path:
+        """Where a cell lies that is trained."""
+        return self.folder / "cells" / f"{digest_of(genotype)}.json"
+
+    def _job(
+        self,
+        kind: str,
+        row: str,
+        composed: Composed,
+        seed: int,
+        without: Sequence[str],
+        genotype: Genotype | None = None,
+        source: Path | None = None,
+    ) -> Job:
+        if (kind, row, seed, genotype) in self._made:
+            return self._made[kind, row, seed, genotype]
+        own: dict[str, Any] = {"seed": seed, "stages": [kind], "resume": "auto"}
+        settings = composed.settings.model_copy(update=own)
+        fingerprint = fingerprint_of(settings, without)
+        if genotype is not None:
+            fingerprint = hashed(f"{fingerprint} {_text(genotype)}")
+        folder = RunFolder(self.folder / _PLACES[kind] / f"seed{seed}_{fingerprint[:12]}")
+        own |= {"name": folder.path.name}
+        train, evaluate = self.costs_of_training(row)
+        costs = {"search": f"search {row}", "retrain": train, "evaluate": evaluate}
+        made = self._made[kind, row, seed, genotype] = Job(
+            kind,
+            f"{_VERBS[kind]} {row}, seed {seed}",
+            costs[kind],
+            folder,
+            settings.model_copy(update=own | {"start_from": None if source is None else str(source)}),
+            fingerprint,
+            {**composed.config, **own, "from": None if source is None else str(source)},
+            composed.choices,
+        )
+        return made
+
+    def _of_search(self, row: RowSettings) -> Composed:
+        composed, shared = self._composed(row, row.search or []), self._shared[row.name]
+        for key in ("data", "threat", "trainer"):
+            if getattr(composed.settings, key) != getattr(shared.settings, key):
+                raise ConfigError(
+                    f"Row {row.name}: its search has other settings of `{key}` than the comparison, which are the same "
+                    "for all rows: leave out the experiment that brings them, or set them for the comparison. "
+                    "(conf: rows)"
+                )
+        return composed
+
+    def _composed(self, row: RowSettings, overrides: Sequence[str]) -> Composed:
+        own = [*([] if row.space is None else [f"space={row.space}"]), *overrides]
+        replaced = {key_of(override) for override in own}
+        typed = [override for override in self._request.overrides if key_of(override) not in replaced]
+        try:
+            config, of_hydra = compose_with_hydra("compare", [*self._request.config_folders, *typed, *own])
+            with open_dict(config):
+                for key in _OWN:
+                    config.pop(key)
+                config.stages = ["search"]
+            settings = settings_from(config)
+            validate(settings)
+        except ConfigError as error:
+            raise ConfigError(f"Row {row.name}: {error}") from error
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        return Composed(settings, plain, choices_of(of_hydra))
+
+
+def digest_of(genotype: Genotype) -> str:
+    """Stands for an architecture, in whatever order its operations are written."""
+    return hashed(_text(genotype))[:12]
+
+
+def replayed_overrides(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
+    """What ``from=`` is to replay of a run in a comparison: its images, its space and its threat model."""
+    found = [f"{group}={choices[group]}" for group in ("data", "space") if group in choices]
+    leaves = [*_leaves("data", config["data"]), *_leaves("threat", config["threat"])]
+    return found + [f"{key}={quoted(value) if isinstance(value, str) else json.dumps(value)}" for key, value in leaves]
+
+
+def _leaves(place: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(f"{place}.{key}", value)
+        elif key not in ("_target_", "download"):
+            yield f"{place}.{key}", value
+
+
+def _text(genotype: Genotype) -> str:
+    return json.dumps(genotype_codec.to_json(genotype.canonical()), sort_keys=True)

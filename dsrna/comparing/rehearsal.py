@@ -1,0 +1,150 @@
+"""A few steps of everything, from which the cost of the whole is extrapolated."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsrna.attacks.pgd import PGD
+from dsrna.comparing.jobs import Composed, Job
+from dsrna.comparing.passes import evaluation_passes
+from dsrna.config.objectives import retrain_objective
+from dsrna.config.search_parts import search_epochs
+from dsrna.config.settings import LoggerSettings, Settings
+from dsrna.config.validate import threat_of
+from dsrna.data.images import ImageDataset
+from dsrna.data.splits import Splits, search_halves
+from dsrna.functional.multiply_adds import multiply_adds
+from dsrna.functional.seeding import generator
+from dsrna.nn.modes import evaluation_mode
+from dsrna.run_folder import RunFolder
+from dsrna.runs.request import Request
+from dsrna.spaces.genotype import Genotype
+from dsrna.stages.job import at_most
+from dsrna.stages.retrain import describe
+from dsrna.stages.run import STAGES, Opened
+from dsrna.training.fit import device_of
+from dsrna.training.trained_network import NetworkDescription, build_network
+
+_EPOCHS, _BATCHES = 4, 2
+"""Of a rehearsed search: two epochs of weight steps, two with architecture steps; the first of each warms up."""
+_AFFORDABLE = 4e9
+"""Multiply-adds of a forward pass of a rehearsed batch on a CPU, where an image's cost hardly depends on the batch."""
+_SMALL_SIDE, _FEW_IMAGES = 16, 4
+"""The same for searches: so many images where they have longer sides."""
+_ENOUGH_SECONDS = 3.0
+
+
+def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
+    """What a search will take, but for its selection.
+
+    Half of its epochs' validation is counted too often, as it comes with every batch here; that is a few per cent.
+    """
+    settings = job.settings
+    half, _ = search_halves(splits, settings.seed, settings.search.weights_fraction)
+    epochs, warmup = search_epochs(settings)
+    limits = settings.trainer.limits
+    batch_size = min(at_most(settings.search.batch_size, limits.batch_size), len(half))
+    steps = at_most(max(1, len(half) // batch_size), limits.batches)
+    small = max(splits.train.shape[1:]) <= _SMALL_SIDE or device_of(settings.trainer.accelerator).type != "cpu"
+    rehearsed_size = batch_size if small else min(batch_size, _FEW_IMAGES)
+    short = settings.model_copy(
+        update={
+            "search": settings.search.model_copy(update={"epochs": _EPOCHS, "warmup_epochs": _EPOCHS // 2}),
+            "logger": LoggerSettings(kind="none"),
+            "trainer": settings.trainer.model_copy(
+                update={
+                    "progress": "off",
+                    "limits": limits.model_copy(
+                        update={"batches": min(_BATCHES, steps), "batch_size": rehearsed_size, "epochs": None}
+                    ),
+                }
+            ),
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        request = replace(outer, settings=short, folder=Path(folder), kind="search", fingerprint=job.fingerprint)
+        with STAGES.working(Opened(request, splits), True) as opened:
+            STAGES.stages(short)["search"](opened)
+        records = RunFolder(Path(folder)).read_metrics()
+    taken = [record["search/seconds"] for record in records if record.get("kind") == "epoch"]
+    scale = batch_size / rehearsed_size * steps / min(_BATCHES, steps)
+    return scale * (warmup * taken[1] + (epochs - warmup) * taken[3])
+
+
+def training_seconds(composed: Composed, splits: Splits, genotype: Genotype) -> float:
+    """What the training of a cell will take: its steps, and the attack on the validation split after every epoch."""
+    settings, retrain, limits = composed.settings, composed.settings.retrain, composed.settings.trainer.limits
+    threat, device = threat_of(settings), device_of(settings.trainer.accelerator)
+    description = describe(settings, splits, genotype)
+    network = build_network(description).to(device).train()
+    objective = retrain_objective(settings.objective, "objective", threat)
+    objective.initialise(network)
+    weights = list(network.parameters())
+    batch_size = min(at_most(retrain.batch_size, limits.batch_size), len(splits.train))
+    count = min(batch_size, _affordable(settings, splits, description))
+    x, y = _first(splits.train, count, device)
+    selection = PGD(threat.norm, threat.eps, steps=retrain.selection_steps)
+
+    def step() -> None:
+        result = objective(network, x, y, generator(0, "rehearsal"), network.forward_with_auxiliary)
+        torch.autograd.grad(result.loss, weights, allow_unused=True)
+
+    a_step = seconds_of(step, device) / count
+    a_validation = seconds_of(lambda: selection(network, x, y, generator(0, "rehearsal")), device) / count
+    epochs = at_most(retrain.epochs, limits.epochs)
+    steps = at_most(max(1, len(splits.train) // batch_size), limits.batches)
+    validated = at_most(len(splits.validation), None if limits.batches is None else limits.batches * batch_size)
+    return epochs * (steps * batch_size * a_step + validated * a_validation)
+
+
+def evaluation_seconds(composed: Composed, splits: Splits, genotype: Genotype) -> float:
+    """What an evaluation will take at most: as if every image withstood every attack. Verification isn't counted."""
+    settings = composed.settings
+    device, description = device_of(settings.trainer.accelerator), describe(settings, splits, genotype)
+    network = build_network(description).to(device)
+    count = min(settings.evaluate.batch_size, len(splits.test), _affordable(settings, splits, description))
+    x, _ = _first(splits.test, count, device)
+    x.requires_grad_()
+
+    def forward() -> None:
+        with torch.no_grad():
+            network(x)
+
+    with evaluation_mode(network):
+        a_forward = seconds_of(forward, device) / count
+        both = seconds_of(lambda: torch.autograd.grad(network(x).sum(), x), device) / count
+    forwards, backwards = evaluation_passes(settings, splits)
+    return forwards * a_forward + backwards * max(both - a_forward, 0.0)
+
+
+def seconds_of(action: Callable[[], object], device: torch.device) -> float:
+    """Of one call, after a first one that warms up, unless that took long enough by itself."""
+    taken: list[float] = []
+    while len(taken) < 4 and sum(taken) < _ENOUGH_SECONDS:
+        began = time.perf_counter()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def _affordable(settings: Settings, splits: Splits, description: NetworkDescription) -> int:
+    """Images of a rehearsed batch."""
+    if device_of(settings.trainer.accelerator).type != "cpu":
+        return 2**31
+    with torch.device("meta"):
+        network, x = build_network(description).eval(), torch.zeros(1, *splits.train.shape)
+    return max(2, int(_AFFORDABLE / max(1, multiply_adds(network, x))))
+
+
+def _first(images: ImageDataset, count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = images.batch(torch.arange(min(count, len(images))))
+    return x.to(device), y.to(device)

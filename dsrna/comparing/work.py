@@ -1,0 +1,112 @@
+"""Doing what is left of a comparison, beside other processes that do the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+from dsrna.comparing.cells import Cells
+from dsrna.comparing.costs import Costs, duration
+from dsrna.comparing.jobs import Job, Jobs
+from dsrna.comparing.plan import Chain, Plan
+from dsrna.comparing.settings import ComparisonSettings
+from dsrna.errors import DsrnaError
+from dsrna.files import write_json
+from dsrna.run_lock import held_if_free
+from dsrna.runs.inside import work_together
+from dsrna.runs.request import Request
+
+log = logging.getLogger("dsrna")
+
+_BAR = 24
+
+
+class Work:
+    """What is done and what is left.
+
+    Args:
+        plan, jobs, cells: of the comparison.
+    """
+
+    def __init__(self, plan: Plan, jobs: Jobs, cells: Cells) -> None:
+        self._plan, self._jobs, self._cells = plan, jobs, cells
+        self._failed: dict[str, str] = {}
+        self._told: set[str] = set()
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Label of a job -> why it failed in this process; what depends on it is left undone."""
+        return self._failed
+
+    def steps(self, chain: Chain) -> Iterator[Job]:
+        """The jobs of a chain in order, as far as they can be known yet."""
+        before = self._cells.search_before(chain.origin)
+        if before is not None:
+            yield before
+            return
+        row, seed = chain.origin.row, chain.training_seed
+        genotype = self._cells.of(chain.origin)
+        yield self._jobs.training(row, genotype, seed)
+        yield self._jobs.evaluation(row, genotype, seed)
+
+    def next(self, chain: Chain) -> Job | None:
+        """The first job of a chain that isn't done; None where all are."""
+        return next((job for job in self.steps(chain) if not job.is_done), None)
+
+    def left(self) -> list[Job]:
+        """The next job of every chain, each once; none that failed here."""
+        jobs = [job for chain in self._plan.chains if (job := self.next(chain)) is not None]
+        return list({job.folder.path: job for job in jobs if job.label not in self._failed}.values())
+
+    def remaining(self, chains: Iterable[Chain]) -> list[str]:
+        """What kinds of work are left of these chains, each job once; cells yet to be found count as different."""
+        found: dict[object, str] = {}
+        for chain in chains:
+            for job in self.steps(chain):
+                if not job.is_done:
+                    found[job.folder.path] = job.cost
+            if self._cells.search_before(chain.origin) is not None:
+                found |= {(chain, kind): kind for kind in self._jobs.costs_of_training(chain.origin.row)}
+        return list(found.values())
+
+    def do_all(self, request: Request[ComparisonSettings], costs: Costs) -> None:
+        """Does all that is left, and waits for what others are doing."""
+        work_together(self.left, lambda job: self._do(job, request, costs))
+        for label, error in self._failed.items():
+            log.error("%s failed: %s", label, error)
+
+    def _do(self, job: Job, request: Request[ComparisonSettings], costs: Costs) -> bool:
+        """Whether it was done, or tried; not where another process is at it."""
+        with held_if_free(job.folder.path) as refusal:
+            if refusal is not None:
+                if refusal not in self._told:
+                    log.info("not this one: %s", refusal)
+                self._told.add(refusal)
+                return False
+            if job.is_done:  # by one that ended just now
+                return True
+            log.info("%s %s", self._progress(costs), job.label)
+            job.folder.failure_json.unlink(missing_ok=True)
+            try:
+                job.run(request)
+            except DsrnaError as error:
+                self._failed[job.label] = str(error)
+                write_json(job.folder.failure_json, {"error": str(error)})
+                log.error("%s: %s", job.label, error)
+            else:
+                costs.note(job.cost, job.seconds)
+        return True
+
+    def _progress(self, costs: Costs) -> str:
+        """Runs done of all, rows done of all, and the time left."""
+        chains = list(self._plan.chains)
+        undone = [chain for chain in chains if self.next(chain) is not None]
+        done, rows = len(chains) - len(undone), [row.name for row in self._plan.rows]
+        open_rows = {chain.origin.row for chain in undone}
+        filled = _BAR * done // len(chains)
+        seconds = costs.total(self.remaining(undone))
+        left = "" if seconds is None else f", about {duration(seconds)} left"
+        return (
+            f"[{'#' * filled}{'.' * (_BAR - filled)}] {done} of {len(chains)} runs, "
+            f"{len(rows) - len(open_rows)} of {len(rows)} rows done{left}:"
+        )

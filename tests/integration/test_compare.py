@@ -1,0 +1,170 @@
+"""A whole comparison, tiny: shared work, stopped and gone on with, a row added, two processes."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from dsrna.comparing.results import Results
+from dsrna.json_files import read_json
+from dsrna.run_folder import RunFolder
+from dsrna.training.retrain_module import RetrainModule
+
+PLAN = """\
+# @package _global_
+rows:
+  - name: clean
+    search: [strategy=darts, metric=none]
+  - name: again
+    about: the same search under another name
+    search: [strategy=darts, metric=none]
+  - name: random
+    random: 2
+    like: clean
+{more}
+search_seeds: [0]
+training_seeds: [0, 1]
+"""
+MORE = """\
+  - name: published
+    from: "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1)], normal_concat=[2],
+      reduce=[('skip_connect', 0), ('max_pool_3x3', 1)], reduce_concat=[2])"
+"""
+TINY = [
+    "trainer=debug", "trainer.limits.batches=1", "trainer.limits.attacks=[fgsm]", "data.train_limit=300",
+    "evaluate.eps_curve=[]", "space.nodes=1", "rehearsal=never",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """A config folder of the user's, and where the comparison goes."""
+    folder = tmp_path_factory.mktemp("plans")
+    (folder / "comparison").mkdir()
+    return folder
+
+
+def write_plan(plans, more=""):
+    (plans / "comparison" / "tiny.yaml").write_text(PLAN.format(more=more))
+
+
+def given(plans):
+    return ["--config-dir", str(plans), "+comparison=tiny", f"out={plans / 'runs'}", *TINY]
+
+
+def jobs(plans):
+    folder = plans / "runs" / "tiny"
+    return {
+        kind: sorted(path.parent.name for path in (folder / kind).glob("*/run.json"))
+        for kind in ("searches", "trainings", "evaluations")
+    }
+
+
+@pytest.fixture(scope="module")
+def done(plans, command_line):
+    write_plan(plans)
+    outcome = command_line("compare", *given(plans))
+    assert outcome.status == 0, outcome.text
+    return plans / "runs" / "tiny"
+
+
+def test_equal_work_is_done_once(done, plans):
+    assert {kind: len(names) for kind, names in jobs(plans).items()} == {
+        "searches": 1, "trainings": 6, "evaluations": 6
+    }  # fmt: skip
+    results = Results.load(done)
+    clean, again, random = results.rows
+    assert [one.cell for one in clean.found] == [one.cell for one in again.found]
+    assert len({one.cell for one in random.found} | {clean.found[0].cell}) == 3
+    assert len(results.trained) == 6
+
+
+def test_the_numbers_are_those_of_the_run_folders(done):
+    for one in Results.load(done).trained:
+        evaluation = read_json(done / one.folder / "evaluation.json")
+        result = evaluation["networks"]["retrain"]["result"]
+        assert one.clean == result["clean"]["accuracy"] == one.right.count("1") / len(one.right)
+        assert one.robust == result["records"][-1]["accuracy"] == one.standing.count("1") / len(one.standing)
+
+
+def test_all_rows_are_trained_and_evaluated_by_the_same_settings(done):
+    def settings(kind):
+        found = set()
+        for path in (done / kind).glob("*/config.yaml"):
+            lines = path.read_text().splitlines()
+            found.add("\n".join(line for line in lines if line.split(":")[0] not in ("seed", "from", "name")))
+        return found
+
+    assert len(settings("trainings")) == len(settings("evaluations")) == 1
+
+
+def test_nothing_is_done_again_and_a_row_that_is_added_is_all_that_is_done(done, plans, command_line):
+    before = {path: path.stat().st_mtime_ns for path in done.glob("*/*/run.json")}
+    write_plan(plans, MORE)
+    outcome = command_line("compare", *given(plans))
+    assert outcome.status == 0, outcome.text
+    after = {path: path.stat().st_mtime_ns for path in done.glob("*/*/run.json")}
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 4
+    assert [row.name for row in Results.load(done).rows] == ["clean", "again", "random", "published"]
+    assert "published" in (done / "table.csv").read_text()
+    write_plan(plans)
+    assert command_line("compare", *given(plans)).status == 0
+    assert len(Results.load(done).trained) == 6  # what isn't in the plan isn't in the table
+    assert json.loads((done / "run.json").read_text())["kind"] == "compare"
+
+
+SMALL = """\
+# @package _global_
+rows: [{ name: random, random: 1 }]
+training_seeds: [0, 1]
+"""
+
+
+def test_what_was_stopped_ends_as_what_was_not(plans, command_line, monkeypatch):
+    (plans / "comparison" / "small.yaml").write_text(SMALL)
+    given = ["--config-dir", str(plans), "+comparison=small", *TINY, "trainer.limits.epochs=2", "retrain.epochs=2"]
+    assert command_line("compare", *given, f"out={plans / 'whole'}").status == 0
+    step, steps = RetrainModule.training_step, []
+
+    def stopping(module, batch, batch_idx):
+        step(module, batch, batch_idx)
+        steps.append(batch_idx)
+        if len(steps) == 3:  # the first of the second training's two epochs
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(RetrainModule, "training_step", stopping)
+    stopped = command_line("compare", *given, f"out={plans / 'stopped'}")
+    assert stopped.status == 128 + signal.SIGTERM
+    assert "python -m dsrna.compare" in stopped.text
+    assert len(steps) == 3
+    assert not (plans / "stopped" / "small" / "table.html").exists()
+    again = command_line("compare", *given, f"out={plans / 'stopped'}")
+    assert again.status == 0, again.text
+    assert len(steps) == 4  # the first training and the first epoch aren't done again
+    whole, resumed = (Results.load(plans / out / "small").trained for out in ("whole", "stopped"))
+    assert [replace(one, seconds=0) for one in whole] == [replace(one, seconds=0) for one in resumed]
+
+
+def test_several_processes_share_the_work(plans, command_line):
+    (plans / "comparison" / "shared.yaml").write_text(SMALL)
+    given = ["--config-dir", str(plans), "+comparison=shared", *TINY]
+    outcome = command_line("compare", *given, f"out={plans / 'shared'}", "processes=2")
+    assert outcome.status == 0, outcome.text
+    folder = plans / "shared" / "shared"
+    assert (folder / "helpers" / "1.log").exists()
+    both = (folder / "run.log").read_text()
+    assert both.count(" train random, seed ") == both.count(" evaluate random, seed ") == 2
+    assert len(Results.load(folder).trained) == 2
+
+
+def test_a_training_can_be_evaluated_by_itself(done, plans, command_line):
+    training = next((done / "trainings").iterdir())
+    outcome = command_line(
+        "evaluate", f"from={training}", "trainer=debug", "evaluate.eps_curve=[]", f"out={plans / 'other'}"
+    )
+    assert outcome.status == 0, outcome.text
+    (folder,) = (plans / "other").iterdir()
+    assert RunFolder.open(folder).is_complete

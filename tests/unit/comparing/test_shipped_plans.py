@@ -1,0 +1,94 @@
+"""The plans in conf/comparison: every row of them composes, and names cells that there are."""
+
+import pytest
+
+from dsrna.comparing.jobs import Jobs, replayed_overrides
+from dsrna.comparing.plan import Plan
+from dsrna.comparing.settings import comparison_settings
+from dsrna.config.catalog import choices
+from dsrna.config.compose import compose, compose_with_hydra
+from dsrna.config.parts import build_part
+from dsrna.errors import ConfigError
+from dsrna.runs.request import request_of
+from dsrna.spaces.genotype_source import read_genotype
+from dsrna.stages.inputs import genotype_to_train
+
+
+def request(tmp_path, *overrides):
+    config, of_hydra = compose_with_hydra("compare", list(overrides))
+    return request_of("compare", ["dsrna.compare"], comparison_settings(config), config, of_hydra, tmp_path, "again")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", choices("comparison"))
+def test_every_row_composes(name, tmp_path):
+    given = request(tmp_path, f"+comparison={name}")
+    jobs, settings = Jobs(given), given.settings
+    assert settings.name == name
+    for row in settings.rows:
+        if row.source is not None:
+            genotype_to_train(row.source, build_part(jobs.shared(row.name).settings.space, "space"))
+        if row.search is not None:
+            searched, shared = jobs.searching(row.name).settings, jobs.shared(row.name).settings
+            assert searched.retrain == shared.retrain
+            assert searched.evaluate == shared.evaluate
+    different = {str(jobs.searching(row.name).config) for row in settings.rows if row.search is not None}
+    assert len(different) == sum(row.search is not None for row in settings.rows)
+
+
+def test_the_tour_is_six_rows_and_two_seeds_and_the_other_is_full_size():
+    tour, large = (
+        comparison_settings(compose("compare", [f"+comparison={name}"]))
+        for name in ("digits_tour", "cifar10_robust_nas")
+    )
+    assert len(tour.rows) == 6
+    assert (len(tour.search_seeds), len(tour.training_seeds)) == (2, 2)
+    assert len(list(Plan.of(tour).chains)) == 22
+    assert len(large.rows) == 15
+    assert (large.retrain.cells, large.retrain.channels, large.retrain.epochs) == (20, 36, 200)
+    assert large.evaluate.attacks["autoattack"] is not None
+
+
+def test_what_a_row_searches_by_leaves_the_trainings_alone(tmp_path):
+    rows = "rows=[{name: a, search: ['strategy=gaea', 'search.epochs=9']}, {name: b, search: []}]"
+    jobs = Jobs(request(tmp_path, rows))
+    assert jobs.searching("a").settings.search.epochs == 9
+    assert jobs.shared("a").settings == jobs.shared("b").settings
+    assert jobs.search("a", 0).fingerprint != jobs.search("b", 0).fingerprint != jobs.search("b", 1).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("evaluate.attacks.cw=null", {"evaluate"}),
+        ("retrain.epochs=3", {"retrain", "evaluate"}),
+        ("search.epochs=3", {"search"}),
+        ("threat.eps=0.2", {"search", "retrain", "evaluate"}),
+        ("trainer.threads=3", set()),
+        ("training_seeds=[4,5,6]", set()),
+    ],
+)
+def test_what_changes_which_jobs(tmp_path, override, changes):
+    def fingerprints(*further):
+        rows = "rows=[{name: a, search: ['search.warmup_epochs=1']}, {name: b, from: DARTS_V2}]"
+        jobs, cell = Jobs(request(tmp_path, rows, *further)), read_genotype("DARTS_V2").canonical()
+        found = (jobs.search("a", 0), jobs.training("b", cell, 0), jobs.evaluation("b", cell, 0))
+        return {job.kind: job.fingerprint for job in found}
+
+    before, after = fingerprints(), fingerprints(override)
+    assert {kind for kind in before if before[kind] != after[kind]} == changes
+
+
+def test_a_search_on_other_data_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="Row a: its search has other settings of `data`"):
+        Jobs(request(tmp_path, "rows=[{name: a, search: ['+experiment=cifar10_jacobian_small']}]"))
+
+
+def test_what_is_replayed_of_a_job_composes_to_its_data_and_threat(tmp_path):
+    given = request(
+        tmp_path, "rows=[{name: b, random: 1}]", "data.train_limit=500", "threat.eps=8/255", "data.root=null"
+    )
+    shared = Jobs(given).shared("b")
+    again = compose("evaluate", replayed_overrides(shared.config, shared.choices))
+    assert again.data == shared.config["data"]
+    assert again.threat == shared.config["threat"]
