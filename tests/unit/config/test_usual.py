@@ -18,14 +18,14 @@ from tests.thorough import thorough
 
 PATH = {"arrays": ["data.source.path=own.npz"]}
 USUAL = {  # threat, objective and its steps, (epochs, cells, channels) of search and retrain, stem, AutoAttack's images
-    "digits": ("linf 0.1", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 30),
+    "digits": ("linf 0.1", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 20),
     "cifar10": ("linf 8/255", "Adversarial", 7, (50, 8, 16), (200, 20, 36), "cifar", None),
     "cifar100": ("linf 8/255", "Adversarial", 7, (50, 8, 16), (200, 20, 36), "cifar", None),
     "mnist": ("linf 0.3", "Adversarial", 10, (30, 8, 16), (40, 8, 16), "cifar", None),
     "fashion_mnist": ("linf 0.1", "Adversarial", 10, (30, 8, 16), (40, 8, 16), "cifar", None),
     "imagenet": ("linf 4/255", "FastAdversarial", None, (50, 8, 16), (60, 14, 48), "imagenet", None),
-    "arrays": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 30),
-    "folder": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 30),
+    "arrays": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 20),
+    "folder": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 20),
 }
 
 
@@ -91,10 +91,10 @@ def test_steps_of_training_fit_the_threat_whatever_it_is():
         (["+experiment=mnist_certified", "threat.eps=0.15"], "linf 0.15", 6),
         (["+experiment=mnist_certified", "threat=l2", "retrain.epochs=2"], "l2 0.5", 2),
         (["+experiment=cifar10_jacobian", "data=mnist"], "linf 0.3", 40),  # what the experiment leaves to the data
-        (["+experiment=cifar10_jacobian_small", "data=mnist"], "linf 0.3", 10),
+        (["+experiment=cifar10_jacobian_small", "data=mnist"], "linf 0.3", 4),
         (["data=cifar10", "threat.eps=4/255"], "linf 4/255", 200),
         (["data=cifar10", "threat=mnist"], "linf 0.3", 200),
-        (["data=cifar10", "usual=digits"], "linf 8/255", 16),
+        (["data=cifar10", "usual=digits"], "linf 8/255", 12),
         (["data=mnist", "usual=digits", "retrain.epochs=5"], "linf 0.3", 5),
     ],
     ids=str,
