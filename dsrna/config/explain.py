@@ -27,6 +27,8 @@ def explained(
         group, _, name = error.missing_cfg_file.rpartition("/")
         if group.startswith("hydra/"):
             return f"Hydra has no {group} `{name}`: is the plugin that brings it installed? (conf: {group})"
+        if group and group not in groups(overrides):  # a path, or a group in a group
+            return f"Expected the name of a choice of `python -m dsrna list`, got `{error.missing_cfg_file}`."
         names = choices(group, overrides) if group else groups(overrides)
         own = " A folder with choices of your own is named by --config-dir FOLDER." if group else ""
         return f"Unknown {group or 'config'} `{name}`.{nearest(name, names)} Choose from: {', '.join(names)}.{own}"

@@ -14,7 +14,7 @@ def fill_in_name(config: DictConfig, entry: str, choices: Mapping[str, str], typ
     """Replaces ``name: auto``.
 
     By the experiment's name, or the comparison's; where another part was chosen it is no longer that experiment, and
-    the name of a search is that of its parts, that of what starts later the entry's.
+    the name of a search is that of its parts, that of what starts later the entry's or its first stage's.
 
     Args:
         config: a composed config.
@@ -37,6 +37,8 @@ def fill_in_name(config: DictConfig, entry: str, choices: Mapping[str, str], typ
         config.name = choices["experiment"]
     elif entry != "search" or None in parts:  # a part that was removed is refused by those who need it
         config.name = entry
+    elif config.get("stages") and "search" not in config.stages:
+        config.name = str(config.stages[0])
     else:
         data, space, strategy, metric = map(str, parts)
         config.name = "_".join(

@@ -126,7 +126,7 @@ def search(job: Job) -> None:
     )
     log.info(
         "search: %d epochs of %d steps, supernet with %.3f M parameters",
-        epochs, len(train), sum(p.numel() for p in supernet.parameters()) / 1e6,
+        epochs, at_most(len(train), limits.batches), sum(p.numel() for p in supernet.parameters()) / 1e6,
     )  # fmt: skip
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)

@@ -187,7 +187,8 @@ class SearchModule(StageModule):
                 return F.cross_entropy(self.model.supernet(batch[0], weights), batch[1])
 
         noise = generator(self.seed, f"{kind} step", self.current_epoch, batch_idx)
-        self.model.begin_step(SearchStep(kind, self.progress, noise, loss))
+        with self.located():
+            self.model.begin_step(SearchStep(kind, self.progress, noise, loss))
 
     def _result(self, kind: StepKind, batch: Batch, batch_idx: int) -> Result:
         """The kind's objective; the same at every call within a batch."""

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
 from dsrna.strategies.architecture import Architecture
@@ -114,6 +114,11 @@ class Sdarts(Regulariser):
             with torch.enable_grad():
                 slopes = torch.autograd.grad(step.loss(at), [cell.operations for cell in at.values()])
             for (name, cell), slope in zip(at.items(), slopes, strict=True):
+                if not bool(slope.isfinite().all()):  # whose sign would be 0: no move, and no word
+                    raise NonFiniteError(
+                        f"sdarts: the loss's gradient in the operation weights of the {name} cell became NaN or "
+                        "infinite. Lower the learning rate, or clip the gradient to a smaller norm."
+                    )
                 further = self._measured(cell) + 2 * radius / self.steps * slope.sign()
                 moves[name] = (further - self._measured(plain[name])).clamp(-radius, radius)
         with torch.no_grad():

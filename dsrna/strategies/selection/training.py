@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dsrna.data.loader import Batch
+from dsrna.errors import NonFiniteError
 from dsrna.nn.modes import submodules
 from dsrna.strategies.selection.paths import LossOf
 
@@ -37,6 +38,9 @@ def train(
 
     Returns:
         The mean loss over the steps.
+
+    Raises:
+        NonFiniteError: a gradient is NaN or infinite; that step isn't taken.
     """
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     modes = [(module, module.training) for module in submodules(network)]
@@ -47,10 +51,17 @@ def train(
         result = objective(network, x.to(weights[0]), y.to(weights[0].device), noise(number))
         optimizer.zero_grad()
         result.loss.backward()
+        slopes = [weight.grad for weight in weights if weight.grad is not None]
+        norm, delta = nn.utils.get_total_norm(slopes), None if result.carried is None else result.carried.delta
+        if not bool(norm.isfinite()) or not (delta is None or delta.grad is None or bool(delta.grad.isfinite().all())):
+            raise NonFiniteError(
+                f"A gradient became NaN or infinite in step {number + 1} of the training of a selection's candidate. "
+                "Lower the learning rate, or clip the gradient to a smaller norm."
+            )
         if result.carried is not None and result.carried.delta.grad is not None:
             result.carried.move(result.carried.delta, result.carried.delta.grad)
         if gradient_clip > 0:
-            nn.utils.clip_grad_norm_(weights, gradient_clip)
+            nn.utils.clip_grads_with_norm_(weights, gradient_clip, norm)
         optimizer.step()
         losses.append(result.loss.detach())
         after_step(number)

@@ -19,6 +19,7 @@ from dsrna.errors import ConfigError
         ("search", ["+experiment=cifar10_jacobian", "metric=none"], "cifar10_pcdarts"),
         ("search", ["+experiment=cifar10_jacobian", "data=mnist"], "mnist_pcdarts_jacobian"),
         ("search", ["+experiment=cifar10_jacobian", "metric=none", "name=mine"], "mine"),
+        ("search", ["stages=[retrain,evaluate]", "from=DARTS_V2"], "retrain"),
         ("retrain", ["data=mnist"], "retrain"),
         ("evaluate", [], "evaluate"),
         ("retrain", ["+experiment=imagenet_transfer"], "imagenet_transfer"),

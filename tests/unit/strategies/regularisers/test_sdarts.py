@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.fair import Fair
@@ -134,6 +134,19 @@ def test_sigmoids_are_clipped_alone(relaxed, step_of, perturbation):
     (found,) = rows(model.operation_weights())
     torch.testing.assert_close(found, expected)
     assert (found.min(), found.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("slope", [float("nan"), float("inf")])
+def test_an_adversary_without_a_direction_stops_the_search(relaxed, step_of, slope):
+    """The sign of NaN is 0: it would stand still, and the search go on without it."""
+    _, model = relaxed("nasbench201", [Sdarts("adversarial", 0.2, 0.2)])
+    step = step_of(model, "weights", 0.0)
+
+    def loss(weights):
+        return (weights["cell"].operations * torch.tensor([slope, 1.0, 1.0, 1.0, 1.0])).sum()
+
+    with pytest.raises(NonFiniteError, match="sdarts.*cell cell"):
+        model.begin_step(type(step)(step.kind, step.progress, step.generator, loss))
 
 
 def test_single_operations_are_refused():

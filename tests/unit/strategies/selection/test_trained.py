@@ -1,18 +1,23 @@
 """The likeliest cells are those of brute force, and the best of those trained alone is kept."""
 
+import copy
 from itertools import product
 
 import pytest
 import torch
+from torch import nn
 
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, NonFiniteError
+from dsrna.objectives import FreeAdversarial, Standard
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.selection.base import TrainedSearch
 from dsrna.strategies.selection.paths import PathScore
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights, likeliest_cells
 from dsrna.strategies.selection.trained import Trained
-from dsrna.types import CellWeights
+from dsrna.strategies.selection.training import train
+from dsrna.testing.tiny_networks import faulty_network
+from dsrna.types import CellWeights, Threat
 
 NB201 = Nasbench201Space()
 DARTS = DartsSpace(nodes=2, primitives=("none", "skip_connect", "sep_conv_3x3"))
@@ -159,3 +164,20 @@ def test_values_out_of_range_are_refused_with_their_key(bad):
 def test_a_selection_that_would_train_nothing_is_refused():
     with pytest.raises(ConfigError, match="nothing would be trained"):
         Trained(shared_epochs=0, finalists=0)
+
+
+@pytest.mark.parametrize("bad", ["weights", "carried images"])
+def test_a_candidate_s_training_stops_before_a_step_that_is_no_number(bad):
+    """Cells of NaN weights would be scored, and others chosen, without a word."""
+    network, objective = faulty_network("nan gradient"), FreeAdversarial(Threat("linf", 0.01))
+    if bad == "weights":
+        first = nn.Linear(4, 4)
+        nn.init.eye_(first.weight)
+        nn.init.zeros_(first.bias)
+        network, objective = nn.Sequential(network[0], first, *network[1:]), Standard()
+    before = copy.deepcopy(network.state_dict())
+    batch = torch.full((2, 1, 2, 2), 0.7), torch.tensor([0, 1])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with pytest.raises(NonFiniteError, match="step 1 of the training of a selection's candidate"):
+        train(network, objective, [batch], optimizer, gradient_clip=5.0, noise=draw)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
