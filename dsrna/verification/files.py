@@ -61,8 +61,14 @@ def verify_files(network: Path, claim: Path, seconds: float) -> FileVerdict:
     """
     if not seconds > 0:
         raise ConfigError(f"Expected seconds > 0, got {seconds:g}.")
+    for file in (network, claim):
+        if not file.is_file():  # of a pipe, say, nobody knows when it ends
+            raise DataError(f"Expected a file, got {file}, which is none.")
     model, exact = (OnnxNetwork(network).to(dtype).eval().requires_grad_(False) for dtype in (_SINGLE, _EXACT))
-    wanted = from_vnnlib(claim.read_text(encoding="utf-8"))
+    try:
+        wanted = from_vnnlib(claim.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Expected VNN-LIB text in {claim}, can't read it: {error}.") from error
     shape, label = (1, *model.image_shape), torch.tensor([wanted.label])
     size = torch.Size(shape).numel()
     if size != len(wanted.lower):

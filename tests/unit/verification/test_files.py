@@ -1,5 +1,6 @@
 """ONNX networks are read as onnxruntime computes them, and properties of them decided."""
 
+import os
 from decimal import Decimal
 
 import numpy as np
@@ -147,6 +148,14 @@ def test_what_cannot_be_decided_is_said(tmp_path):
         verify_files(network, claim, 0)
     with pytest.raises(DataError, match="ONNX"):
         verify_files(claim, claim, 1)
+    os.mkfifo(tmp_path / "pipe")
+    for not_a_file in ("pipe", "missing", "."):
+        for both in ((tmp_path / not_a_file, claim), (network, tmp_path / not_a_file)):
+            with pytest.raises(DataError, match="Expected a file"):
+                verify_files(*both, 1)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="Expected VNN-LIB text"):
+        verify_files(network, tmp_path / "bytes", 1)
     _, three = files(tmp_path, ("0", "0", "0"), ("1", "1", "1"))
     with pytest.raises(DataError, match="Expected 2 inputs"):
         verify_files(network, three, 1)

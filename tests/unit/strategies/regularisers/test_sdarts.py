@@ -145,7 +145,7 @@ def test_an_adversary_without_a_direction_stops_the_search(relaxed, step_of, slo
     def loss(weights):
         return (weights["cell"].operations * torch.tensor([slope, 1.0, 1.0, 1.0, 1.0])).sum()
 
-    with pytest.raises(NonFiniteError, match="sdarts.*cell cell"):
+    with pytest.raises(NonFiniteError, match="operation weights of the cell cell"):
         model.begin_step(type(step)(step.kind, step.progress, step.generator, loss))
 
 
