@@ -167,6 +167,11 @@ def _check_warmup(settings: Settings) -> None:
 
 
 def _check_external(settings: Settings) -> None:
+    if settings.model is not None and "search" in settings.stages:
+        raise ConfigError(
+            "`model` is what is evaluated or retrained, and a search has its own: use dsrna.evaluate or dsrna.retrain. "
+            "(conf: model)"
+        )
     for problem in settings.contradictions(settings.start_from, "retrain" in settings.stages):
         raise ConfigError(problem)
 

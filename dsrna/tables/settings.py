@@ -91,8 +91,9 @@ def _check_space(settings: BenchmarkTrainingSettings) -> None:
 
 
 def _check_stages(settings: BenchmarkTrainingSettings) -> None:
-    if settings.start_from is not None:
-        raise ConfigError("`arch` says what is trained: leave out `from`. (conf: from)")
+    for key, given in (("from", settings.start_from), ("model", settings.model)):
+        if given is not None:
+            raise ConfigError(f"`arch` says what is trained: leave out `{key}`. (conf: {key})")
     if settings.stages not in (["retrain", "evaluate"], ["retrain", "evaluate", "report"]):
         raise ConfigError(
             f"Expected stages=[retrain,evaluate], with report or without, got {settings.stages}. (conf: stages)"

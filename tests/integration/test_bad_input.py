@@ -93,6 +93,7 @@ ROWS = {
     "argument of a part that is not looked at": ("search", "certified.objective.kapa_end=1", "mean `kappa_end`"),
     "argument of a part that is not there": ("search", "evaluate.attacks.own.steps=3", "`steps`|evaluate.attacks.own"),
     "argument of a part that is switched off": ("search", "evaluate.verify.eps=[0.1]", "switched off|evaluate.verify)"),
+    "network of a search": ("search", "model=torchvision:resnet18", "dsrna.retrain|conf: model"),
     "group of another command": ("search", "method=local", "Unknown key `method`"),
     "key added that is there": ("search", "+seed=1", "`seed`|without the +"),
     "key removed": ("search", "~search.epochs", "`search.epochs`|search.epochs=VALUE"),
