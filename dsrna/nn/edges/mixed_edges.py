@@ -132,7 +132,7 @@ class MixedEdges(nn.ModuleList):
         def add_node() -> None:
             target = len(nodes)
             for index, (source, end) in enumerate(self.ends):
-                if end == target:
+                if end == target and left[index]:
                     mixed[end].extend(self._by_module(index, left[index], nodes[source], operations[index]))
             nodes.append(self._node(mixed[target], bypassing[target]))
 
@@ -193,7 +193,7 @@ class MixedEdges(nn.ModuleList):
         Args:
             kind: a key of :data:`FUSED`.
         """
-        operations = [id(operation) for index in range(len(self)) for operation in self.edge(index).operations]
+        operations = [id(operation) for edge in self for operation in cast(MixedOperation, edge).operations]
         if self._operations != operations:
             self._fused, self._operations = {}, operations
         if kind not in self._fused:
