@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.costs import Costs, duration
@@ -30,13 +31,13 @@ class Work:
 
     def __init__(self, plan: Plan, jobs: Jobs, cells: Cells) -> None:
         self._plan, self._jobs, self._cells = plan, jobs, cells
-        self._failed: dict[str, str] = {}
+        self._failed: dict[Path, tuple[str, str]] = {}
         self._told: set[str] = set()
 
     @property
     def failures(self) -> Mapping[str, str]:
         """Label of a job -> why it failed in this process; what depends on it is left undone."""
-        return self._failed
+        return dict(self._failed.values())
 
     def steps(self, chain: Chain) -> Iterator[Job]:
         """The jobs of a chain in order, as far as they can be known yet."""
@@ -55,8 +56,8 @@ class Work:
 
     def left(self) -> list[Job]:
         """The next job of every chain, each once; none that failed here."""
-        jobs = [job for chain in self._plan.chains if (job := self.next(chain)) is not None]
-        return list({job.folder.path: job for job in jobs if job.label not in self._failed}.values())
+        jobs = {job.folder.path: job for chain in self._plan.chains if (job := self.next(chain)) is not None}
+        return [job for path, job in jobs.items() if path not in self._failed]
 
     def remaining(self, chains: Iterable[Chain]) -> list[str]:
         """What kinds of work are left of these chains, each job once; cells yet to be found count as different."""
@@ -72,7 +73,7 @@ class Work:
     def do_all(self, request: Request[ComparisonSettings], costs: Costs) -> None:
         """Does all that is left, and waits for what others are doing."""
         work_together(self.left, lambda job: self._do(job, request, costs))
-        for label, error in self._failed.items():
+        for label, error in self.failures.items():
             log.error("%s failed: %s", label, error)
 
     def _do(self, job: Job, request: Request[ComparisonSettings], costs: Costs) -> bool:
@@ -90,7 +91,7 @@ class Work:
             try:
                 job.run(request)
             except DsrnaError as error:
-                self._failed[job.label] = str(error)
+                self._failed[job.folder.path] = job.label, str(error)
                 write_json(job.folder.failure_json, {"error": str(error)})
                 log.error("%s: %s", job.label, error)
             else:

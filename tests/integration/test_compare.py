@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dsrna.comparing.results import Results
+from dsrna.errors import NonFiniteError
 from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
 from dsrna.training.retrain_module import RetrainModule
@@ -168,3 +169,29 @@ def test_a_training_can_be_evaluated_by_itself(done, plans, command_line):
     assert outcome.status == 0, outcome.text
     (folder,) = (plans / "other").iterdir()
     assert RunFolder.open(folder).is_complete
+
+
+def test_a_row_that_fails_leaves_the_others_alone_and_is_tried_again(plans, command_line, monkeypatch):
+    (plans / "comparison" / "failing.yaml").write_text(
+        SMALL.replace("random: 1 }]", "random: 1 }, { name: same, random: 1 }]")
+    )
+    given = ["--config-dir", str(plans), "+comparison=failing", *TINY, f"out={plans / 'failing'}"]
+    step, begun = RetrainModule.training_step, []
+
+    def failing(module, batch, batch_idx):
+        begun.append(module.seed)
+        if module.seed == 1:
+            raise NonFiniteError("The loss became nan.")
+        step(module, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RetrainModule, "training_step", failing)
+        outcome = command_line("compare", *given)
+    assert outcome.status == 2
+    assert begun == [0, 1]  # once, though two rows have the cell
+    results = Results.load(plans / "failing" / "failing")
+    assert list(results.failures.values()) == ["The loss became nan."]
+    assert [one.seed for one in results.trained] == [0]
+    assert "1 of its runs are not done yet" in (plans / "failing" / "failing" / "table.html").read_text()
+    assert command_line("compare", *given).status == 0
+    assert [one.seed for one in Results.load(plans / "failing" / "failing").trained] == [0, 1]
