@@ -7,7 +7,8 @@ import torch
 
 from dsrna.bounds.engines import ENGINES
 from dsrna.bounds.ibp import IBP
-from dsrna.config.compose import compose, settings_from
+from dsrna.config.catalog import choices
+from dsrna.config.compose import compose, compose_with_hydra, settings_from
 from dsrna.data.images import ArrayImages
 from dsrna.data.source import Source
 from dsrna.data.splits import split
@@ -15,6 +16,7 @@ from dsrna.errors import ConfigError, DataError, GenotypeError, MissingPartError
 from dsrna.spaces.darts.published import published
 from dsrna.spaces.genotype import Genotype
 from dsrna.stages.rehearsal import rehearse
+from dsrna.testing.data_roots import ARRAY_SETS
 
 
 def splits_of(shape=(1, 8, 8), train=200, classes=10, share=0.2):
@@ -29,11 +31,19 @@ def rehearsed(*overrides, splits=None, genotype=None, stages=("search", "retrain
 
 
 @pytest.mark.slow
-def test_a_full_size_job_is_rehearsed_without_memory_and_without_a_draw():
-    before = torch.get_rng_state()
+@pytest.mark.parametrize("experiment", [name for name in choices("experiment") if name != "imagenet_transfer"])
+def test_every_experiment_is_rehearsed_at_its_full_size_without_memory(experiment):
+    config, of_hydra = compose_with_hydra("search", [f"+experiment={experiment}"])
+    classes, (height, width, channels) = ARRAY_SETS.get(of_hydra.runtime.choices.data, (10, (8, 8, 1)))
+    splits = splits_of((channels, height, width), train=20 * classes, classes=classes)
     began = time.process_time()
-    rehearsed("+experiment=cifar10_jacobian", splits=splits_of((3, 32, 32)))
+    rehearse(settings_from(config), splits, ("search", "retrain", "evaluate"), None)
     assert time.process_time() - began < 30
+
+
+def test_a_rehearsal_draws_nothing():
+    before = torch.get_rng_state()
+    rehearsed()
     assert torch.equal(torch.get_rng_state(), before)
 
 
