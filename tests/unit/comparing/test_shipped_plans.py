@@ -62,7 +62,7 @@ def test_what_a_row_searches_by_leaves_the_trainings_alone(tmp_path):
     [
         ("evaluate.attacks.cw=null", {"evaluate"}),
         ("retrain.epochs=3", {"retrain", "evaluate"}),
-        ("search.epochs=3", {"search"}),
+        ("search.epochs=30", {"search"}),
         ("threat.eps=0.2", {"search", "retrain", "evaluate"}),
         ("trainer.threads=3", set()),
         ("training_seeds=[4,5,6]", set()),
