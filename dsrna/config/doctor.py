@@ -13,7 +13,7 @@ import torch
 import dsrna
 from dsrna.config.catalog import conf_folder
 from dsrna.data.source import default_root
-from dsrna.nn.edges.compiled.library import KernelsUnavailableError, outlook
+from dsrna.nn.edges.compiled.library import KernelsUnavailableError, availability
 from dsrna.training.dashboards import has_wandb_key
 
 PACKAGES = {
@@ -86,7 +86,7 @@ def pooling_gradients(version: str) -> str:
 def _kernels() -> Check:
     part, enables = "supernet kernels", "searches on a CPU several times as fast"
     try:
-        return Check(part, outlook(), enables)
+        return Check(part, availability(), enables)
     except KernelsUnavailableError as error:
         return Check(part, "", f"{enables}; {error}")
 

@@ -52,7 +52,7 @@ GRADIENT_TOLERANCE = 0.05
 def check_metric(metric: Metric, on_linear: LinearScore, network: Network = smooth_network) -> None:
     """Runs a metric on tiny networks and checks what the contract says of it.
 
-    One score an image, each its own where it ``looks_at_images``, else the same for any images; that of a textbook
+    One score an image, each its own where it ``looks_at_images``, else the same for any images; that of a reference
     formula on linear networks (an estimate: in the mean); the same generator
     seed gives the same scores and torch's global random numbers aren't drawn; a score doesn't depend on batch mates,
     other than through BatchNorm where ``batch_norm`` is ``"batch"``; the gradient reaches every alpha and is that of
@@ -66,7 +66,7 @@ def check_metric(metric: Metric, on_linear: LinearScore, network: Network = smoo
 
     Args:
         metric: the metric.
-        on_linear: the textbook's scores of a linear network; called after the metric has scored it.
+        on_linear: the reference's scores of a linear network; called after the metric has scored it.
         network: builds the network, the same one every time, on which the metric is differentiable as it says.
 
     Raises:

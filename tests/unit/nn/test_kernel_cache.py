@@ -47,7 +47,7 @@ def test_it_is_built_once_into_a_private_folder_and_reaches_the_disk_before_it_h
     assert order == ["fsync", "replace"] * 2
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert built(folder) == first
-    assert kernels.outlook() == "built for this processor"
+    assert kernels.availability() == "built for this processor"
 
 
 def cut(path):
@@ -83,7 +83,7 @@ def test_what_is_damaged_or_may_be_foreign_is_built_again_and_never_loaded(spoil
     path.chmod(0o600)
     assert cache.is_trusted(path)
     spoil(path)
-    assert kernels.outlook().startswith("to be built by")
+    assert kernels.availability().startswith("to be built by")
     loaded = []
     monkeypatch.setattr(kernels.ctypes, "CDLL", lambda name: loaded.append(cache.is_trusted(Path(name))))
     kernels.library()

@@ -321,7 +321,7 @@ def test_the_choice_is_checked_and_said(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     kernels._built.cache_clear()
     with pytest.raises(kernels.KernelsUnavailableError, match=r"no C\+\+ compiler"):
-        kernels.outlook()
+        kernels.availability()
     try:
         assert use_implementation(model).startswith("batched (no C++ compiler was found")
         with pytest.raises(ConfigError, match="can't be had"):

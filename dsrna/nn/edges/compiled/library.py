@@ -56,7 +56,7 @@ def library() -> ctypes.CDLL:
     return outcome
 
 
-def outlook() -> str:
+def availability() -> str:
     """What :func:`library` will do here, without doing it: text for people.
 
     Raises:
