@@ -44,10 +44,11 @@ def unreadable(error: Exception) -> str:
     text = " ".join(str(error).split())
     if not isinstance(error, OverrideParseException):
         return text
+    typed = error.override.removeprefix("++")  # which `as_composed` put there
     prefix = f"Error parsing override '{' '.join(error.override.split())}' "
     reason = re.sub(r"( expecting \{.*)?( See http.*)?$", "", text).removeprefix(prefix)
     return (
-        f"Can't read the override `{error.override}` ({reason}): write KEY=VALUE, and quote a value with special "
+        f"Can't read the override `{typed}` ({reason}): write KEY=VALUE, and quote a value with special "
         "characters, as in 'KEY=\"a=b\"'."
     )
 

@@ -71,7 +71,7 @@ def test_show_leaves_open_what_must_be_given(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["show", "serach.epochs=1"], "Did you mean `search.epochs`"),
+        (["show", "serach.epochs=1"], "Unknown key `serach`. Did you mean `search`"),
         (["show", "+search.epcohs=1"], "Did you mean `search.epochs`"),
         (["show", "search.epochs=many"], "(conf: search.epochs)"),
         (["list", "metrics"], "Did you mean `metric`"),

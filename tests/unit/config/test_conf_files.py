@@ -22,7 +22,7 @@ GIVEN = {  # what only the user knows
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],
 }
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
-ELSEWHERE = {"proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment"}
+ELSEWHERE = {"proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment", "comparison"}
 PARTICULAR = {"regulariser", "search_schedule", "space", "strategy"}
 """Not every choice of these goes with every other one: they are chosen one by one."""
 EVERY = [

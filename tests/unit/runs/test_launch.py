@@ -95,17 +95,21 @@ def test_the_fingerprint_is_the_same_on_every_machine():
     assert done.stdout.strip() == print_of("seed=5")
 
 
+BEFORE = ["retrain.epochs=16", "evaluate.attacks.autoattack.images=30"]
+"""What the default was then."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "read", "overrides", "expected"),
     [
-        ("search", validated, [], "3106b99963db12b4685b184c500219a7"),
+        ("search", validated, BEFORE, "3106b99963db12b4685b184c500219a7"),
         ("search", validated, ["+experiment=cifar10_combined"], "e5ea8d7daa9eb404c2ae496b9518f5c7"),
         (
             "search",
             validated,
             ["metric.weight=1", "threat=l2", "threat.eps=128/255", "evaluate=certified", "retrain.baseline=0",
-             "evaluate.eps_curve=[0,8/255,0.5]", "retrain.gradient_clip=5", "search.warmup_epochs=0"],
+             "evaluate.eps_curve=[0,8/255,0.5]", "retrain.gradient_clip=5", "search.warmup_epochs=0", *BEFORE],
             "2f125c8aa25d31ca0ec0ed5b4cbb37a8",
         ),
         ("rank", rank_settings, [], "5ae2d8c091bc4c45834707a3dd864117"),

@@ -8,7 +8,6 @@ from dsrna.files import write_json
 from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
 from dsrna.runs.sources import load_splits
-from dsrna.spaces.darts.space import DartsSpace
 from dsrna.stages.inputs import Inputs, read_inputs
 from dsrna.testing.run_folders import build_run_folder
 
@@ -27,8 +26,8 @@ def test_any_limit_makes_a_rehearsal(typed, expected):
 @pytest.mark.parametrize("source", ["run", "run/genotype.json"])
 def test_what_starts_from_a_rehearsal_is_one(tmp_path, source, rehearsal):
     build_run_folder(tmp_path / "run", ("search",), epochs=1, rehearsal=rehearsal)
-    splits = load_splits(validated(compose("search", [])))
-    inputs = read_inputs("retrain", str(tmp_path / source), DartsSpace(), splits)
+    settings = validated(compose("retrain", [f"from={tmp_path / source}"]))
+    inputs = read_inputs("retrain", settings, load_splits(settings))
     assert inputs.rehearsal == rehearsal
     folder = build_run_folder(tmp_path / "new", ())
     inputs.copy_to(folder)
@@ -40,8 +39,8 @@ def test_what_starts_from_a_rehearsal_is_one(tmp_path, source, rehearsal):
 def test_a_published_genotype_is_no_rehearsal(tmp_path, monkeypatch):
     build_run_folder(tmp_path, (), rehearsal=True)
     monkeypatch.chdir(tmp_path)  # names are not paths
-    splits = load_splits(validated(compose("search", [])))
-    assert not read_inputs("retrain", "DARTS_V2", DartsSpace(), splits).rehearsal
+    settings = validated(compose("retrain", ["from=DARTS_V2"]))
+    assert not read_inputs("retrain", settings, load_splits(settings)).rehearsal
 
 
 def test_a_folder_of_an_older_release_is_no_rehearsal(tmp_path):

@@ -1,5 +1,6 @@
 """Networks that aren't dsrna's: built by name, with weights from anywhere, and only where the user vouches for them."""
 
+import os
 import sys
 
 import pytest
@@ -120,7 +121,7 @@ def test_a_missing_package_is_named(net, tmp_path, monkeypatch):
 
 class Evil:
     def __reduce__(self):
-        return (sys.exit, (3,))
+        return (os.getcwd, ())
 
 
 @pytest.mark.parametrize(
