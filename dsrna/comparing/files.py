@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from dsrna.comparing.estimates import Spread
+from dsrna.comparing.formatting import count, is_different, points, with_deviation
+from dsrna.comparing.intervals import Spread
 from dsrna.comparing.table import ComparisonTable, TableRow
-from dsrna.comparing.words import count, is_different, points, with_deviation
 
 _ESCAPES = {
     "\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",

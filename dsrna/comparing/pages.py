@@ -6,7 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from dsrna.comparing import words
+from dsrna.comparing import formatting
 from dsrna.comparing.figures import FIGURES
 from dsrna.comparing.files import csv_text, latex_text
 from dsrna.comparing.results import Results
@@ -56,8 +56,8 @@ def page(table: ComparisonTable, figures: list[tuple[str, str, str]]) -> str:
         "comparison.html",
         table=table,
         results=results,
-        lead=words.lead(table),
-        words=words,
+        lead=formatting.lead(table),
+        formatting=formatting,
         attacks=attacks,
         latencies=list(dict.fromkeys(size for row in table.rows for size in row.latency)),
         devices=sorted({cost.device for cost in results.costs.values() if cost.latency}),

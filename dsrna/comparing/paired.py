@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from dsrna.comparing.estimates import Estimate
+from dsrna.comparing.intervals import Estimate
 
 
 def over_seeds(some: Mapping[int, float], others: Mapping[int, float]) -> Estimate | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dsrna.comparing.estimates import Estimate
+from dsrna.comparing.intervals import Estimate
 
 FEWEST = 3
 """Random cells that a line through them takes, so that what is left tells its scatter."""

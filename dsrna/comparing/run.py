@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.collect import collected
+from dsrna.comparing.cost_estimate import estimated_costs
 from dsrna.comparing.costs import Costs
-from dsrna.comparing.estimate import estimated_costs
 from dsrna.comparing.helpers import helped
 from dsrna.comparing.jobs import Jobs
 from dsrna.comparing.pages import PAGE, write_pages

@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from dsrna.comparing.estimates import Estimate, Spread, spread
 from dsrna.comparing.fronts import Front, Point, front
+from dsrna.comparing.intervals import Estimate, Spread, spread
 from dsrna.comparing.paired import holm, over_images, over_seeds
 from dsrna.comparing.residuals import Fit
 from dsrna.comparing.results import Results, RowResults, Trained, outcomes

@@ -12,7 +12,7 @@ from plan import RANDOM, RECIPES
 from rich.console import Console
 from rich.table import Table
 
-from dsrna.comparing.estimates import Estimate
+from dsrna.comparing.intervals import Estimate
 from dsrna.comparing.random_cells import WITHIN
 from dsrna.comparing.residuals import Fit, difference
 

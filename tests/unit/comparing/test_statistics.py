@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dsrna.comparing.estimates import Estimate, spread
 from dsrna.comparing.fronts import Point, front
+from dsrna.comparing.intervals import Estimate, spread
 from dsrna.comparing.paired import holm, over_images, over_seeds
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsrna.comparing.costs import duration
-from dsrna.comparing.estimates import Estimate, Spread
+from dsrna.comparing.intervals import Estimate, Spread
 from dsrna.comparing.table import ComparisonTable, TableRow
 
 PLUS_MINUS = "\u00b1"
