@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import types
 import typing
 from collections import abc
@@ -87,9 +88,12 @@ def choices_of(expected: Any) -> list[str]:
 def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
     """Argument -> annotation of a class's or function's signature; those that can't be resolved are left out."""
     function: Any = target
+    names: dict[str, Any] = {}
     if inspect.isclass(target):
         function = target.__new__ if target.__init__ is object.__init__ else target.__init__
-    names = getattr(inspect.unwrap(function), "__globals__", {})
+        for base in reversed(target.__mro__):  # a dataclass takes arguments that modules of its bases annotate
+            names |= getattr(sys.modules.get(base.__module__), "__dict__", {})
+    names |= getattr(inspect.unwrap(function), "__globals__", {})
     found = {}
     for name, annotation in getattr(function, "__annotations__", {}).items():
         alone = types.SimpleNamespace(__annotations__={name: annotation})

@@ -142,8 +142,12 @@ class Objective(ABC):
 
     def cross_entropy(self, outputs: Outputs, y: Tensor) -> Tensor:
         """CE(logits, y) + auxiliary_weight * CE(auxiliary logits, y), both smoothed, mean over the batch."""
-        logits, auxiliary = outputs
-        loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-        if auxiliary is None:
-            return loss
-        return loss + self.auxiliary_weight * F.cross_entropy(auxiliary, y, label_smoothing=self.label_smoothing)
+        loss = self._smoothed(outputs[0], y)
+        return loss if outputs[1] is None else loss + self.auxiliary_loss(outputs, y)
+
+    def auxiliary_loss(self, outputs: Outputs, y: Tensor) -> Tensor | float:
+        """The second of these terms, 0 without an auxiliary head."""
+        return 0.0 if outputs[1] is None else self.auxiliary_weight * self._smoothed(outputs[1], y)
+
+    def _smoothed(self, logits: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)

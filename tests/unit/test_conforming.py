@@ -5,7 +5,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pytest
 import torch
 
+from dsrna.bounds.eps_schedule import Shape
 from dsrna.conforming import hints_of, misfit, type_text
+from dsrna.objectives.sabr import SABR
 
 
 class Inner(TypedDict):
@@ -54,6 +56,7 @@ def test_what_does_not_and_where(value, expected, place):
 
 def test_hints_are_those_of_the_signature_as_far_as_they_can_be_read():
     assert hints_of(torch.optim.SGD)["momentum"] is float
+    assert hints_of(SABR)["ramp_shape"] == Shape, "a dataclass's base names a type that its own module doesn't know"
     assert "lr_lambda" not in hints_of(torch.optim.lr_scheduler.LambdaLR), "names a type for checkers alone"
     assert hints_of(torch.optim.lr_scheduler.LambdaLR)["last_epoch"] is int
 

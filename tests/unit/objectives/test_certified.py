@@ -12,7 +12,7 @@ from dsrna.bounds.ibp import IBP
 from dsrna.errors import ConfigError
 from dsrna.functional.margins import all_margins
 from dsrna.objectives import Certified
-from dsrna.objectives.certified import worst_logits
+from dsrna.objectives.certified_training import worst_logits
 from dsrna.types import Threat
 
 THREAT = Threat("linf", 0.05)
@@ -62,7 +62,7 @@ def textbook(model, x, y):
 def at_the_end(engine="ibp", **settings):
     """With constant eps and kappa."""
     objective = Certified(
-        THREAT, engine, eps_factor=EPS / THREAT.eps, ramp_begin=0, ramp_end=0, kappa_end=KAPPA, **settings
+        THREAT, engine=engine, eps_factor=EPS / THREAT.eps, ramp_begin=0, ramp_end=0, kappa_end=KAPPA, **settings
     )
     objective.advance(0.5)
     return objective
@@ -113,7 +113,9 @@ def test_worst_logits_of_exact_margins_are_the_logits():
 
 def test_crown_ibp_training_mixes_the_bounds_of_both_engines():
     (x, y), model = batch(), network().eval()  # BatchNorm in evaluation mode normalises by its own statistics
-    objective = Certified(THREAT, "crown_ibp", ramp_begin=0, ramp_end=1, kappa_start=1, kappa_end=1, eps_start=0.05)
+    objective = Certified(
+        THREAT, engine="crown_ibp", ramp_begin=0, ramp_end=1, kappa_start=1, kappa_end=1, eps_start=0.05
+    )
     for progress in (0.0, 0.25, 1.0):
         objective.advance(progress)
         margins = (1 - progress) * CrownIBP()(model, x, 0.05, y).lower + progress * IBP()(model, x, 0.05, y).lower
@@ -123,7 +125,9 @@ def test_crown_ibp_training_mixes_the_bounds_of_both_engines():
 
 def test_crown_ibp_bounds_follow_the_statistics_of_every_batch():
     def fresh():
-        return Certified(THREAT, "crown_ibp", ramp_begin=0, ramp_end=1, kappa_start=1, kappa_end=1, eps_start=0.05)
+        return Certified(
+            THREAT, engine="crown_ibp", ramp_begin=0, ramp_end=1, kappa_start=1, kappa_end=1, eps_start=0.05
+        )
 
     (x, y), model, objective = batch(), network(), fresh()
     for share in (1.0, 0.5, 0.2):
