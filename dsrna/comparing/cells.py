@@ -1,9 +1,12 @@
-"""Which cell an origin stands for, once that is known."""
+"""Which architecture an origin stands for, once that is known."""
 
 from __future__ import annotations
 
+import json
+
 import torch
 
+from dsrna.comparing.architectures import Architecture, FixedNetwork, description_of
 from dsrna.comparing.jobs import Job, Jobs
 from dsrna.comparing.plan import Origin, Plan
 from dsrna.comparing.random_cells import random_cell
@@ -15,7 +18,6 @@ from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.stages.inputs import genotype_to_train
-from dsrna.stages.retrain import describe
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
 from dsrna.training.trained_network import build_network
 
@@ -35,8 +37,11 @@ class Cells:
     def __init__(self, plan: Plan, jobs: Jobs, splits: Splits) -> None:
         self._plan, self._jobs, self._splits = plan, jobs, splits
         self._rows = {row.name: row for row in plan.rows}
-        self._found: dict[Origin, Genotype] = {}
+        self._found: dict[Origin, Architecture] = {}
         for row in plan.rows:
+            if row.model is not None:
+                arguments = json.dumps(row.model_arguments or {}, sort_keys=True)
+                self._found[Origin(row.name, 0)] = FixedNetwork(row.model, arguments)
             if row.source is not None:
                 with located("rows"):
                     genotype = genotype_to_train(row.source, self.space(row.name))
@@ -57,22 +62,21 @@ class Cells:
         job = self._jobs.search(origin.row, origin.number)
         return None if job.is_done else job
 
-    def of(self, origin: Origin) -> Genotype:
-        """The cell of an origin whose search is done; its file is there from now on."""
+    def of(self, origin: Origin) -> Architecture:
+        """The architecture of an origin whose search is done; the file of a cell is there from now on."""
         if origin not in self._found:
             row = self._rows[origin.row]
             found = self._random(origin) if row.random is not None else self._searched(origin)
             self._found[origin] = found.canonical()
-        genotype = self._found[origin]
-        file = self._jobs.cell_file(genotype)
-        if not file.exists():
-            genotype_codec.save(genotype, file)
-        return genotype
+        architecture = self._found[origin]
+        if isinstance(architecture, Genotype) and not (file := self._jobs.cell_file(architecture)).exists():
+            genotype_codec.save(architecture, file)
+        return architecture
 
-    def parameters(self, row: str, genotype: Genotype) -> int:
-        """Of the network of a row's cell that is trained."""
+    def parameters(self, row: str, architecture: Architecture) -> int:
+        """Of the network of a row that is trained."""
         with torch.device("meta"):
-            network = build_network(describe(self._jobs.shared(row).settings, self._splits, genotype))
+            network = build_network(description_of(architecture, self._jobs.shared(row).settings, self._splits))
         return sum(parameter.numel() for parameter in network.parameters())
 
     def _searched(self, origin: Origin) -> Genotype:
@@ -85,7 +89,8 @@ class Cells:
         if like is None:
             return sampled_cell(space, equal_weights(space), draw)
         other = self.of(like)
-        network = describe(self._jobs.shared(origin.row).settings, self._splits, other)
+        assert isinstance(other, Genotype), "settings refuse a fixed network"
+        network = description_of(other, self._jobs.shared(origin.row).settings, self._splits)
         name = hashed(f"{origin.number} {network}")[:12]
         file = self._jobs.folder / "cells" / f"random{origin.number}_{name}.json"
         if file.exists():

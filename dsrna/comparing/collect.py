@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import torch
 
+from dsrna.comparing.architectures import description_of, digest_of
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.evaluated import network_cost, trained_network
-from dsrna.comparing.jobs import Jobs, digest_of
+from dsrna.comparing.jobs import Jobs
 from dsrna.comparing.plan import Origin, Plan
 from dsrna.comparing.results import FILE, CellCost, Found, Results, RowResults, Trained
 from dsrna.comparing.settings import ComparisonSettings, RowSettings
 from dsrna.comparing.work import Work
+from dsrna.config.catalog import description
+from dsrna.config.compose import key_of
 from dsrna.config.objectives import retrain_objective
 from dsrna.config.validate import threat_of
 from dsrna.data.splits import Splits
 from dsrna.runs.request import Request
 from dsrna.stages.job import at_most
-from dsrna.stages.retrain import describe
 from dsrna.training.fit import device_name, device_of
 from dsrna.training.trained_network import build_network
 
@@ -33,15 +35,15 @@ def collected(
     for chain in plan.chains:
         if work.next(chain) is not None:
             continue
-        row, seed, genotype = chain.origin.row, chain.training_seed, cells.of(chain.origin)
-        digest = digest_of(genotype)
-        evaluation = jobs.evaluation(row, genotype, seed).folder
-        seconds = jobs.training(row, genotype, seed).seconds
+        row, seed, architecture = chain.origin.row, chain.training_seed, cells.of(chain.origin)
+        digest = digest_of(architecture)
+        evaluation = jobs.evaluation(row, architecture, seed).folder
+        seconds = jobs.training(row, architecture, seed).seconds
         place = evaluation.path.relative_to(folder).as_posix()
         trained[digest, seed] = trained_network(evaluation, digest, seed, seconds, place)
         if digest not in costs:
             with torch.random.fork_rng(devices=[]):
-                network = build_network(describe(jobs.shared(row).settings, splits, genotype))
+                network = build_network(description_of(architecture, jobs.shared(row).settings, splits))
             shape, name = splits.test.shape, device_name(device)
             costs[digest] = network_cost(network, shape, before.get(digest), device, name)
     threat = threat_of(settings)
@@ -51,7 +53,7 @@ def collected(
         threat={"norm": threat.norm, "eps": threat.eps},
         rehearsal=settings.trainer.limits.any,
         recipe=_recipe(settings),
-        rows=[_row(row, plan, jobs, cells) for row in settings.rows],
+        rows=[_row(row, plan, jobs, cells, request.config_folders) for row in settings.rows],
         seeds=list(settings.training_seeds),
         reference=settings.reference or settings.rows[0].name,
         costs=costs,
@@ -60,17 +62,26 @@ def collected(
     )
 
 
-def _row(row: RowSettings, plan: Plan, jobs: Jobs, cells: Cells) -> RowResults:
-    kind = "search" if row.search is not None else "published" if row.source is not None else "random"
-    about = (
-        row.about
-        or {
-            "search": "search" + "".join(f" {override}" for override in row.search or ()),
-            "published": f"published cell {row.source}",
-            "random": "random cells" + (f" of the size of {row.like}'s" if row.like else ""),
-        }[kind]
-    )
+def _row(row: RowSettings, plan: Plan, jobs: Jobs, cells: Cells, config_folders: list[str]) -> RowResults:
+    words = {
+        "search": searched_by(row.search or [], config_folders),
+        "published": f"published cell {row.source}",
+        "random": "random cells" + (f" of the size of {row.like}'s" if row.like else ""),
+        "model": f"{row.model} {row.model_arguments or ''}".strip(),
+    }
+    given = {"search": row.search, "published": row.source, "random": row.random, "model": row.model}
+    kind = next(kind for kind, value in given.items() if value is not None)
+    about = row.about or words[kind]
     return RowResults(row.name, kind, about, [_found(origin, jobs, cells, kind) for origin in plan.origins(row)])
+
+
+def searched_by(overrides: list[str], config_folders: list[str]) -> str:
+    """What a row's search is, in words: the first comment of its method's file, and what else was set."""
+    method = next((override for override in overrides if key_of(override) == "search_method"), None)
+    if method is None:
+        return " ".join(["search", *overrides])
+    further = [override for override in overrides if override != method]
+    return "; ".join([description("search_method", method.partition("=")[2], config_folders), *further])
 
 
 def _found(origin: Origin, jobs: Jobs, cells: Cells, kind: str) -> Found:

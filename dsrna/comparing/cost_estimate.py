@@ -6,10 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from dsrna.comparing.architectures import Architecture
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.costs import Costs, duration
 from dsrna.comparing.jobs import Jobs
-from dsrna.comparing.plan import Plan
+from dsrna.comparing.plan import Origin, Plan
 from dsrna.comparing.rehearsal import evaluation_seconds, search_seconds, training_seconds
 from dsrna.comparing.settings import ComparisonSettings
 from dsrna.comparing.work import Work
@@ -22,7 +23,6 @@ from dsrna.json_files import read_json
 from dsrna.progress import Progress
 from dsrna.run_lock import held_if_free
 from dsrna.runs.request import Request
-from dsrna.spaces.genotype import Genotype
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
 from dsrna.training.fit import device_name, device_of
 
@@ -129,7 +129,9 @@ class _Rehearsed:
         device = device_name(device_of(self._request.settings.trainer.accelerator))
         return f"{kind} {hashed(f'{fingerprint} {device}')}"
 
-    def _example(self, row: str) -> Genotype:
-        """A random cell: that of a search isn't known yet."""
+    def _example(self, row: str) -> Architecture:
+        """The row's fixed network, or a random cell: that of a search isn't known yet."""
+        if self._jobs.shared(row).settings.model is not None:
+            return self._cells.of(Origin(row, 0))
         space = self._cells.space(row)
         return sampled_cell(space, equal_weights(space), generator(0, "rehearsal"))

@@ -13,8 +13,14 @@ from dsrna.report.style import INK, MUTED, add_legend, log_counts, new_figure, t
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = {"search": "#0072b2", "published": "#00795c", "random": "#7b8794", "run": "#0072b2"}
-_NAMES = {"search": "search", "published": "published cell", "random": "random cells", "run": "run"}
+_COLOURS = {"search": "#0072b2", "published": "#00795c", "random": "#7b8794", "model": "#b35900", "run": "#0072b2"}
+_NAMES = {
+    "search": "search",
+    "published": "published cell",
+    "random": "random cells",
+    "model": "network without cells",
+    "run": "run",
+}
 
 
 def draw_rows(table: ComparisonTable) -> Figure:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from dsrna.comparing.architectures import Architecture, FixedNetwork, digest_of
 from dsrna.comparing.evaluated import network_cost, network_stage, trained_network
-from dsrna.comparing.jobs import digest_of
 from dsrna.comparing.results import CellCost, Found, Results, RowResults, Trained
-from dsrna.config.fingerprint import hashed
 from dsrna.config.parts import nearest
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.report.index import run_folders
@@ -82,10 +82,12 @@ def _read(folder: RunFolder, group: int) -> tuple[Trained, CellCost, float | Non
     evaluation, run = folder.read_evaluation() or {}, folder.read_run()
     stage, stages = network_stage(evaluation), run["stages"]
     network, description, _ = load_network(folder.best_checkpoint(stage))
+    architecture: Architecture
     if isinstance(description, NetworkDescription):
-        cell = f"{digest_of(description.read_genotype())}.{group}"
+        architecture = description.read_genotype()
     else:
-        cell = f"{hashed(f'{description.model} {description.arguments}')[:12]}.{group}"
+        architecture = FixedNetwork(description.model, json.dumps(description.arguments, sort_keys=True, default=str))
+    cell = f"{digest_of(architecture)}.{group}"
     seed = RunData.read(folder).setting("seed")
     device = device_of("auto")
     one = trained_network(folder, cell, int(seed or 0), stages.get(stage, {}).get("seconds"), str(folder.path))

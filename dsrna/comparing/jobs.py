@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import OmegaConf, open_dict
 
+from dsrna.comparing.architectures import Architecture, FixedNetwork, digest_of, text_of
 from dsrna.comparing.settings import ComparisonSettings, RowSettings
 from dsrna.config.command_line import quoted
 from dsrna.config.compose import compose_with_hydra, key_of, settings_from
@@ -25,8 +26,6 @@ from dsrna.run_folder import RunFolder
 from dsrna.runs.command import nothing
 from dsrna.runs.inside import run_inside
 from dsrna.runs.request import Request, choices_of
-from dsrna.spaces import genotype_codec
-from dsrna.spaces.genotype import Genotype
 from dsrna.stages.run import STAGES
 
 _OF_SEARCHES = (
@@ -113,10 +112,9 @@ class Jobs:
     def __init__(self, request: Request[ComparisonSettings]) -> None:
         self._request, rows = request, request.settings.rows
         shared = {row.space: self._composed(row, []) for row in rows}
-        self._shared = {row.name: shared[row.space] for row in rows}
+        self._shared = {row.name: _with_model(shared[row.space], row) for row in rows}
         self._searches = {row.name: self._of_search(row) for row in rows if row.search is not None}
-
-        self._made: dict[tuple[str, str, int, Genotype | None], Job] = {}
+        self._made: dict[tuple[str, str, int, Architecture | None], Job] = {}
 
     @property
     def folder(self) -> Path:
@@ -125,11 +123,12 @@ class Jobs:
 
     def costs_of_training(self, row: str) -> tuple[str, str]:
         """By what words the costs of a row's trainings and evaluations are known."""
-        space = self._shared[row].choices.get("space", "")
-        return f"train a cell of {space}", f"evaluate a cell of {space}"
+        fixed, space = self._shared[row].settings.model, self._shared[row].choices.get("space", "")
+        what = f"a cell of {space}" if fixed is None else f"{row}, {fixed}"
+        return f"train {what}", f"evaluate {what}"
 
     def shared(self, row: str) -> Composed:
-        """What the cells of a row are trained and evaluated by."""
+        """What the networks of a row are trained and evaluated by."""
         return self._shared[row]
 
     def searching(self, row: str) -> Composed:
@@ -140,19 +139,20 @@ class Jobs:
         """The search of a row by that seed."""
         return self._job("search", row, self._searches[row], seed, (*_OF_TRAININGS, *_OF_EVALUATIONS))
 
-    def training(self, row: str, genotype: Genotype, seed: int) -> Job:
-        """The training of a row's cell by that seed."""
-        source, without = self.cell_file(genotype), (*_OF_SEARCHES, *_OF_EVALUATIONS)
-        return self._job("retrain", row, self._shared[row], seed, without, genotype, source)
+    def training(self, row: str, architecture: Architecture, seed: int) -> Job:
+        """The training of a row's network by that seed."""
+        source = None if isinstance(architecture, FixedNetwork) else self.cell_file(architecture)
+        without = (*_OF_SEARCHES, *_OF_EVALUATIONS)
+        return self._job("retrain", row, self._shared[row], seed, without, architecture, source)
 
-    def evaluation(self, row: str, genotype: Genotype, seed: int) -> Job:
+    def evaluation(self, row: str, architecture: Architecture, seed: int) -> Job:
         """The evaluation of that training."""
-        source = self.training(row, genotype, seed).folder.path
-        return self._job("evaluate", row, self._shared[row], seed, _OF_SEARCHES, genotype, source)
+        source = self.training(row, architecture, seed).folder.path
+        return self._job("evaluate", row, self._shared[row], seed, _OF_SEARCHES, architecture, source)
 
-    def cell_file(self, genotype: Genotype) -> Path:
+    def cell_file(self, architecture: Architecture) -> Path:
         """Where a cell lies that is trained."""
-        return self.folder / "cells" / f"{digest_of(genotype)}.json"
+        return self.folder / "cells" / f"{digest_of(architecture)}.json"
 
     def _job(
         self,
@@ -161,21 +161,23 @@ class Jobs:
         composed: Composed,
         seed: int,
         without: Sequence[str],
-        genotype: Genotype | None = None,
+        architecture: Architecture | None = None,
         source: Path | None = None,
     ) -> Job:
-        if (kind, row, seed, genotype) in self._made:
-            return self._made[kind, row, seed, genotype]
+        if (kind, row, seed, architecture) in self._made:
+            return self._made[kind, row, seed, architecture]
         own: dict[str, Any] = {"seed": seed, "stages": [kind], "resume": "auto"}
+        if kind == "evaluate" and isinstance(architecture, FixedNetwork):
+            own |= dict.fromkeys(("model_arguments", "normalization"))  # its checkpoint has them
         settings = composed.settings.model_copy(update=own)
         fingerprint = fingerprint_of(settings, without)
-        if genotype is not None:
-            fingerprint = hashed(f"{fingerprint} {_text(genotype)}")
+        if architecture is not None:
+            fingerprint = hashed(f"{fingerprint} {text_of(architecture)}")
         folder = RunFolder(self.folder / _PLACES[kind] / f"seed{seed}_{fingerprint[:12]}")
         own |= {"name": folder.path.name}
         train, evaluate = self.costs_of_training(row)
         costs = {"search": f"search {row}", "retrain": train, "evaluate": evaluate}
-        made = self._made[kind, row, seed, genotype] = Job(
+        made = self._made[kind, row, seed, architecture] = Job(
             kind,
             f"{_VERBS[kind]} {row}, seed {seed}",
             costs[kind],
@@ -216,9 +218,18 @@ class Jobs:
         return Composed(settings, plain, choices_of(of_hydra))
 
 
-def digest_of(genotype: Genotype) -> str:
-    """Stands for an architecture, in whatever order its operations are written."""
-    return hashed(_text(genotype))[:12]
+def _with_model(composed: Composed, row: RowSettings) -> Composed:
+    """With the fixed network of a row that has one."""
+    if row.model is None:
+        return composed
+    own = {
+        "stages": ["retrain", "evaluate"],
+        "model": row.model,
+        "model_arguments": row.model_arguments,
+        "normalization": "data",
+    }
+    settings = composed.settings.model_copy(update=own)
+    return Composed(settings, {**composed.config, **own}, composed.choices)
 
 
 def replayed_overrides(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
@@ -234,7 +245,3 @@ def _leaves(place: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{place}.{key}", value)
         elif key not in ("_target_", "download"):
             yield f"{place}.{key}", value
-
-
-def _text(genotype: Genotype) -> str:
-    return json.dumps(genotype_codec.to_json(genotype.canonical()), sort_keys=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dsrna.attacks.pgd import PGD
+from dsrna.comparing.architectures import Architecture, description_of
 from dsrna.comparing.jobs import Composed, Job
 from dsrna.comparing.passes import evaluation_passes
 from dsrna.config.objectives import retrain_objective
@@ -25,12 +26,10 @@ from dsrna.functional.seeding import generator
 from dsrna.nn.modes import evaluation_mode
 from dsrna.run_folder import RunFolder
 from dsrna.runs.request import Request
-from dsrna.spaces.genotype import Genotype
 from dsrna.stages.job import at_most
-from dsrna.stages.retrain import describe
 from dsrna.stages.run import STAGES, Opened
 from dsrna.training.fit import device_of
-from dsrna.training.trained_network import NetworkDescription, build_network
+from dsrna.training.trained_network import Description, build_network
 
 _EPOCHS, _BATCHES = 4, 2
 """Of a rehearsed search: two epochs of weight steps, two with architecture steps; the first of each warms up."""
@@ -78,11 +77,11 @@ def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
     return scale * (warmup * taken[1] + (epochs - warmup) * taken[3])
 
 
-def training_seconds(composed: Composed, splits: Splits, genotype: Genotype) -> float:
-    """What the training of a cell will take: its steps, and the attack on the validation split after every epoch."""
+def training_seconds(composed: Composed, splits: Splits, architecture: Architecture) -> float:
+    """What a network's training will take: its steps, and the attack on the validation split after every epoch."""
     settings, retrain, limits = composed.settings, composed.settings.retrain, composed.settings.trainer.limits
     threat, device = threat_of(settings), device_of(settings.trainer.accelerator)
-    description = describe(settings, splits, genotype)
+    description = description_of(architecture, settings, splits)
     network = build_network(description).to(device).train()
     objective = retrain_objective(settings.objective, "objective", threat)
     objective.initialise(network)
@@ -104,10 +103,10 @@ def training_seconds(composed: Composed, splits: Splits, genotype: Genotype) -> 
     return epochs * (steps * batch_size * a_step + validated * a_validation)
 
 
-def evaluation_seconds(composed: Composed, splits: Splits, genotype: Genotype) -> float:
+def evaluation_seconds(composed: Composed, splits: Splits, architecture: Architecture) -> float:
     """What an evaluation will take at most: as if every image withstood every attack. Verification isn't counted."""
     settings = composed.settings
-    device, description = device_of(settings.trainer.accelerator), describe(settings, splits, genotype)
+    device, description = device_of(settings.trainer.accelerator), description_of(architecture, settings, splits)
     network = build_network(description).to(device)
     count = min(settings.evaluate.batch_size, len(splits.test), _affordable(settings, splits, description))
     x, _ = _first(splits.test, count, device)
@@ -136,7 +135,7 @@ def seconds_of(action: Callable[[], object], device: torch.device) -> float:
     return min(taken)
 
 
-def _affordable(settings: Settings, splits: Splits, description: NetworkDescription) -> int:
+def _affordable(settings: Settings, splits: Splits, description: Description) -> int:
     """Images of a rehearsed batch."""
     if device_of(settings.trainer.accelerator).type != "cpu":
         return 2**31

@@ -88,8 +88,8 @@ class RowResults:
 
     Attributes:
         name: of the row.
-        kind: ``search``, ``published``, ``random``, or ``run``: its cells are those of finished runs, each trained from
-            its own seed alone.
+        kind: ``search``, ``published``, ``random``, ``model`` (a network without cells), or ``run``: its cells are
+            those of finished runs, each trained from its own seed alone.
         about: what it is, in words.
         found: its cells, one a search seed.
     """

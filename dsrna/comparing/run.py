@@ -16,6 +16,7 @@ from dsrna.comparing.pages import PAGE, write_pages
 from dsrna.comparing.plan import Plan
 from dsrna.comparing.settings import ComparisonSettings
 from dsrna.comparing.work import Work
+from dsrna.config.parts import located
 from dsrna.data.splits import Splits
 from dsrna.errors import DsrnaError
 from dsrna.run_lock import held_if_free
@@ -68,7 +69,8 @@ def check(comparison: Comparison) -> None:
     """Builds without memory what searches and trainings will build."""
     for row in comparison.plan.rows:
         shared = comparison.jobs.shared(row.name).settings
-        rehearse(shared, comparison.splits, ("retrain", "evaluate"), None)
+        with located("rows" if row.model is not None else ""):
+            rehearse(shared, comparison.splits, ("retrain", "evaluate"), None)
         if row.search is not None:
             rehearse(comparison.jobs.searching(row.name).settings, comparison.splits, ("search",), None)
 

@@ -17,8 +17,8 @@ from dsrna.config.validate import validate
 from dsrna.errors import ConfigError
 
 OF_A_SEARCH = (
-    "experiment", "space", "sizes", "strategy", "regulariser", "search_schedule", "selection", "metric", "metric_join",
-    "hypergradient", "search", "objective@search",
+    "experiment", "search_method", "space", "sizes", "strategy", "regulariser", "search_schedule", "selection",
+    "metric", "metric_join", "hypergradient", "search", "objective@search",
 )  # fmt: skip
 """What a row may choose for its search. All else is the comparison's, and the same for every row."""
 
@@ -27,10 +27,11 @@ Seeds = Annotated[list[Seed], Field(min_length=1, description=_SEEDS), AfterVali
 
 
 class RowSettings(Model):
-    """A method: where its architectures come from. One of ``search``, ``from`` and ``random`` is given.
+    """A method: where its architectures come from. One of ``search``, ``from``, ``random`` and ``model`` is given.
 
     ``search`` holds the overrides of a search; ``from`` names an architecture; ``random`` is a number of random cells,
-    which have the parameters of those of the row ``like``, give or take a tenth, where that is given.
+    which have the parameters of those of the row ``like``, give or take a tenth, where that is given; ``model`` names a
+    network without cells, built with ``model_arguments`` and normalised by the data set's statistics as all others are.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$", description="a name of letters, digits, dots and dashes")]
@@ -40,6 +41,8 @@ class RowSettings(Model):
     source: Annotated[str | None, Field(alias="from")] = None
     random: Annotated[int | None, Field(ge=1, le=1_000_000, description="a number of cells, at least 1")] = None
     like: str | None = None
+    model: str | None = None
+    model_arguments: dict[str, Any] | None = None
 
     @field_validator("search")
     @classmethod
@@ -57,15 +60,20 @@ class RowSettings(Model):
 
     @model_validator(mode="after")
     def _check(self) -> RowSettings:
-        given = [key for key in ("search", "source", "random") if getattr(self, key) is not None]
+        given = [key for key in ("search", "source", "random", "model") if getattr(self, key) is not None]
         if len(given) != 1:
             raise refused(
                 ConfigError(
-                    f"Row {self.name}: expected one of `search`, `from` and `random`, got {len(given)} of them."
+                    f"Row {self.name}: expected one of `search`, `from`, `random` and `model`, got {len(given)} of "
+                    "them."
                 )
             )
         if self.like is not None and self.random is None:
             raise refused(ConfigError(f"Row {self.name}: only random cells are `like` those of another row."))
+        if self.model_arguments is not None and self.model is None:
+            raise refused(ConfigError(f"Row {self.name}: only a `model` has `model_arguments`."))
+        if self.space is not None and self.model is not None:
+            raise refused(ConfigError(f"Row {self.name}: a `model` is of no search space: leave out `space`."))
         return self
 
 
@@ -110,7 +118,8 @@ def _problems(settings: ComparisonSettings) -> Iterator[str]:
         if name is not None and name not in names:
             yield f"Unknown row `{name}`.{nearest(name, names)} There are: {', '.join(names)}. (conf: {key})"
     for row in settings.rows:
-        if row.like in names and settings.row(str(row.like)).random is not None:
+        like = settings.row(str(row.like)) if row.like in names else None
+        if like is not None and (like.random is not None or like.model is not None):
             yield f"Row {row.name}: random cells are like those of a search or a published one. (conf: rows)"
     if settings.start_from is not None:
         yield "Rows say what is trained: leave out `from`. (conf: from)"

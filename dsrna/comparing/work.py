@@ -46,9 +46,9 @@ class Work:
             yield before
             return
         row, seed = chain.origin.row, chain.training_seed
-        genotype = self._cells.of(chain.origin)
-        yield self._jobs.training(row, genotype, seed)
-        yield self._jobs.evaluation(row, genotype, seed)
+        architecture = self._cells.of(chain.origin)
+        yield self._jobs.training(row, architecture, seed)
+        yield self._jobs.evaluation(row, architecture, seed)
 
     def next(self, chain: Chain) -> Job | None:
         """The first job of a chain that isn't done; None where all are."""

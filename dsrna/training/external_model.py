@@ -1,4 +1,4 @@
-"""Networks that aren't dsrna's, by name: a function or class of the user's, torchvision's, timm's, or an ONNX file."""
+"""Networks without cells, by name: dsrna's, torchvision's, timm's, a function or class of a user's, an ONNX file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dsrna.errors import ConfigError, DsrnaError, MissingPartError
 from dsrna.nn.normalize import Normalize
+from dsrna.nn.residual_networks import residual_network
 from dsrna.verification.onnx_network import OnnxNetwork
 
 ONNX = ".onnx"
@@ -26,7 +27,7 @@ class ExternalDescription:
     """Everything that :func:`build_external` needs, of plain types.
 
     Attributes:
-        model: ``torchvision:NAME``, ``timm:NAME``, ``MODULE:NAME``, or the path of an ONNX file.
+        model: ``dsrna:NAME``, ``torchvision:NAME``, ``timm:NAME``, ``MODULE:NAME``, or the path of an ONNX file.
         arguments: of the function or class.
         shape: (C, H, W) of its images.
         classes: number of classes.
@@ -50,12 +51,12 @@ class ExternalDescription:
 
     @property
     def needs_trust(self) -> bool:
-        """Whether who builds it must vouch for it: all but ONNX files and torchvision's models of some numbers.
+        """Whether who builds it must vouch for it: all but ONNX files and dsrna's or torchvision's models of numbers.
 
         Others import what they name, or read the files that their arguments name.
         """
         plain = all(isinstance(value, bool | int | float) for value in self.arguments.values())
-        return self.content is None and not (self.model.startswith("torchvision:") and plain)
+        return self.content is None and not (self.model.startswith(("dsrna:", "torchvision:")) and plain)
 
 
 class ExternalNetwork(nn.Module):
@@ -114,8 +115,8 @@ def _inner(description: ExternalDescription) -> nn.Module:
         return _LIBRARIES[where](name, description)
     if not _OWN.fullmatch(description.model):
         raise ConfigError(
-            f"Expected torchvision:NAME, timm:NAME, MODULE:NAME of a function or class, or a file that ends in {ONNX}, "
-            f"got {description.model!r}. (conf: model)"
+            "Expected dsrna:NAME, torchvision:NAME, timm:NAME, MODULE:NAME of a function or class, or a file that "
+            f"ends in {ONNX}, got {description.model!r}. (conf: model)"
         )
     try:
         found: Any = importlib.import_module(where)
@@ -131,6 +132,12 @@ def _inner(description: ExternalDescription) -> nn.Module:
         raise ConfigError(
             f"Expected a torch.nn.Module of `{description.model}`, got {type(built).__name__}. (conf: model)"
         )
+    return built
+
+
+def _residual(name: str, description: ExternalDescription) -> nn.Module:
+    given = {"name": name, "channels_in": description.shape[0], "classes": description.classes}
+    built: nn.Module = _called(residual_network, given | description.arguments, description.model)
     return built
 
 
@@ -199,4 +206,4 @@ def _check_logits(network: ExternalNetwork, description: ExternalDescription) ->
         )
 
 
-_LIBRARIES = {"torchvision": _torchvision, "timm": _timm}
+_LIBRARIES = {"dsrna": _residual, "torchvision": _torchvision, "timm": _timm}

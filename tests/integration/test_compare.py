@@ -29,6 +29,9 @@ search_seeds: [0]
 training_seeds: [0, 1]
 """
 MORE = """\
+  - name: network
+    model: dsrna:preact_resnet18
+    model_arguments: { width: 4 }
   - name: published
     from: "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1)], normal_concat=[2],
       reduce=[('skip_connect', 0), ('max_pool_3x3', 1)], reduce_concat=[2])"
@@ -108,8 +111,12 @@ def test_nothing_is_done_again_and_a_row_that_is_added_is_all_that_is_done(done,
     assert outcome.status == 0, outcome.text
     after = {path: path.stat().st_mtime_ns for path in done.glob("*/*/run.json")}
     assert {path: after[path] for path in before} == before
-    assert len(after) == len(before) + 4
-    assert [row.name for row in Results.load(done).rows] == ["clean", "again", "random", "published"]
+    assert len(after) == len(before) + 2 * 4
+    results = Results.load(done)
+    assert [row.name for row in results.rows] == ["clean", "again", "random", "network", "published"]
+    (network,) = results.networks(results.rows[3])
+    assert results.costs[network].parameters == 44_438
+    assert results.costs[network].multiply_adds > 0
     assert "published" in (done / "table.csv").read_text()
     write_plan(plans)
     assert command_line("compare", *given(plans)).status == 0

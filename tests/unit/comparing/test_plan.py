@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dsrna.comparing.architectures import FixedNetwork, digest_of
 from dsrna.comparing.costs import Costs
 from dsrna.comparing.passes import attack_passes
 from dsrna.comparing.plan import Origin, Plan
@@ -39,10 +40,16 @@ def test_random_cells_are_like_those_of_one_search_after_the_other():
     assert of.like(Origin("ours", 5)) is None
 
 
+def test_fixed_networks_of_other_arguments_are_others():
+    small, large = (FixedNetwork("dsrna:preact_resnet18", f'{{"width": {width}}}') for width in (16, 64))
+    assert digest_of(small) != digest_of(large)
+    assert digest_of(small) == digest_of(FixedNetwork(small.model, small.arguments))
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ("[{name: a, search: [], from: DARTS_V2}]", "expected one of `search`, `from` and `random`, got 2"),
+        ("[{name: a, search: [], from: DARTS_V2}]", "expected one of `search`, `from`, `random` and `model`, got 2"),
         ("[{name: a}]", "got 0 of them"),
         ("[{name: a, search: ['retrain.epochs=3']}]", "`retrain.epochs` is the same for all rows"),
         ("[{name: a, search: ['data=mnist']}]", "`data` is the same for all rows"),
@@ -51,6 +58,9 @@ def test_random_cells_are_like_those_of_one_search_after_the_other():
         ("[{name: a, random: 2},{name: a, from: DARTS_V2}]", "2 rows are called a"),
         ("[{name: a, random: 2},{name: b, random: 2, like: a}]", "are like those of a search or a published one"),
         ("[{name: a, random: 0}]", "at least 1"),
+        ("[{name: a, model: 'dsrna:wrn_16_4'},{name: b, random: 2, like: a}]", "are like those of a search or a"),
+        ("[{name: a, model: 'dsrna:wrn_16_4', space: darts}]", "of no search space"),
+        ("[{name: a, from: DARTS_V2, model_arguments: {}}]", "only a `model` has `model_arguments`"),
         ("[]", "a list of methods"),
     ],
 )

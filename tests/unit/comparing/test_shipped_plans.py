@@ -79,6 +79,15 @@ def test_what_changes_which_jobs(tmp_path, override, changes):
     assert {kind for kind in before if before[kind] != after[kind]} == changes
 
 
+def test_a_fixed_network_is_trained_by_the_recipe_of_cells(tmp_path):
+    rows = "rows=[{name: a, from: DARTS_V2}, {name: b, model: 'dsrna:wrn_16_4'}]"
+    jobs = Jobs(request(tmp_path, rows))
+    cells, fixed = (jobs.shared(name).settings for name in "ab")
+    own = {"model": None, "model_arguments": None, "normalization": None, "stages": cells.stages}
+    assert fixed.model_copy(update=own) == cells
+    assert (fixed.model, fixed.normalization) == ("dsrna:wrn_16_4", "data")
+
+
 def test_a_search_on_other_data_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="Row a: its search has other settings of `data`"):
         Jobs(request(tmp_path, "rows=[{name: a, search: ['+experiment=cifar10_jacobian_small']}]"))

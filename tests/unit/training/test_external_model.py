@@ -153,9 +153,10 @@ def test_wrong_weights_are_refused(net, tmp_path, content, says):
         ("users_nets:pair", {}, "gives a tuple"),
         ("users_nets:broken", {}, "ValueError: no such luck"),
         ("torchvision:resnet19", {}, "Near are: resnet18"),
+        ("dsrna:resnet19", {}, "such as wrn_28_10"),
         ("torchvision:resnet18", {}, r"fails on images of \(2, 5, 5\)"),
-        ("resnet18", {}, "Expected torchvision:NAME"),
-        ("os.system('x'):y", {}, "Expected torchvision:NAME"),
+        ("resnet18", {}, "Expected dsrna:NAME, torchvision:NAME"),
+        ("os.system('x'):y", {}, "Expected dsrna:NAME, torchvision:NAME"),
     ],
 )
 def test_wrong_models_are_refused(net, model, arguments, says):
@@ -189,6 +190,7 @@ def test_a_checkpoint_builds_it_again_where_the_user_names_its_code(net, tmp_pat
     [
         ("torchvision:resnet18", {}, True),
         ("torchvision:resnet18", {"width_per_group": 32}, True),
+        ("dsrna:preact_resnet18", {"width": 16}, True),
         ("torchvision:resnet18", {"weights": "DEFAULT"}, False),  # it would be fetched
         ("timm:resnet18", {"checkpoint_path": "x.pth"}, False),  # it would be unpickled
         ("timm:resnet18", {}, False),
