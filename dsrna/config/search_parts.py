@@ -56,9 +56,14 @@ def check_alphas_optimizer(settings: Settings) -> None:
     """Builds the optimiser of the alphas, for alphas such as the strategy's.
 
     Raises:
-        ConfigError: it can't be built, or doesn't move such alphas.
+        ConfigError: it can't be built, or doesn't move such alphas; or nothing moves them, and a metric would like to.
     """
     _, strategy, architecture = _start(settings)
+    if not architecture.learns and settings.metric.weight > 0:
+        raise ConfigError(
+            f"{type(strategy).__name__} takes no architecture steps, in which alone a metric counts: metric=none. "
+            "(conf: metric)"
+        )
     alphas = list(architecture.parameters())
     strategy.check_optimizer(build_part(settings.search.alphas_optimizer, "search.alphas_optimizer", params=alphas))
 

@@ -23,10 +23,12 @@ class Architecture(nn.Module, ABC):
     Attributes:
         on_simplex: whether the operation weights of every edge sum to 1; else each is in [0, 1] by itself.
         one_hot: whether a step's weights are of one operation an edge.
+        learns: whether architecture steps are taken at all.
     """
 
     on_simplex: ClassVar[bool] = True
     one_hot: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
     def begin_step(self, progress: float, generator: torch.Generator) -> None:
         """Fixes what :meth:`forward` gives until the next call.

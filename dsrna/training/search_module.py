@@ -115,6 +115,7 @@ class SearchModule(StageModule):
     def searching(self) -> bool:
         """Whether this epoch has architecture steps."""
         pauses = any(schedule.pauses(self.current_epoch, self.epochs) for schedule in self.schedules)
+        pauses |= not self.model.architecture.learns
         return self.current_epoch >= self.warmup_epochs and not pauses
 
     def training_step(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:

@@ -16,13 +16,17 @@ from tests.thorough import thorough
 
 GIVEN = {  # what only the user knows
     ("data", "arrays"): ["data.source.path=own.npz"],
+    ("strategy", "uniform"): ["metric=none"],
     ("metric_join", "multiplier"): ["metric_join.reference=1.0"],
     ("search_schedule", "early_stopping_hessian"): ["search.epochs=50"],
     ("search_schedule", "progressive_pdarts"): ["search.epochs=75"],
     ("experiment", "imagenet_transfer"): ["from=DARTS_V2"],
 }
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
-ELSEWHERE = {"proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment", "comparison"}
+ELSEWHERE = {
+    *("proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment", "comparison"),
+    "search_method",
+}
 PARTICULAR = {"regulariser", "search_schedule", "space", "strategy"}
 """Not every choice of these goes with every other one: they are chosen one by one."""
 EVERY = [

@@ -1,10 +1,11 @@
-"""Loss gradient, local radius and curvature against textbook formulas by autograd in float64."""
+"""Adversarial loss, loss gradient, local radius and curvature against textbook formulas by autograd in float64."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from dsrna.errors import ConfigError
+from dsrna.metrics.adversarial_loss import AdversarialLoss
 from dsrna.metrics.curvature import Curvature
 from dsrna.metrics.local_radius import LocalRadius
 from dsrna.metrics.loss_gradient import LossGradient
@@ -47,6 +48,18 @@ def curvature_on_linear(length):
     return curvature
 
 
+def adversarial_loss_on_linear(eps, shares):
+    def attacked(weight, bias, x, y):
+        uphill = loss_slope(weight, bias, x, y).sign()
+        losses = []
+        for share in shares:
+            chances = ((x.flatten(1) + share * eps * uphill).clamp(0, 1) @ weight.T + bias).softmax(1)
+            losses.append(-chances[torch.arange(len(y)), y].log())
+        return -sum(losses) / len(losses)
+
+    return attacked
+
+
 def at_the_boundary():
     """Answers that the images decide, not the bias, so that margins are used up within a threat's reach."""
     model = smooth_network()
@@ -63,6 +76,29 @@ def test_loss_gradient_conforms(norm):
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 1.0)])
 def test_local_radius_conforms(norm, eps):
     check_metric(LocalRadius(norm, eps), radius_on_linear(norm, eps), at_the_boundary)
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+def test_adversarial_loss_conforms(batch_norm):
+    check_metric(AdversarialLoss("linf", 0.1, None, batch_norm), adversarial_loss_on_linear(0.1, [1.0]))
+
+
+def test_an_adversarial_loss_of_several_strengths_is_their_mean():
+    draw = torch.Generator().manual_seed(0)
+    weight, bias = (torch.randn(*shape, generator=draw).double() for shape in ((3, 72), (3,)))
+    x, shares = tiny_images(), [0.25, 1.0, 4.0]
+    found = AdversarialLoss("linf", 0.1, shares)(linear_network(weight, bias), x, Y)
+    torch.testing.assert_close(found, adversarial_loss_on_linear(0.1, shares)(weight, bias, x, Y))
+    assert (x + 0.4).max() > 1, "the strongest leaves [0, 1] unless it is clipped"
+
+
+def test_an_l2_step_is_along_the_gradient():
+    weight = torch.randn(3, 72, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.full((4, 2, 6, 6), 0.5, dtype=torch.float64)
+    slope = loss_slope(weight, 0.0, x, Y)
+    moved = x.flatten(1) + 0.3 * slope / slope.norm(dim=1, keepdim=True)
+    expected = -F.cross_entropy(moved @ weight.T, Y, reduction="none")
+    torch.testing.assert_close(AdversarialLoss("l2", 0.3)(linear_network(weight), x, Y), expected)
 
 
 def test_curvature_conforms():
@@ -123,6 +159,9 @@ def test_a_radius_is_clipped_and_0_where_it_says_nothing():
         (lambda: LocalRadius(eps=0.0), "eps"),
         (lambda: LocalRadius(difference_step=0.0), "difference_step"),
         (lambda: LossGradient("l3"), "norm"),
+        (lambda: AdversarialLoss(eps=-0.1), "eps"),
+        (lambda: AdversarialLoss(shares=[]), "shares"),
+        (lambda: AdversarialLoss(shares=[0.5, 0.0]), "shares"),
         (lambda: Curvature(length=0.0), "length"),
     ],
 )
