@@ -138,6 +138,25 @@ class Verification(TypedDict):
     stopped: dict[str, int]
 
 
+class SmoothedPoint(TypedDict):
+    eps: float
+    certified: float
+    certified_interval: tuple[float, float]
+    images: int
+
+
+class Smoothing(TypedDict):
+    sigma: float
+    samples: int
+    failure: float
+    version: str
+    images: int
+    correct: float
+    abstained: float
+    curve: list[SmoothedPoint]
+    radius: float
+
+
 class EvaluatedNetwork(TypedDict):
     title: str
     checkpoint: str
@@ -145,6 +164,7 @@ class EvaluatedNetwork(TypedDict):
     result: Result
     corruptions: NotRequired[Corruptions | None]
     verification: NotRequired[Verification | None]
+    smoothing: NotRequired[Smoothing | None]
 
 
 class Evaluation(TypedDict):

@@ -24,16 +24,20 @@ CHANGES_NO_RESULT = (
 """Keys that may differ between a run and its continuation."""
 
 
-ADDED = ("model", "model_arguments", "checkpoint", "normalization")
-"""Keys that came later: where they are null, runs from before them are still found."""
+ADDED: dict[str, Any] = {
+    "model": None, "model_arguments": None, "checkpoint": None, "normalization": None,
+    "evaluate.smoothing": None, "retrain.noise": 0.0,
+}  # fmt: skip
+"""Keys that came later, with the values at which runs from before them are still found."""
 
 
 def fingerprint_of(settings: RunSettings, without: Iterable[str] = ()) -> str:
     """Hash of all settings that change results, the same on every machine; ``without`` those that don't here."""
-    plain = {key: value for key, value in settings.model_dump().items() if value is not None or key not in ADDED}
+    plain = settings.model_dump()
     for key in (*CHANGES_NO_RESULT, *without):
-        *nodes, last = key.split(".")
-        _remove(plain, nodes, last)
+        _remove(plain, key)
+    for key, before in ADDED.items():
+        _remove(plain, key, where=before)
     return hashed(json.dumps(plain, sort_keys=True))
 
 
@@ -42,10 +46,12 @@ def fingerprint_of_all(jobs: Iterable[RunSettings]) -> str:
     return hashed("".join(fingerprint_of(settings) for settings in jobs))
 
 
-def _remove(node: Any, nodes: list[str], last: str) -> None:
+def _remove(node: Any, key: str, **where: Any) -> None:
+    """Takes out a key; given ``where``, only if that is its value."""
+    *nodes, last = key.split(".")
     for name in nodes:
         node = node.get(name) if isinstance(node, dict) else None
-    if isinstance(node, dict):
+    if isinstance(node, dict) and all(node.get(last) == value for value in where.values()):
         node.pop(last, None)
 
 

@@ -74,6 +74,7 @@ RegulariserPart = Annotated[Part, _built("dsrna.strategies.regularisers.base.Reg
 SearchSchedulePart = Annotated[Part, _built("dsrna.strategies.schedules.base.SearchSchedule")]
 AttackPart = Annotated[Part, _built("dsrna.evaluation.base.EvaluationAttack")]
 CorruptionsPart = Annotated[Part, _built("dsrna.evaluation.corruption_sweep.CorruptionSweep")]
+SmoothingPart = Annotated[Part, _built("dsrna.verification.smoothing.Smoothing")]
 ProxyPart = Annotated[Part, _built("dsrna.proxies.base.Proxy")]
 MethodPart = Annotated[Part, _built("dsrna.query_searches.base.QuerySearch")]
 SourcePart = Annotated[Part, _tried(lambda node, _: check_part(node, "", "root", "download"))]

@@ -151,6 +151,7 @@ class RetrainSettings(Model):
     drop_path: Rate
     cutout: Whole
     ema_decay: Rate
+    noise: NotNegative
     gradient_clip: NotNegative
     optimizer: kinds.OptimizerPart
     schedule: Annotated[kinds.Part, kinds.schedule_of("optimizer")] | None
@@ -186,6 +187,7 @@ class EvaluateSettings(Model):
     batch_size: BatchSize
     torch_compile: Flag
     verify: Any  # a part, or null for no verification
+    smoothing: kinds.SmoothingPart | None
     corruptions: kinds.CorruptionsPart | None
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # importing them takes a second, which only those wait for wh
     from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
     from dsrna.verification.settings import Verification
+    from dsrna.verification.smoothing import Smoothing
 
 _TABLES_OF = "nasbench201"
 
@@ -112,6 +113,15 @@ def verification(settings: Settings) -> Verification | None:
             )
         given["eps"] = [eps for eps in (*eps_curve(settings), threat.eps) if eps > 0]
     built: Verification = build_part(given, where)
+    return built
+
+
+def smoothing(settings: Settings) -> Smoothing | None:
+    """What ``evaluate.smoothing`` asks for, None where it is switched off."""
+    node = settings.evaluate.smoothing
+    if node is None:
+        return None
+    built: Smoothing = build_part(with_fractions(node), "evaluate.smoothing")
     return built
 
 

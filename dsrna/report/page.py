@@ -38,6 +38,7 @@ from dsrna.report.results import (
     threat_text,
 )
 from dsrna.report.run_data import RunData
+from dsrna.report.smoothed import smoothed_eps, smoothed_row, smoothed_rows
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.notation.writing import published_text
@@ -85,6 +86,8 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
         "networks": list(networks.values()),
         "rows": _rows(evaluation) if evaluation else [],
         "radii": radius_rows(evaluation) if evaluation else [],
+        "smoothed": smoothed_rows(evaluation) if evaluation else [],
+        "smoothed_eps": smoothed_eps(evaluation) if evaluation else [],
         "corruptions": corruption_rows(evaluation) if evaluation else [],
         "severities": corruption_severities(evaluation) if evaluation else [],
         "alarm": verdict_sentence(data.evidence) if is_alarming(data.evidence) else None,
@@ -121,8 +124,8 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
 
 
 def _rows(evaluation: dict[str, Any]) -> list[Row]:
-    proved = certified_row(evaluation)
-    return [*result_rows(evaluation), *([proved] if proved else [])]
+    proved = [row for row in (certified_row(evaluation), smoothed_row(evaluation)) if row]
+    return [*result_rows(evaluation), *proved]
 
 
 def _tiles(evaluation: dict[str, Any]) -> list[Tile]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dsrna.config.parts import build_part
-from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, verification
+from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, smoothing, verification
 from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.corruption_accuracy import corruption_accuracies
@@ -21,6 +21,7 @@ from dsrna.report.certified import certified_point
 from dsrna.stages.job import Job
 from dsrna.training.trained_network import load_network
 from dsrna.verification import Verification, verify
+from dsrna.verification.smoothing import Smoothing, certify_by_smoothing
 
 log = logging.getLogger("dsrna")
 
@@ -107,7 +108,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
         )
     shown = [("clean", result["clean"]["accuracy"]), *((one["label"], one["accuracy"]) for one in result["records"])]
     log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
-    verified, sweep = verification(settings), corruption_sweep(settings)
+    verified, sweep, smoothed = verification(settings), corruption_sweep(settings), smoothing(settings)
     return {
         "title": about["title"],
         "checkpoint": str(checkpoint.relative_to(job.folder.path)),
@@ -116,6 +117,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
         "result": result,
         "corruptions": None if sweep is None else _corrupt_one(job, stage, network, sweep),
         "verification": None if verified is None else _verify_one(job, stage, network, verified),
+        "smoothing": None if smoothed is None else _smooth_one(job, stage, network, smoothed),
     }
 
 
@@ -161,4 +163,24 @@ def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification
     certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:.4g}" for point in result["curve"]]
     radius = [f"mean radius {result['radius']['mean']:.4g}"] if result["radius"] else []
     log.info("%s: certified in %s: %s", stage, result["norm"], ", ".join(certified + radius))
+    return result
+
+
+def _smooth_one(job: Job, stage: str, network: nn.Module, smoothed: Smoothing) -> dict[str, Any]:
+    test, settings = job.splits.test, job.settings
+    with Progress(f"smooth {stage}", len(test), mode=settings.trainer.progress) as bar:
+        result = certify_by_smoothing(
+            network,
+            test,
+            smoothed,
+            seed=settings.seed,
+            folder=job.folder.evaluation_dir / stage,
+            device=job.device,
+            progress=bar.reach,
+        )
+    certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:g}" for point in result["curve"]]
+    log.info(
+        "%s: certified by smoothing in l2, sigma %g: %s, mean radius %.4g",
+        stage, result["sigma"], ", ".join(certified), result["radius"],
+    )  # fmt: skip
     return result

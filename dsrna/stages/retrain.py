@@ -109,6 +109,7 @@ def _train(
         keep_last=retrain.keep == "last",
         drop_path=drop_path if settings.model is None else 0.0,  # its paths are its own
         ema_decay=retrain.ema_decay,
+        noise=retrain.noise,
         gradient_clip=training.gradient_clip,
         torch_compile=retrain.torch_compile and stage != "certified",
         make_optimizer=optimizer,

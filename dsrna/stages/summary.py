@@ -52,6 +52,10 @@ def show_result(folder: RunFolder) -> None:
             images = max(point["images"] for point in points if point)
             cells = (f"{100 * point['certified']:.2f} %" if point else "" for point in points)
             table.add_row(f"Certified, first {images}", *cells)
+        smoothed = [entry.get("smoothing") for entry in networks.values()]
+        if any(smoothed):
+            cells = (f"{one['radius']:.3f}" if one else "" for one in smoothed)
+            table.add_row("Certified by smoothing, mean l2 radius", *cells)
         means = [(entry.get("corruptions") or {}).get("mean") for entry in networks.values()]
         if any(mean is not None for mean in means):
             table.add_row("Corrupted, mean", *("" if mean is None else f"{100 * mean:.2f} %" for mean in means))

@@ -13,7 +13,7 @@ from dsrna.attacks.pgd import PGD
 from dsrna.data.loader import Batch
 from dsrna.functional.seeding import generator
 from dsrna.nn.modes import evaluation_mode
-from dsrna.objectives.base import Objective
+from dsrna.objectives.base import LossForward, Objective, Outputs
 from dsrna.training.stage_module import StageModule, accuracy
 from dsrna.training.trained_network import TrainedNetwork
 
@@ -33,6 +33,8 @@ class RetrainModule(StageModule):
         keep_last: keep the weights of the last epoch, whatever the validation split says.
         drop_path: largest drop-path probability; grows linearly over the epochs as in DARTS.
         ema_decay: decay of the weights' exponential moving average, which then is what is validated and kept; 0: none.
+        noise: standard deviation of normal noise on the images of the loss's own passes, as randomised smoothing wants
+            it (Cohen et al. 2019); what attacks in training see has none. 0: none.
         gradient_clip: largest norm of the gradient; 0: not clipped.
         torch_compile: attack networks that ``torch.compile`` made faster, in training and in validation; not for an
             objective that computes bounds.
@@ -51,6 +53,7 @@ class RetrainModule(StageModule):
         keep_last: bool,
         drop_path: float,
         ema_decay: float,
+        noise: float,
         gradient_clip: float,
         torch_compile: bool,
         make_optimizer: Callable[[list[nn.Parameter]], tuple[Any, Any]],
@@ -60,7 +63,7 @@ class RetrainModule(StageModule):
         super().__init__(**base)
         self.network, self.objective, self.selection_attack = network, objective, selection_attack
         self.robust_first, self.drop_path, self.gradient_clip = robust_first, drop_path, gradient_clip
-        self.keep_last = keep_last
+        self.keep_last, self.noise = keep_last, noise
         self.average = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
             if ema_decay
@@ -98,9 +101,9 @@ class RetrainModule(StageModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         self.objective.advance(self.global_step / (self.epochs * int(self.trainer.num_training_batches)))
-        noise = generator(self.seed, self.stage, "attack", self.current_epoch, batch_idx)
+        draws = generator(self.seed, self.stage, "attack", self.current_epoch, batch_idx)
         with self.located():
-            result = self.objective(self._attacked[self.network], x, y, noise, self.network.forward_with_auxiliary)
+            result = self.objective(self._attacked[self.network], x, y, draws, self._noisy(batch_idx))
         loss = self.finite(result.loss, "The training loss")
         self.weight_step(loss, self.weights, self.gradient_clip, result.carried)
         if self.average is not None:
@@ -110,6 +113,18 @@ class RetrainModule(StageModule):
         self.averages.add(name, accuracy(result.logits, y), len(y))
         for name, value in result.numbers.items():
             self.averages.add(f"train/{name}", value, len(y))
+
+    def _noisy(self, batch_idx: int) -> LossForward:
+        """The network's forward, on images with noise where there is to be some."""
+        if not self.noise:
+            return self.network.forward_with_auxiliary
+        draws = generator(self.seed, self.stage, "noise", self.current_epoch, batch_idx)
+
+        def forward(images: torch.Tensor) -> Outputs:
+            noise = torch.randn(images.shape, generator=draws, dtype=images.dtype).to(images.device)
+            return self.network.forward_with_auxiliary(images + self.noise * noise)
+
+        return forward
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch

@@ -27,14 +27,15 @@ def summarise(verdicts: Sequence[Verdict], settings: Verification) -> dict[str, 
 
 def _at(verdicts: Sequence[Verdict], eps: float) -> dict[str, Any]:
     states = Counter(verdict.at(eps) for verdict in verdicts)
-    images, certified = len(verdicts), states["certified"]
-    standing = images - states["attacked"]
+    images = len(verdicts)
+    certified, certified_interval = share_with_interval(states["certified"], images)
+    standing, standing_interval = share_with_interval(images - states["attacked"], images)
     return {
         "eps": eps,
-        "certified": certified / images,
-        "certified_interval": _interval(certified, images),
-        "standing": standing / images,
-        "standing_interval": _interval(standing, images),
+        "certified": certified,
+        "certified_interval": certified_interval,
+        "standing": standing,
+        "standing_interval": standing_interval,
         "undecided": states["undecided"] / images,
         "images": images,
     }
@@ -59,6 +60,7 @@ def _count(names: Any) -> dict[str, int]:
     return dict(Counter(name for name in names if name))
 
 
-def _interval(count: int, images: int) -> list[float]:
+def share_with_interval(count: int, images: int) -> tuple[float, list[float]]:
+    """A share of images and Wilson's 95 % interval."""
     interval = binomtest(count, images).proportion_ci(0.95, method="wilson")
-    return [float(interval.low), float(interval.high)]
+    return count / images, [float(interval.low), float(interval.high)]

@@ -159,6 +159,16 @@ def test_verifying_a_run_that_was_not(finished, run):
     assert (folder.plots_dir / "certified.png").is_file()
 
 
+def test_smoothing_a_run_that_was_not(finished, run):
+    few = [f"evaluate.smoothing.{setting}" for setting in ("samples=40", "selection_samples=10", "eps=[0.05]")]
+    folder = run("evaluate", f"from={finished.path}", "evaluate=smoothed", *few)
+    for stage, entry in read_json(folder.evaluation_json)["networks"].items():
+        images = read_json(folder.evaluation_dir / stage / "smoothing.json")["smoothed"]
+        assert len(images) == entry["smoothing"]["images"] == 6
+        assert entry["smoothing"]["curve"][0]["certified"] == sum(one["radius"] >= 0.05 for one in images) / 6
+    assert "Randomised smoothing" in folder.report_html.read_text()
+
+
 def test_corruptions_of_too_small_images_are_refused_before_any_work(finished, command_line, tmp_path):
     outcome = command_line("evaluate", f"from={finished.path}", "evaluate=corruptions", *TINY, f"out={tmp_path}")
     assert outcome.status == 2

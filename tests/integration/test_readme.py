@@ -56,6 +56,7 @@ SMALL = {
     ],
     "-m": ["stages=[search]"],
     "evaluate=corruptions": ["trainer.limits.test_images=2"],
+    "evaluate=smoothed": ["evaluate.smoothing.samples=30", "trainer.limits.test_images=2"],
     "method=[warmup]": ["method.warmup.warmup=3", "budget=8", "judge=null"],
     "method=[local,genetic]": ["method.genetic.population=8"],
 }  # fmt: skip

@@ -90,6 +90,7 @@ EDGES = {
     "data.validation_fraction": ([0.01, 0.99], [0.0, 1.0, float("nan")]),
     "retrain.baseline": ([True], [None, "maybe", 2]),
     "retrain.ema_decay": ([0.0, 0.999], [1.0, -0.1]),
+    "retrain.noise": ([0.0, 2.0], [-0.1, "a"]),
     "certified.epochs": ([1], [0]),
     "certified.gradient_clip": ([0.0], [-1.0]),
     "search.gradient_clip": ([0.0], [-1.0]),

@@ -127,6 +127,31 @@ def test_accuracy_on_corrupted_images_has_a_table_of_its_own(page: Page, folder:
     ]
 
 
+def test_smoothed_classifiers_have_a_table_of_their_own(page: Page, folder: RunFolder) -> None:
+    networks = read_json(folder.evaluation_json)["networks"].values()
+    rows = [row for row in page.rows if row and "sigma 0.25 · 10,000 copies" in row[0]]
+    numbers = [[float(re.findall(r"\d+\.\d+", cell)[0]) for cell in row[1:]] for row in rows]
+    assert numbers == [
+        pytest.approx(
+            [100 * one["correct"], 3.0, *(100 * point["certified"] for point in one["curve"]), one["radius"]], abs=0.051
+        )
+        for one in (network["smoothing"] for network in networks)
+    ]
+
+
+def test_where_the_threat_is_in_l2_what_smoothing_certifies_stands_beside_the_attacks(tmp_path: Path) -> None:
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    evaluation = example_evaluation(0.7)
+    for eps, rows in ((0.5, 1), (0.6, 0)):
+        evaluation["threat"] = {"norm": "l2", "eps": eps}
+        write_json(folder.evaluation_json, evaluation)
+        found = [row for row in Page(write_report(folder.path)).rows if row and "smoothed classifier" in row[0]]
+        assert len(found) == rows
+        if found:
+            shares = [float(re.findall(r"\d+\.\d", cell)[0]) for cell in found[0][1:]]
+            assert shares == pytest.approx([35.0, 8.75], abs=0.051)
+
+
 def test_without_corruptions_the_page_does_not_speak_of_them(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
     evaluation = example_evaluation()

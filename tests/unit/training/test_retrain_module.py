@@ -256,6 +256,33 @@ def test_the_average_is_kept_where_there_is_one(retrain_stage, tmp_path):
     assert kept.keys() == stage.module.network.state_dict().keys(), "it loads into a plain network"
 
 
+def test_the_loss_sees_images_with_noise_and_nothing_else_does(retrain_stage, tmp_path):
+    """An image of every batch is noted where the network is asked for logits by the loss, by attack and validation."""
+
+    def seen(noise, folder):
+        stage = retrain_stage(folder, epochs=2, noise=noise, objective=Standard(), drop_path=0.0, ema_decay=0.0, lr=0.0)
+        network, found = stage.module.network, {"loss": [], "else": []}
+        passing = network.forward_with_auxiliary
+
+        def forward_with_auxiliary(images):
+            found["loss"].append(images.detach().clone())
+            return passing(images)
+
+        network.forward_with_auxiliary = forward_with_auxiliary
+        network.register_forward_pre_hook(lambda _, inputs: found["else"].append(inputs[0].detach().clone()))
+        stage.run()
+        return {name: torch.cat(images) for name, images in found.items()}
+
+    without, noisy, again = (seen(noise, tmp_path / str(n)) for n, noise in enumerate((0.0, 0.3, 0.3)))
+    difference = noisy["loss"] - without["loss"]
+    assert difference.std().item() == pytest.approx(0.3, rel=0.1)
+    assert difference.mean().item() == pytest.approx(0.0, abs=0.05)
+    assert torch.equal(noisy["loss"], again["loss"])
+    assert not torch.equal(*difference.chunk(2)), "another epoch draws others"
+    assert noisy["else"].min() >= 0
+    assert noisy["else"].max() <= 1
+
+
 @pytest.mark.slow
 def test_drop_path_grows_over_the_epochs_also_when_resumed(retrain_stage, tmp_path):
     def probabilities(stage):
