@@ -90,6 +90,6 @@ def residual_network(name: str, channels_in: int, classes: int, width: int = 64)
         if depth >= 10 and depth % 6 == 4 and factor >= 1 and depth * factor <= 10_000:
             return PreActNetwork(channels_in, classes, 16, [16 * factor, 32 * factor, 64 * factor], (depth - 4) // 6)
     raise ConfigError(
-        f"Expected {_PLAIN} (with `width` from 1 to 1024) or wrn_DEPTH_WIDTH of depth 6 n + 4, such as wrn_28_10 or "
-        f"wrn_16_4, got {name!r}{'' if width == 64 else f' with a `width` of {width}'}. (conf: model)"
+        f"Expected cnn7, {_PLAIN} (with `width` from 1 to 1024) or wrn_DEPTH_WIDTH of depth 6 n + 4, such as "
+        f"wrn_28_10 or wrn_16_4, got {name!r}{'' if width == 64 else f' with a `width` of {width}'}. (conf: model)"
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError, DsrnaError, MissingPartError
+from dsrna.nn.cnn7 import cnn7
 from dsrna.nn.normalize import Normalize
 from dsrna.nn.residual_networks import residual_network
 from dsrna.verification.onnx_network import OnnxNetwork
@@ -135,9 +136,14 @@ def _inner(description: ExternalDescription) -> nn.Module:
     return built
 
 
-def _residual(name: str, description: ExternalDescription) -> nn.Module:
-    given = {"name": name, "channels_in": description.shape[0], "classes": description.classes}
-    built: nn.Module = _called(residual_network, given | description.arguments, description.model)
+def _own(name: str, description: ExternalDescription) -> nn.Module:
+    given: dict[str, Any] = {"classes": description.classes}
+    function: Any = cnn7 if name == "cnn7" else residual_network
+    if name == "cnn7":
+        given["shape"] = tuple(description.shape)
+    else:
+        given |= {"name": name, "channels_in": description.shape[0]}
+    built: nn.Module = _called(function, given | description.arguments, description.model)
     return built
 
 
@@ -206,4 +212,4 @@ def _check_logits(network: ExternalNetwork, description: ExternalDescription) ->
         )
 
 
-_LIBRARIES = {"dsrna": _residual, "torchvision": _torchvision, "timm": _timm}
+_LIBRARIES = {"dsrna": _own, "torchvision": _torchvision, "timm": _timm}

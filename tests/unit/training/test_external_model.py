@@ -191,6 +191,7 @@ def test_a_checkpoint_builds_it_again_where_the_user_names_its_code(net, tmp_pat
         ("torchvision:resnet18", {}, True),
         ("torchvision:resnet18", {"width_per_group": 32}, True),
         ("dsrna:preact_resnet18", {"width": 16}, True),
+        ("dsrna:cnn7", {"width": 4, "hidden": 8}, True),
         ("torchvision:resnet18", {"weights": "DEFAULT"}, False),  # it would be fetched
         ("timm:resnet18", {"checkpoint_path": "x.pth"}, False),  # it would be unpickled
         ("timm:resnet18", {}, False),
