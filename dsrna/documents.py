@@ -38,6 +38,14 @@ class ThreatModel(TypedDict):
     eps: float
 
 
+class Repeats(TypedDict):
+    """An attack measured several times, each time with other random numbers."""
+
+    accuracies: list[float]
+    mean: float
+    interval: tuple[float, float]
+
+
 class AttackRecord(TypedDict):
     """One attack on one network."""
 
@@ -54,6 +62,7 @@ class AttackRecord(TypedDict):
     restarts: int | None
     steps: int | None
     step_size: float | None
+    repeats: NotRequired[Repeats]
     attacks: NotRequired[list[str]]  # of the worst case: what it is over
 
 
@@ -71,6 +80,7 @@ class MaskingWarning(TypedDict):
 class Attacked(TypedDict):
     clean: AttackRecord
     records: list[AttackRecord]
+    further: NotRequired[list[AttackRecord]]  # of threat models beside the run's
     curve: NotRequired[list[AttackRecord]]
     grid: NotRequired[list[AttackRecord]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -33,8 +33,9 @@ class Threat:
     """A threat model: the ball around an image in which an adversary moves, cut with [0, 1].
 
     Attributes:
-        norm: ``"linf"`` or ``"l2"``.
-        eps: radius in [0, 1] pixel units for l_inf (8/255, not 8); for l_2 a Euclidean length, >= 0.
+        norm: ``"linf"``, ``"l2"``, or, for evaluation alone, ``"l1"``.
+        eps: radius in [0, 1] pixel units for l_inf (8/255, not 8); for l_2 a Euclidean length, for l_1 a sum of
+            absolute values, >= 0.
 
     >>> Threat("linf", 8 / 255).label
     'linf 8/255'
@@ -47,8 +48,8 @@ class Threat:
     eps: float
 
     def __post_init__(self) -> None:
-        if self.norm not in ("linf", "l2"):
-            raise ConfigError(f"Expected `norm` to be 'linf' or 'l2', got {self.norm!r}.")
+        if self.norm not in get_args(Norm):
+            raise ConfigError(f"Expected `norm` to be one of {', '.join(get_args(Norm))}, got {self.norm!r}.")
         if not self.eps >= 0:
             raise ConfigError(f"Expected `eps` >= 0, got {self.eps}.")
         if self.norm == "linf" and self.eps > 1:

@@ -28,7 +28,10 @@ import torch
 ROOT = Path(__file__).parents[1]
 CPU = "trainer=cpu trainer.threads=1 trainer.progress=off"
 SMALL = f"{CPU} data=digits data.train_limit=200 data.test_limit=20 threat.eps=0.1"
-QUICK = "evaluate=quick evaluate.attacks.autoattack=null evaluate.attacks.cw=null"
+QUICK = (
+    "evaluate=quick evaluate.attacks.autoattack=null evaluate.attacks.cw=null ++evaluate.attacks.square=null "
+    "++evaluate.attacks.apgd_dlr=null"
+)
 RETRAIN = "retrain.batch_size=32 retrain.channels=4 retrain.selection_steps=2"
 SEARCH = (
     f"search {SMALL} {QUICK} {RETRAIN} retrain.epochs=2 search.batch_size=32 search.channels=4 search.random_cells=4 "

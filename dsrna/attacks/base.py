@@ -40,6 +40,8 @@ class Attack(ABC):
 
     def __init__(self, norm: Norm, eps: float, batch_norm: BatchNormMode = "running") -> None:
         check_batch_norm(batch_norm)
+        if norm not in ("linf", "l2"):
+            raise ConfigError(f"Expected `norm` to be 'linf' or 'l2', got {norm!r}.")
         self.threat, self.batch_norm = Threat(norm, eps), batch_norm
 
     @final

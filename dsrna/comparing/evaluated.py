@@ -12,11 +12,13 @@ from torch import nn
 from dsrna.comparing.results import CellCost, Trained
 from dsrna.costs.latency import latency
 from dsrna.errors import CheckpointError
+from dsrna.evaluation.outcome_file import outcome_name
 from dsrna.functional.multiply_adds import multiply_adds
 from dsrna.json_files import read_json
 from dsrna.nn.modes import evaluation_mode
-from dsrna.report.results import strongest
+from dsrna.report.results import strongest, threat_text
 from dsrna.run_folder import RunFolder
+from dsrna.types import Threat
 
 LATENCY_BATCHES = (1, 128)
 
@@ -44,15 +46,15 @@ def trained_network(folder: RunFolder, cell: str, seed: int, seconds: float | No
     clean, worst = result["clean"], strongest(evaluation, stage)
     right = _outcomes(folder, stage, clean)
     accuracies = {"clean": clean["accuracy"]}
-    for record in _in_the_threat(evaluation, stage):
-        fewer = record["images"] < clean["images"]
-        accuracies[record["label"] + (f", first {record['images']:,} images" if fewer else "")] = record["accuracy"]
+    for record in [*_in_the_threat(evaluation, stage), *result.get("further", ())]:
+        accuracies[_label(record, evaluation["threat"], clean["images"])] = record["accuracy"]
     if worst is None:
         robust, standing = clean["accuracy"], right
     else:
-        measured = {record["attack"]: record for record in result["records"]}
+        measured = {record["attack"]: record for record in _in_the_threat(evaluation, stage)}
         over = [measured[name] for name in worst.get("attacks", [worst["attack"]]) if name in measured]
-        robust, standing = worst["accuracy"], _all_of([_outcomes(folder, stage, record) for record in over])
+        robust = worst["accuracy"]
+        standing = _all_of([_outcomes(folder, stage, record, repeat) for record in over for repeat in _repeats(record)])
     return Trained(cell, seed, accuracies, robust, standing, right, _images(folder, stage, clean), seconds, place)
 
 
@@ -95,13 +97,25 @@ def _in_the_threat(evaluation: dict[str, Any], stage: str) -> list[dict[str, Any
     ]
 
 
-def _file(folder: RunFolder, stage: str, record: dict[str, Any]) -> Path:
-    name = "clean" if record["attack"] == "clean" else f"{record['attack']}_{record['norm']}_{record['eps']:.6g}"
+def _label(record: dict[str, Any], threat: dict[str, Any], images: int) -> str:
+    own = (record["norm"], record["eps"]) == (threat["norm"], threat["eps"])
+    further = "" if own else f", {threat_text(record['norm'], record['eps'])}"
+    fewer = f", first {record['images']:,} images" if record["images"] < images else ""
+    return f"{record['label']}{further}{fewer}"
+
+
+def _file(folder: RunFolder, stage: str, record: dict[str, Any], repeat: int = 0) -> Path:
+    attack = record["attack"]
+    name = attack if attack == "clean" else outcome_name(attack, Threat(record["norm"], record["eps"]), repeat)
     return folder.evaluation_dir / stage / f"{name}.json"
 
 
-def _outcomes(folder: RunFolder, stage: str, record: dict[str, Any]) -> str:
-    text: str = read_json(_file(folder, stage, record), _OutcomeDocument)["outcomes"]
+def _repeats(record: dict[str, Any]) -> range:
+    return range(len(record["repeats"]["accuracies"]) if "repeats" in record else 1)
+
+
+def _outcomes(folder: RunFolder, stage: str, record: dict[str, Any], repeat: int = 0) -> str:
+    text: str = read_json(_file(folder, stage, record, repeat), _OutcomeDocument)["outcomes"]
     return text
 
 

@@ -26,7 +26,7 @@ from dsrna.config.external import ExternalSettings
 from dsrna.config.model import Model, distinct, refused
 from dsrna.config.parts import build_part, nearest, number, with_fractions
 from dsrna.errors import ConfigError, DsrnaError
-from dsrna.types import Threat
+from dsrna.types import Norm, Threat
 
 STAGES = ("search", "retrain", "evaluate", "report")
 _LARGEST = 2**63 - 1
@@ -72,15 +72,15 @@ class DataSettings(Model):
     ] = None  # files of a user's data set need not name it
 
 
-class ThreatSettings(Model):
-    """``value`` is what all others are given."""
+class BallSettings(Model):
+    """A threat model; ``value`` is what all others are given."""
 
-    norm: Literal["linf", "l2"]
+    norm: Norm
     eps: Any  # a number, or a fraction such as 8/255
 
     @property
     def value(self) -> Threat:
-        return Threat(self.norm, number(self.eps, "threat.eps"))
+        return Threat(self.norm, number(self.eps, "eps"))
 
     @field_validator("eps")
     @classmethod
@@ -90,6 +90,12 @@ class ThreatSettings(Model):
         except DsrnaError as error:
             raise refused(error) from error
         return eps
+
+
+class ThreatSettings(BallSettings):
+    """The threat model of the run; in l_1 there are attacks to evaluate by, but none to train by."""
+
+    norm: Literal["linf", "l2"]
 
 
 class MetricSettings(Model):
@@ -182,6 +188,8 @@ class GridSettings(Model):
 
 class EvaluateSettings(Model):
     attacks: dict[str, kinds.AttackPart | None]
+    threats: Annotated[list[BallSettings], Field(description="a list, as in [{norm: l2, eps: 0.5}]")]
+    save_examples: Flag
     eps_curve: Any  # "auto", or a list of numbers and fractions
     grid: dict[str, GridSettings | None]
     batch_size: BatchSize

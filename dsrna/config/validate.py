@@ -51,6 +51,7 @@ def checks_of(settings: Settings) -> list[Check]:
         *(partial(_check_compiler, settings, stage) for stage in ("retrain", "evaluate")),
         lambda: _check_limits(settings),
         lambda: eps_curve(settings),
+        lambda: further_threats(settings),
         lambda: verification(settings),
         lambda: attack_grid(settings),
         lambda: _check_certified(settings),
@@ -64,6 +65,32 @@ def checks_of(settings: Settings) -> list[Check]:
 def threat_of(settings: Settings) -> Threat:
     """The threat model that metric, attack and retrain share."""
     return settings.threat.value
+
+
+def further_threats(settings: Settings) -> list[Threat]:
+    """What ``evaluate.threats`` asks for.
+
+    Raises:
+        ConfigError: one of them is the run's own, stands there twice, or no attack knows its norm.
+    """
+    where, known = "evaluate.threats", [threat_of(settings)]
+    for node in settings.evaluate.threats:
+        threat = node.value
+        if threat in known:
+            raise ConfigError(
+                f"Expected threat models that differ from `threat` and from one another, got "
+                f"{threat.label} twice. (conf: {where})"
+            )
+        known.append(threat)
+        attacks = [
+            build_part(part, f"evaluate.attacks.{name}") for name, part in settings.evaluate.attacks.items() if part
+        ]
+        if attacks and not any(threat.norm in attack.norms for attack in attacks):
+            raise ConfigError(
+                f"None of the attacks searches balls of the norm {threat.norm}; AutoAttack, APGD and Square do. "
+                f"(conf: {where})"
+            )
+    return known[1:]
 
 
 def balls(eps: Sequence[Any], norm: Norm, where: str) -> list[Threat]:

@@ -14,15 +14,25 @@ from dsrna.attacks.pgd import check_count
 from dsrna.errors import ConfigError, UnsupportedError
 from dsrna.evaluation.base import EvaluationAttack, Procedure
 from dsrna.evaluation.rescaled_logits import RescaledLogits
-from dsrna.types import Threat
+from dsrna.types import Norm, Threat
 
-Version = Literal["standard", "plus"]
+Version = Literal["standard", "plus", "rand"]
+Loss = Literal["cross_entropy", "dlr"]
 
-MOST_TARGETS = 9
+_VERSIONS = {  # key, label, restarts
+    "standard": ("autoattack", "AutoAttack", 1),
+    "plus": ("autoattack+", "AutoAttack+", 5),
+    "rand": ("autoattack-rand", "AutoAttack for random networks", 1),
+}
+
+MOST_TARGETS = {"linf": 9, "l2": 9, "l1": 5}
 """Classes that the targeted attacks of AutoAttack try, beside the true one."""
 
-SMALLEST_L2_SIDE = 5
-"""The l_2 Square attack tiles the image with squares of a fifth of its side."""
+NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+"""Our names of the norms -> the library's."""
+
+SMALLEST_SIDE = 5
+"""The l_2 and l_1 Square attacks tile the image with squares of a fifth of its side."""
 
 SMALLEST_SPREAD = 2**-10
 """Logits that spread by less over the classes are made larger: the library takes gradients below 1e-8 for 0."""
@@ -33,24 +43,29 @@ class AutoAttack(EvaluationAttack):
     """AutoAttack: parameter-free attacks in turn, each on the images that the ones before left standing.
 
     ``standard`` runs APGD on the cross-entropy, targeted APGD on the DLR loss, targeted FAB (100 steps each) and the
-    black-box Square attack (5000 queries); ``plus`` adds the untargeted forms and restarts.
+    black-box Square attack (5000 queries); ``plus`` adds the untargeted forms and restarts. ``rand``, for networks that
+    draw random numbers, runs APGD on the cross-entropy and on the DLR loss, each step along the mean gradient of 20
+    passes (EoT).
 
     With K < 10 classes the targeted attacks try the K - 1 that there are. The targeted DLR loss needs 4 classes and the
     DLR loss 3, so that with 3 classes untargeted APGD-DLR stands in for the targeted one, and with 2 both are left out.
 
     Args:
-        version: ``"standard"`` or ``"plus"``.
+        version: ``"standard"``, ``"plus"`` or ``"rand"``.
 
     Raises:
         ConfigError: the version is unknown.
-        UnsupportedError: from :meth:`run`, in l_2 for images below 5 x 5 pixels, which its Square attack can't tile.
+        UnsupportedError: from :meth:`run`, in l_2 and l_1 for images below 5 x 5 pixels, which its Square attack can't
+            tile.
 
     References:
         Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free
-        Attacks, ICML 2020.
+        Attacks, ICML 2020; for l_1, where untargeted APGD has 5 restarts, Croce and Hein, Mind the Box: l_1-APGD for
+        Sparse Adversarial Attacks on Image Classifiers, ICML 2021.
     """
 
     kind = "ensemble"
+    norms = get_args(Norm)
     version: Version = "standard"
 
     def __post_init__(self) -> None:
@@ -61,14 +76,19 @@ class AutoAttack(EvaluationAttack):
             )
 
     def names(self) -> tuple[str, str]:
-        return ("autoattack", "AutoAttack") if self.version == "standard" else ("autoattack+", "AutoAttack+")
+        return _VERSIONS[self.version][:2]
+
+    @property
+    def averages_passes(self) -> bool:
+        return self.version == "rand"
 
     def procedure(self, threat: Threat) -> Procedure:
-        return Procedure("pyautoattack", steps=100, restarts=1 if self.version == "standard" else 5)
+        in_l1 = threat.norm == "l1" and self.version == "standard"
+        return Procedure("pyautoattack", steps=100, restarts=5 if in_l1 else _VERSIONS[self.version][2])
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
         ensemble, classes = _ensemble(model, x, threat, seed, version=self.version)
-        targets = min(MOST_TARGETS, classes - 1)
+        targets = min(MOST_TARGETS[threat.norm], classes - 1)
         ensemble.apgd_targeted.n_target_classes = ensemble.fab.n_target_classes = targets
         ensemble.attacks_to_run = _possible(ensemble.attacks_to_run, classes)
         return _run(ensemble, x, y)
@@ -76,10 +96,18 @@ class AutoAttack(EvaluationAttack):
 
 @dataclass(frozen=True, kw_only=True)
 class APGD(EvaluationAttack):
-    """AutoAttack's first part by itself: PGD on the cross-entropy that halves its step where it gets no further.
+    """AutoAttack's first part by itself: PGD that halves its step where it gets no further.
+
+    The DLR loss, (max_{j != y} f_j - f_y) / (f_(1) - f_(3)) with the largest and the third logit, knows no scale of the
+    logits, so that it doesn't saturate where the cross-entropy does. It needs 3 classes: with 2, where both losses rise
+    with the same margin, the cross-entropy stands in.
 
     Args:
         steps: gradient steps, >= 1.
+        loss: ``"cross_entropy"`` or ``"dlr"``.
+        restarts: searches from fresh random starts, >= 1.
+        passes: forward and backward passes whose mean gradient a step follows, >= 1; more than one for networks that
+            draw random numbers (EoT).
 
     Raises:
         ConfigError: a value is out of range.
@@ -89,21 +117,44 @@ class APGD(EvaluationAttack):
     """
 
     kind = "multi_step"
+    norms = get_args(Norm)
+    added = ("loss", "restarts", "passes")
     steps: int = 100
+    loss: Loss = "cross_entropy"
+    restarts: int = 1
+    passes: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("steps", self.steps)
+        for name in ("steps", "restarts", "passes"):
+            check_count(name, getattr(self, name))
+        if self.loss not in get_args(Loss):
+            raise ConfigError(
+                f"Expected `loss` to be one of {', '.join(get_args(Loss))}, got {self.loss!r}. (conf: loss)"
+            )
 
     def names(self) -> tuple[str, str]:
-        return f"apgd{self.steps}", f"APGD-{self.steps}"
+        dlr = self.loss == "dlr"
+        key, label = f"apgd{self.steps}" + "_dlr" * dlr, f"APGD-{self.steps}" + " (DLR)" * dlr
+        if self.restarts > 1:
+            key, label = f"{key}x{self.restarts}", f"{label}, {self.restarts} restarts"
+        if self.averages_passes:
+            key, label = f"{key}_eot{self.passes}", f"{label}, mean of {self.passes} passes"
+        return key, label
+
+    @property
+    def averages_passes(self) -> bool:
+        return self.passes > 1
 
     def procedure(self, threat: Threat) -> Procedure:
-        return Procedure("pyautoattack", steps=self.steps)
+        return Procedure("pyautoattack", steps=self.steps, restarts=self.restarts)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        ensemble, _ = _ensemble(model, x, threat, seed, version="custom", attacks=["apgd-ce"])
-        ensemble.apgd.n_iter, ensemble.apgd.n_restarts = self.steps, 1
+        ensemble, classes = _ensemble(model, x, threat, seed, version="custom", attacks=[])
+        ensemble.attacks_to_run = ["apgd-dlr" if self.loss == "dlr" and classes > 2 else "apgd-ce"]
+        ensemble.apgd.n_iter, ensemble.apgd.n_restarts = self.steps, self.restarts
+        ensemble.apgd.eot_iter = self.passes
+        ensemble.apgd.use_largereps = threat.norm == "l1"
         return _run(ensemble, x, y)
 
 
@@ -126,6 +177,7 @@ class Square(EvaluationAttack):
     """
 
     kind = "black_box"
+    norms = get_args(Norm)
     queries: int = 5000
 
     def __post_init__(self) -> None:
@@ -148,17 +200,16 @@ def _ensemble(
     model: nn.Module, x: Tensor, threat: Threat, seed: int, version: str, attacks: list[str] | None = None
 ) -> tuple[pyautoattack.AutoAttack, int]:
     """The library's ensemble, and the number of classes."""
-    if threat.norm == "l2" and min(x.shape[2:]) < SMALLEST_L2_SIDE:
+    if threat.norm != "linf" and min(x.shape[2:]) < SMALLEST_SIDE:
         raise UnsupportedError(
-            f"Expected images of at least {SMALLEST_L2_SIDE} x {SMALLEST_L2_SIDE} pixels for the l_2 Square attack, "
+            f"Expected images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels for Square in {threat.norm}, "
             f"got {x.shape[2]} x {x.shape[3]}; `FoolboxPGD` and `CarliniWagner` take any size. (conf: evaluate.attacks)"
         )
-    norm = "Linf" if threat.norm == "linf" else "L2"
     with torch.no_grad():
         logits = model(x.float())  # the library works in single precision alone
     network = RescaledLogits(model, logits, low=SMALLEST_SPREAD)
     ensemble = pyautoattack.AutoAttack(
-        network, attacks=attacks, device=x.device, eps=threat.eps, norm=norm, seed=seed, version=version
+        network, attacks=attacks, device=x.device, eps=threat.eps, norm=NORMS[threat.norm], seed=seed, version=version
     )
     return ensemble, logits.shape[1]
 

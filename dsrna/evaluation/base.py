@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal, final
 
@@ -20,7 +20,7 @@ from dsrna.attacks.watched import Watched
 from dsrna.errors import ConfigError, UnsupportedError
 from dsrna.functional.norms import image_norm
 from dsrna.functional.projections import project
-from dsrna.types import Threat
+from dsrna.types import Norm, Threat
 
 Kind = Literal["single_step", "multi_step", "minimum_norm", "ensemble", "black_box"]
 
@@ -61,25 +61,39 @@ class EvaluationAttack(ABC):
         label: name in tables.
         images: attack only this many of the first images, for attacks that cost too much for all; None: all. The
             record says how many there were.
+        repeats: measure so often, each time with other random numbers; what that changes says how much of a number is
+            chance of the attack. The worst case is over all of them.
 
     Raises:
-        ConfigError: ``images`` is not positive.
+        ConfigError: ``images`` or ``repeats`` is not positive.
 
     Attributes:
         kind: what the gradient-masking checks compare it with.
+        added: settings that came after the first outcome files, in whose headers they stand only where they aren't the
+            default.
+        norms: of the balls that it can search.
+        averages_passes: whether each step follows the mean gradient of several passes, as networks need that draw
+            random numbers (EoT).
     """
 
     key: str = ""
     label: str = ""
     images: int | None = None
+    repeats: int = 1
     kind: ClassVar[Kind]
+    added: ClassVar[tuple[str, ...]] = ()
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
     def __post_init__(self) -> None:
-        check_positive(images=self.images)
+        check_positive(images=self.images, repeats=self.repeats)
         key, label = self.names()
         # The dataclass is frozen; these two defaults depend on the other settings.
         object.__setattr__(self, "key", self.key or key)
         object.__setattr__(self, "label", self.label or label)
+
+    @property
+    def averages_passes(self) -> bool:
+        return False
 
     @final
     def run(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
@@ -98,7 +112,7 @@ class EvaluationAttack(ABC):
 
         Raises:
             DataError: the images or classes are unusable, or the network has no logits for them.
-            UnsupportedError: the attack needs gradients and there are none, or it left the ball.
+            UnsupportedError: the attack needs gradients and there are none, it left the ball, or doesn't know the norm.
             NonFiniteError: a logit, a gradient or an example is NaN or infinite; names the image and the layer.
         """
         return self.examples(model, x, y, threat, seed)[1]
@@ -110,6 +124,11 @@ class EvaluationAttack(ABC):
         Returns:
             Images (N, C, H, W) in the ball and in [0, 1], and (N,) bool as :meth:`run` returns it.
         """
+        if threat.norm not in self.norms:
+            raise UnsupportedError(
+                f"{self.label} searches balls of the norms {', '.join(self.norms)}, got {threat.norm}. "
+                "(conf: evaluate.threats)"
+            )
         check_batch(x, y)
         if len(x) == 0:
             return x, torch.ones_like(y, dtype=torch.bool)
@@ -140,8 +159,9 @@ class EvaluationAttack(ABC):
 
     def _check_in_ball(self, found: Tensor, x: Tensor, threat: Threat) -> None:
         """Examples elsewhere would be moved to where nobody looked, and counted as images that withstood."""
-        distances = image_norm(found - x, math.inf if threat.norm == "linf" else 2)
-        rounding = 8 * torch.finfo(x.dtype).eps * (1 if threat.norm == "linf" else math.sqrt(x[0].numel()))
+        exponent = {"linf": math.inf, "l2": 2.0, "l1": 1.0}[threat.norm]
+        distances = image_norm(found - x, exponent)
+        rounding = 8 * torch.finfo(x.dtype).eps * x[0].numel() ** (1 / exponent)
         outside = distances > 1.001 * threat.eps + rounding
         if bool(outside.any()):
             index = int(outside.int().argmax())
@@ -152,8 +172,13 @@ class EvaluationAttack(ABC):
             )
 
     def options(self) -> dict[str, Any]:
-        """All settings but the label, as plain values: what tells two measurements apart."""
-        return {name: value for name, value in asdict(self).items() if name != "label"}
+        """The settings as plain values that tell two measurements apart: not the label, nor how many there are."""
+        return {
+            one.name: value
+            for one in fields(self)
+            if one.name not in ("label", "repeats")
+            and ((value := getattr(self, one.name)) != one.default or one.name not in self.added)
+        }
 
 
 def check_positive(**values: float | None) -> None:

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 import dsrna
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.evaluation.base import EvaluationAttack
-from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
+from dsrna.evaluation.bench import IDENTIFYING_IMAGES, Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.evaluation.masking import Measurement, masking_checks
-from dsrna.evaluation.outcome_file import OutcomeFile
+from dsrna.evaluation.outcome_file import OutcomeFile, outcome_name
+from dsrna.evaluation.random_networks import draws_random_numbers, random_check
+from dsrna.evaluation.repeats import repeats_entry
+from dsrna.evaluation.saved_examples import SavedExamples
 from dsrna.evaluation.worst_case import worst_case
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
@@ -38,6 +41,8 @@ def evaluate(
     seed: int,
     batch_size: int,
     folder: Path,
+    threats: Sequence[Threat] = (),
+    save_examples: bool = False,
     eps_curve: Sequence[float] = (),
     grid: Sequence[tuple[EvaluationAttack, Threat]] = (),
     device: torch.device | str = "cpu",
@@ -65,19 +70,24 @@ def evaluate(
         seed: the run's seed.
         batch_size: images attacked at once.
         folder: where the outcome files go.
+        threats: further threat models, in which those of the attacks run that know the norm; neither the curve, the
+            grid nor the checks look at them.
+        save_examples: keep the images that the attacks end with (:mod:`dsrna.evaluation.saved_examples`).
         eps_curve: radii of the curve, in the norm of ``threat``.
         grid: further attacks, each in a threat model of its own.
         device: where the network runs.
         progress: called after every batch.
 
     Returns:
-        ``{"clean": record, "records": [record of each attack, then of the worst case over them], "curve": [record of
-        each eps], "grid": [record of each pair], "checks": [see
+        ``{"clean": record, "records": [record of each attack, then of the worst case over them], "further": [the same
+        in each of ``threats``], "curve": [record of each eps], "grid": [record of each pair], "checks": [see
         :func:`dsrna.evaluation.masking.masking_checks`], "guessing": accuracy of the best answer that ignores the image
         (the share of the most frequent class), "images": int, "classes": int}``. A record is
         plain: attack (key), label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling
         of images), images, engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean
-        record has eps 0, steps 0 and restarts 0; for that of the worst case see :func:`dsrna.evaluation.worst_case`.
+        record has eps 0, steps 0 and restarts 0; that of a repeated attack is of its first measurement, and has
+        ``repeats``, see :func:`dsrna.evaluation.repeats.repeats_entry`; for that of the worst case see
+        :func:`dsrna.evaluation.worst_case`.
 
     Raises:
         ConfigError: two attacks share a key, or a value is out of range.
@@ -92,17 +102,25 @@ def evaluate(
     _check_keys([*attacks, *(attack for attack, _ in grid), curve_attack, large_eps_attack])
     bench = AttackBench(model, dataset, seed, batch_size, folder, device, progress)
     clean, correct = bench.clean(threat)
-    measured = [bench.attacked(attack, threat, correct) for attack in attacks]
+    measured = [bench.repeated(attack, threat, correct, save_examples) for attack in attacks]
+    in_others = [
+        [bench.repeated(attack, other, correct, save_examples) for attack in attacks if other.norm in attack.norms]
+        for other in threats
+    ]
     curve = [bench.attacked(curve_attack, point, correct).record for point in curve_threats]
     further = [bench.attacked(attack, point, correct).record for attack, point in grid]
     at_large_eps = bench.attacked(large_eps_attack, bench.threat_with_grey(threat), correct)
     guessing = torch.bincount(dataset.labels).max().item() / len(dataset)
     return {
         "clean": clean,
-        "records": [*(measurement.record for measurement in measured), *worst_case(measured)],
+        "records": _with_worst_case(measured),
+        "further": [record for of_one in in_others for record in _with_worst_case(of_one)],
         "curve": curve,
         "grid": further,
-        "checks": masking_checks(measured, at_large_eps, clean, correct, guessing),
+        "checks": [
+            *masking_checks(measured, at_large_eps, clean, correct, guessing),
+            random_check(attacks, bench.draws()),
+        ],
         "guessing": guessing,
         "images": len(dataset),
         "classes": dataset.classes,
@@ -119,20 +137,46 @@ class AttackBench(Bench):
         procedure = {"restarts": 0, "steps": 0, "step_size": None}
         return self._record("Clean", Threat(threat.norm, 0), settings | procedure, file), file.outcomes
 
-    def attacked(self, attack: EvaluationAttack, threat: Threat, correct: Tensor) -> Measurement:
+    def draws(self) -> bool:
+        """Whether the network draws random numbers when it classifies."""
+        x, _ = self.dataset.batch(torch.arange(min(self.batch_size, IDENTIFYING_IMAGES, len(self.dataset))))
+        return draws_random_numbers(self.model, x.to(self.device))
+
+    def repeated(self, attack: EvaluationAttack, threat: Threat, correct: Tensor, save_examples: bool) -> Measurement:
+        """As :meth:`attacked`, so often as the attack is to be repeated."""
+        first, *others = (
+            self.attacked(attack, threat, correct, repeat, save_examples) for repeat in range(attack.repeats)
+        )
+        if not others:
+            return first
+        accuracies = [one.record["accuracy"] for one in (first, *others)]
+        record = first.record | {"repeats": repeats_entry(accuracies)}
+        return first._replace(record=record, further=tuple(one.outcomes for one in others))
+
+    def attacked(
+        self, attack: EvaluationAttack, threat: Threat, correct: Tensor, repeat: int = 0, save_examples: bool = False
+    ) -> Measurement:
         """Which of the ``correct`` (M,) images stay so under an attack; all outcomes are in the bench's folder."""
+        name = outcome_name(attack.key, threat, repeat)
+        examples = SavedExamples(self.folder / "examples", name) if save_examples else None
 
         def outcome(number: int, place: slice, x: Tensor, y: Tensor) -> Tensor:
             robust = correct[place].clone()
             standing = robust.to(x.device)
-            seed = derive_seed(self.seed, attack.key, number)
+            x, y = x[standing], y[standing]
+            drawn: list[str | int] = ["repeat", repeat] if repeat else []
             try:
-                robust[correct[place]] = attack.run(self.model, x[standing], y[standing], threat, seed).cpu()
+                found, still = attack.examples(
+                    self.model, x, y, threat, derive_seed(self.seed, attack.key, number, *drawn)
+                )
             except NonFiniteError as error:
                 if error.image is None:
                     raise
                 image = place.start + int(correct[place].nonzero()[error.image])
                 raise NonFiniteError(f"At image {image} of the evaluation: {error}", image) from error
+            robust[correct[place]] = still.cpu()
+            if examples is not None:
+                examples.save(place.start + correct[place].nonzero().flatten(), found, y)
             return robust
 
         procedure = attack.procedure(threat)
@@ -145,8 +189,10 @@ class AttackBench(Bench):
             "step_size": procedure.step_size,
         }
         header = settings | {"norm": threat.norm, "eps": threat.eps, "options": attack.options()}
+        header |= {"repeat": repeat} if repeat else {}
+        header |= {"examples": True} if save_examples else {}
         images = len(correct) if attack.images is None else min(attack.images, len(correct))
-        file = self.measure(f"{attack.key}_{threat.norm}_{threat.eps:.6g}", attack.label, header, outcome, images)
+        file = self.measure(name, attack.label, header, outcome, images)
         return Measurement(self._record(attack.label, threat, settings, file), attack.kind, file.outcomes)
 
     def threat_with_grey(self, threat: Threat) -> Threat:
@@ -168,6 +214,10 @@ class AttackBench(Bench):
             "step_size": settings["step_size"],
             "seconds": file.seconds,
         }
+
+
+def _with_worst_case(measured: Sequence[Measurement]) -> list[Record]:
+    return [*(measurement.record for measurement in measured), *worst_case(measured)]
 
 
 def _check_keys(attacks: Sequence[EvaluationAttack]) -> None:

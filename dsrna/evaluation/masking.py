@@ -46,11 +46,13 @@ class Measurement(NamedTuple):
         record: see :func:`dsrna.evaluation.evaluate`.
         kind: kind of the attack.
         outcomes: (M,) bool, which of the images that it attacked, the first M, are correct under the attack.
+        further: the same of its repeats with other random numbers.
     """
 
     record: dict[str, Any]
     kind: Kind
     outcomes: Tensor
+    further: tuple[Tensor, ...] = ()
 
 
 Pair = tuple[Measurement, Measurement]

@@ -9,6 +9,16 @@ import torch
 from torch import Tensor
 
 from dsrna.evaluation.resumable_file import ResumableFile
+from dsrna.types import Threat
+
+
+def outcome_name(attack: str, threat: Threat, repeat: int = 0) -> str:
+    """The name, without its ending, of an attack's file in the folder of an evaluation.
+
+    >>> outcome_name("pgd20", Threat("linf", 0.1)), outcome_name("pgd20", Threat("linf", 0.1), 2)
+    ('pgd20_linf_0.1', 'pgd20_linf_0.1_repeat2')
+    """
+    return f"{attack}_{threat.norm}_{threat.eps:.6g}" + (f"_repeat{repeat}" if repeat else "")
 
 
 class OutcomeFile(ResumableFile):

@@ -34,7 +34,8 @@ def worst_case(measured: Sequence[Measurement]) -> list[dict[str, Any]]:
     most = max(measured, key=lambda one: len(one.outcomes))
     standing = most.outcomes.clone()
     for one in measured:
-        standing[: len(one.outcomes)] &= one.outcomes
+        for outcomes in (one.outcomes, *one.further):
+            standing[: len(outcomes)] &= outcomes
     return [
         {
             "attack": KEY,

@@ -12,14 +12,14 @@ from dsrna.types import Norm
 def project(images: Tensor, center: Tensor, norm: Norm, eps: float) -> Tensor:
     """Images moved into the ball of radius ``eps`` around ``center``, then into [0, 1].
 
-    For l_inf this is the nearest point of the intersection. For l_2 ball and box are applied in turn, which gives a
-    point of both (moving into the box never moves away from a centre that lies in it), not always the nearest one.
+    For l_inf this is the nearest point of the intersection. For l_2 and l_1 ball and box are applied in turn, which
+    gives a point of both (moving into the box never moves away from a centre that lies in it), not always the nearest.
     "In the ball" holds up to the rounding of ``center + perturbation``.
 
     Args:
         images: (N, ...) points to move.
         center: (N, ...) clean images in [0, 1].
-        norm: ``"linf"`` or ``"l2"``.
+        norm: ``"linf"``, ``"l2"`` or ``"l1"``.
         eps: radius in [0, 1] pixel units, >= 0.
 
     Returns:
@@ -37,11 +37,28 @@ def into_ball(perturbation: Tensor, norm: Norm, eps: float) -> Tensor:
     >>> into_ball(torch.tensor([[3.0, 4.0], [0.3, 0.4]]), "l2", 1.0)
     tensor([[0.6000, 0.8000],
             [0.3000, 0.4000]])
+    >>> into_ball(torch.tensor([[3.0, -4.0], [0.3, 0.4]]), "l1", 3.0)
+    tensor([[ 1.0000, -2.0000],
+            [ 0.3000,  0.4000]])
     """
     if norm == "linf":
         return perturbation.clamp(-eps, eps)
+    if norm == "l1":
+        return _into_l1_ball(perturbation.flatten(1), eps).view_as(perturbation)
     lengths = image_norm(perturbation, 2).reshape(_per_image_shape(perturbation))
     return perturbation * torch.where(lengths > eps, eps / lengths, 1.0)
+
+
+def _into_l1_ball(flat: Tensor, eps: float) -> Tensor:
+    """Every value nearer to 0 by the same length, as far as it goes (Duchi et al., ICML 2008, figure 1)."""
+    sizes = flat.abs()
+    if eps == 0 or flat.numel() == 0:
+        return torch.zeros_like(flat)
+    falling = sizes.sort(dim=1, descending=True).values
+    surplus = (falling.cumsum(dim=1) - eps) / torch.arange(1, flat.shape[1] + 1, device=flat.device)
+    kept = (falling > surplus).sum(dim=1, keepdim=True).clamp(min=1)
+    length = surplus.gather(1, kept - 1).clamp(min=0)
+    return flat.sign() * (sizes - length).clamp(min=0)
 
 
 def uniform_start(center: Tensor, norm: Norm, eps: float, generator: torch.Generator) -> Tensor:

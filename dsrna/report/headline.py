@@ -6,7 +6,16 @@ from typing import Any
 
 from dsrna.report.certified import certified_sentence
 from dsrna.report.published import dataset_title, headline_rows
-from dsrna.report.results import comparable, eps_text, hundredths, percent, same_attack, strongest
+from dsrna.report.results import (
+    comparable,
+    eps_text,
+    further_worst,
+    hundredths,
+    percent,
+    same_attack,
+    strongest,
+    threat_text,
+)
 from dsrna.report.run_data import RunData
 
 
@@ -67,6 +76,10 @@ def _evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
     if worst["images"] < clean["images"]:
         which += f", on the first {worst['images']:,} images"
     sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")
+    sentences += [
+        f"In {threat_text(record['norm'], record['eps'])}, {percent(record['accuracy'])} do."
+        for record in further_worst(evaluation, name)
+    ]
     if proved:
         sentences.append(proved)
     for other in networks:

@@ -12,6 +12,7 @@ TITLES = {
     "single_step": "Many steps beat a single one",
     "autoattack": "AutoAttack is no weaker than PGD",
     "black_box": "An attack without gradients is no stronger than PGD",
+    "random": "Attacks average over what the network draws",
     "large_eps": "At a very large eps no better than guessing remains",
 }
 

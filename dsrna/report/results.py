@@ -8,7 +8,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-NORM_NAMES = {"linf": "\u2113\u221e", "l2": "\u21132"}
+NORM_NAMES = {"linf": "\u2113\u221e", "l2": "\u21132", "l1": "\u21131"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,13 @@ class Row:
 
 
 def result_rows(evaluation: dict[str, Any]) -> list[Row]:
-    """The result table: clean accuracy, then every attack, then the grid, in the file's order; columns: networks."""
+    """The result table: clean accuracy, every attack, those in further threat models, the grid; columns: networks."""
     columns = [
-        {_row_key(record): record for record in (result["clean"], *result["records"], *result.get("grid", ()))}
+        {
+            _row_key(record): record
+            for key in ("records", "further", "grid")
+            for record in (result["clean"], *result.get(key, ()))
+        }
         for result in (network["result"] for network in evaluation["networks"].values())
     ]
     keys = list(dict.fromkeys(key for column in columns for key in column))
@@ -94,6 +98,15 @@ def same_attack(evaluation: dict[str, Any], network: str, record: Record) -> Rec
     """The record of ``network`` for the attack and threat model of another network's ``record``."""
     records = evaluation["networks"][network]["result"]["records"]
     return next((other for other in records if _row_key(other) == _row_key(record)), None)
+
+
+def further_worst(evaluation: dict[str, Any], network: str) -> list[Record]:
+    """The record of the worst case, or of the only attack, in each further threat model."""
+    further = evaluation["networks"][network]["result"].get("further", ())
+    by_threat: dict[tuple[str, float], Record] = {}
+    for record in further:  # the worst case stands behind the attacks
+        by_threat[record["norm"], record["eps"]] = record
+    return list(by_threat.values())
 
 
 def percent(fraction: float) -> str:
@@ -161,6 +174,13 @@ def _detail(record: Record) -> str:
         parts.append(f"{_count(record['steps'], 'step')}{length}")
     if record["restarts"]:
         parts.append(_count(record["restarts"], "restart"))
+    if (repeats := record.get("repeats")) is not None:
+        low, high = (100 * end for end in repeats["interval"])
+        mean = percent(repeats["mean"])
+        count = len(repeats["accuracies"])
+        parts.append(
+            f"{count} times with other random numbers: mean {mean}, 95\u202f% interval {low:.1f}\u2013{high:.1f}"
+        )
     parts += [f"seed {record['seed']}", _count(record["images"], "image")]
     return " · ".join(parts)
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from dsrna.config.parts import build_part
-from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, smoothing, verification
+from dsrna.config.validate import (
+    attack_grid,
+    corruption_sweep,
+    eps_curve,
+    further_threats,
+    smoothing,
+    verification,
+)
 from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.corruption_accuracy import corruption_accuracies
 from dsrna.evaluation.corruption_sweep import CorruptionSweep
 from dsrna.evaluation.evaluator import evaluate as evaluate_network
+from dsrna.evaluation.saved_examples import saved_bytes
 from dsrna.files import write_json
 from dsrna.progress import Progress
 from dsrna.report.certified import certified_point
+from dsrna.report.results import threat_text
 from dsrna.stages.job import Job
 from dsrna.training.trained_network import load_network
 from dsrna.verification import Verification, verify
@@ -55,13 +65,17 @@ def evaluate(job: Job) -> None:
     for stage, entry in networks.items():
         numbers = {f"{stage}/test/acc": entry["result"]["clean"]["accuracy"]}
         numbers |= {f"{stage}/test/acc_{r['attack']}_{r['norm']}": r["accuracy"] for r in entry["result"]["records"]}
+        numbers |= {
+            f"{stage}/test/acc_{r['attack']}_{r['norm']}_{r['eps']:.6g}": r["accuracy"]
+            for r in entry["result"]["further"]
+        }
         certified = certified_point(document, stage)
         if certified is not None:
             numbers[f"{stage}/test/certified_{job.threat.norm}"] = certified["certified"]
         if entry["corruptions"] is not None and entry["corruptions"]["mean"] is not None:
             numbers[f"{stage}/test/acc_corrupted"] = entry["corruptions"]["mean"]
         job.dashboard.log_summary(numbers | {"rehearsal": 1.0} if document["rehearsal"] else numbers)
-        job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"])
+        job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"] + entry["result"]["further"])
         _log_checks(stage, entry["result"]["checks"])
 
 
@@ -82,7 +96,14 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
     network, _, about = load_network(checkpoint, settings.model)
     curve = eps_curve(settings)
     grid = [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
-    measurements = len(attacks) + len(curve) + len(grid) + 2  # and clean, and the check at a large eps
+    threats = further_threats(settings)
+    attacked = sum(
+        attack.repeats * (threat.norm in attack.norms) for threat in (job.threat, *threats) for attack in attacks
+    )
+    if settings.evaluate.save_examples:
+        size = saved_bytes(len(test), math.prod(test.shape), attacked)
+        log.info("%s: adversarial images take up to %.1f MB in %s", stage, size / 1e6, job.folder.evaluation_dir)
+    measurements = attacked + len(curve) + len(grid) + 2  # and clean, and the check at a large eps
     with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:
         before: dict[str, int] = {}
 
@@ -101,12 +122,17 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             seed=settings.seed,
             batch_size=settings.evaluate.batch_size,
             folder=job.folder.evaluation_dir / stage,
+            threats=threats,
+            save_examples=settings.evaluate.save_examples,
             eps_curve=curve,
             grid=grid,
             device=job.device,
             progress=progress,
         )
     shown = [("clean", result["clean"]["accuracy"]), *((one["label"], one["accuracy"]) for one in result["records"])]
+    shown += [
+        (f"{one['label']} ({threat_text(one['norm'], one['eps'])})", one["accuracy"]) for one in result["further"]
+    ]
     log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
     verified, sweep, smoothed = verification(settings), corruption_sweep(settings), smoothing(settings)
     return {

@@ -10,6 +10,7 @@ from dsrna.console import output
 from dsrna.report.certified import certified_point
 from dsrna.report.evidence import verdict_sentence
 from dsrna.report.published import informative_rows, pair_rows, published_title
+from dsrna.report.results import threat_text
 from dsrna.run_folder import RunFolder
 
 
@@ -21,11 +22,14 @@ def result_rows(folder: RunFolder) -> list[dict[str, Any]]:
     networks = evaluation["networks"]
     rows: list[dict[str, Any]] = []
     for stage, entry in networks.items():
-        records = [entry["result"]["clean"], *entry["result"]["records"]]
-        for index, record in enumerate(records):
+        own = [entry["result"]["clean"], *entry["result"]["records"]]
+        for index, record in enumerate([*own, *entry["result"].get("further", ())]):
             if index == len(rows):
-                fewer = record["images"] < entry["result"]["clean"]["images"]
-                label = f"{record['label']}, first {record['images']}" if fewer else record["label"]
+                label = record["label"]
+                if index >= len(own):
+                    label += f", {threat_text(record['norm'], record['eps'])}"
+                if record["images"] < entry["result"]["clean"]["images"]:
+                    label += f", first {record['images']}"
                 rows.append({"label": label, "accuracy": record["accuracy"]})
             rows[index][stage] = record["accuracy"]
     return rows

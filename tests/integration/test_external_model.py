@@ -21,6 +21,7 @@ def net(width):
 EVALUATED = [
     *("data.test_limit=60", "evaluate.eps_curve=[0.1]", "evaluate=certified", "evaluate.verify.images=4"),
     *("evaluate.attacks.pgd100=null", "evaluate.attacks.cw=null", "evaluate.attacks.autoattack=null"),
+    *("evaluate.attacks.apgd_dlr=null", "evaluate.attacks.square=null"),
     *("evaluate.verify.engines=[ibp,crown]", "evaluate.verify.radius=false", "trainer.progress=off"),
 ]
 

@@ -36,7 +36,8 @@ SETTINGS = [
     "retrain.selection_steps=5", "retrain.baseline=true", "retrain.drop_path=0", "retrain.ema_decay=0",
     "retrain.cutout=0", "objective=pgd", "objective.steps=3", "threat=linf", f"threat.eps={EPS}", "evaluate=quick",
     f"evaluate.eps_curve=[{','.join(map(str, CURVE))}]", "evaluate.batch_size=10", "evaluate.attacks.pgd100=null",
-    "evaluate.attacks.autoattack=null", "evaluate.attacks.cw=null",
+    "evaluate.attacks.autoattack=null", "evaluate.attacks.cw=null", "evaluate.attacks.apgd_dlr=null",
+    "evaluate.attacks.square=null",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from dsrna.config.catalog import choices
 from dsrna.config.compose import compose, settings_from
 from dsrna.config.usual import is_assumed
-from dsrna.config.validate import attack_grid, eps_curve, threat_of, validate
+from dsrna.config.validate import attack_grid, eps_curve, further_threats, threat_of, validate
 from dsrna.errors import ConfigError
 from dsrna.querying.settings import query_settings
 from dsrna.ranking.settings import build_proxies, rank_settings
@@ -118,6 +118,23 @@ def test_the_grid_is_attacked_in_the_threat_s_norm():
     assert [(ball.norm, ball.eps) for ball in balls] == [("l2", 0.1), ("l2", 2.0)]
     with pytest.raises(ConfigError, match=r"evaluate.grid.pgd.eps"):
         validate(settings_from(compose("evaluate", [grid])))  # an l_inf ball is at most 1
+
+
+@pytest.mark.slow
+def test_further_threats_are_others_that_an_attack_knows():
+    given = settings_of("evaluate", "evaluate.threats=[{norm:l2,eps:128/255},{norm:l1,eps:12}]", "threat=linf")
+    assert [(one.norm, one.eps) for one in further_threats(given)] == [("l2", 128 / 255), ("l1", 12.0)]
+    bad = {
+        "{norm:linf,eps:0.1}": "twice",
+        "{norm:l2,eps:1},{norm:l2,eps:1}": "twice",
+        "{norm:linf,eps:8}": "did you mean 8/255",
+    }
+    for threats, message in bad.items():
+        with pytest.raises(ConfigError, match=rf"{message}.*\(conf: evaluate.threats"):
+            validate(settings_from(compose("evaluate", [f"evaluate.threats=[{threats}]", "threat=linf"])))
+    alone = [f"evaluate.attacks.{name}=null" for name in ("pgd20", "pgd100", "cw", "autoattack")]
+    with pytest.raises(ConfigError, match="norm l1"):
+        validate(settings_from(compose("evaluate", ["evaluate.threats=[{norm:l1,eps:1}]", *alone])))
 
 
 @pytest.mark.slow

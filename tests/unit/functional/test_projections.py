@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from dsrna.functional.norms import steepest_step
-from dsrna.functional.projections import project, uniform_start
+from dsrna.functional.projections import into_ball, project, uniform_start
 
 ROUNDING = 1e-6
 
@@ -40,7 +40,21 @@ def test_l2_projection_scales_each_image_onto_the_sphere(seed, eps):
     assert ((found - center).flatten(1).norm(dim=1) <= eps + ROUNDING).all()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@given(seed=st.integers(0, 1000), eps=st.floats(0.01, 20))
+def test_l1_projection_is_the_nearest_point_of_the_ball(seed, eps):
+    """Soft thresholding, its threshold found by bisection."""
+    perturbation = images(seed, -2, 3)
+    expected = []
+    for one in perturbation.double().numpy():
+        low, high = 0.0, 3.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if np.maximum(np.abs(one) - middle, 0).sum() > eps else (low, middle)
+        expected.append(np.sign(one) * np.maximum(np.abs(one) - (high if np.abs(one).sum() > eps else 0), 0))
+    np.testing.assert_allclose(into_ball(perturbation, "l1", eps).numpy(), np.stack(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_points_inside_stay(norm):
     center = images(0, 0.4, 0.6)
     near = center + 0.01 * images(1, -1, 1)

@@ -209,6 +209,21 @@ def test_another_threat_model_gets_a_row_of_its_own_that_says_so() -> None:
     assert worst["label"] == "AutoAttack"
 
 
+def test_further_threats_have_rows_and_a_sentence_but_not_the_headline() -> None:
+    evaluation = example_evaluation()
+    result = evaluation["networks"]["retrain"]["result"]
+    other = {"norm": "l2", "eps": 0.5}
+    result["further"] = [result["records"][1] | other | {"accuracy": 0.31}]
+    result["further"].append(result["further"][0] | {"attack": "worst_case", "attacks": ["pgd20"], "accuracy": 0.29})
+    rows = [(row.label, row.threat) for row in result_rows(evaluation)]
+    assert rows[-2:] == [("PGD-20", "\u21132, eps 0.5"), ("PGD-20", "\u21132, eps 0.5")]
+    worst = strongest(evaluation, "retrain")
+    assert worst is not None
+    assert worst["label"] == "AutoAttack"
+    data = RunData({}, "", [], [], None, None, evaluation)
+    assert "In \u21132, eps 0.5, 29.0\u202f% do." in headline(data)
+
+
 def test_the_worst_case_over_all_attacks_is_the_headline() -> None:
     evaluation = example_evaluation()
     records = evaluation["networks"]["retrain"]["result"]["records"]

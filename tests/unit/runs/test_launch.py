@@ -95,7 +95,8 @@ def test_the_fingerprint_is_the_same_on_every_machine():
     assert done.stdout.strip() == print_of("seed=5")
 
 
-BEFORE = ["retrain.epochs=16", "evaluate.attacks.autoattack.images=30"]
+ATTACKS = ["evaluate.attacks.apgd_dlr=null", "evaluate.attacks.square=null"]
+BEFORE = ["retrain.epochs=16", "evaluate.attacks.autoattack.images=30", *ATTACKS]
 """What the default was then."""
 
 
@@ -104,7 +105,7 @@ BEFORE = ["retrain.epochs=16", "evaluate.attacks.autoattack.images=30"]
     ("entry", "read", "overrides", "expected"),
     [
         ("search", validated, BEFORE, "3106b99963db12b4685b184c500219a7"),
-        ("search", validated, ["+experiment=cifar10_combined"], "e5ea8d7daa9eb404c2ae496b9518f5c7"),
+        ("search", validated, ["+experiment=cifar10_combined", *ATTACKS], "e5ea8d7daa9eb404c2ae496b9518f5c7"),
         (
             "search",
             validated,
