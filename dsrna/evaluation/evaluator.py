@@ -165,10 +165,9 @@ class AttackBench(Bench):
             standing = robust.to(x.device)
             x, y = x[standing], y[standing]
             drawn: list[str | int] = ["repeat", repeat] if repeat else []
+            seed = derive_seed(self.seed, attack.key, number, *drawn)
             try:
-                found, still = attack.examples(
-                    self.model, x, y, threat, derive_seed(self.seed, attack.key, number, *drawn)
-                )
+                found, still = attack.examples(self.model, x, y, threat, seed)
             except NonFiniteError as error:
                 if error.image is None:
                     raise

@@ -132,7 +132,7 @@ def test_further_threats_are_others_that_an_attack_knows():
     for threats, message in bad.items():
         with pytest.raises(ConfigError, match=rf"{message}.*\(conf: evaluate.threats"):
             validate(settings_from(compose("evaluate", [f"evaluate.threats=[{threats}]", "threat=linf"])))
-    alone = [f"evaluate.attacks.{name}=null" for name in ("pgd20", "pgd100", "cw", "autoattack")]
+    alone = [f"evaluate.attacks.{name}=null" for name in ("autoattack", "apgd_dlr", "square")]
     with pytest.raises(ConfigError, match="norm l1"):
         validate(settings_from(compose("evaluate", ["evaluate.threats=[{norm:l1,eps:1}]", *alone])))
 
