@@ -107,10 +107,18 @@ class CorruptionRecord(TypedDict):
     accuracy: float
 
 
+class CorruptionError(TypedDict):
+    """The mean corruption error."""
+
+    value: float
+    normaliser: str | None
+
+
 class Corruptions(TypedDict):
     source: str
     mean: float | None
     by_severity: dict[str, float | None]
+    mce: NotRequired[CorruptionError | None]
     records: list[CorruptionRecord]
 
 

@@ -48,6 +48,7 @@ def trained_network(folder: RunFolder, cell: str, seed: int, seconds: float | No
     accuracies = {"clean": clean["accuracy"]}
     for record in [*_in_the_threat(evaluation, stage), *result.get("further", ())]:
         accuracies[_label(record, evaluation["threat"], clean["images"])] = record["accuracy"]
+    accuracies |= _corrupted(evaluation["networks"][stage].get("corruptions"))
     if worst is None:
         robust, standing = clean["accuracy"], right
     else:
@@ -102,6 +103,15 @@ def _label(record: dict[str, Any], threat: dict[str, Any], images: int) -> str:
     further = "" if own else f", {threat_text(record['norm'], record['eps'])}"
     fewer = f", first {record['images']:,} images" if record["images"] < images else ""
     return f"{record['label']}{further}{fewer}"
+
+
+def _corrupted(found: dict[str, Any] | None) -> dict[str, float]:
+    """Accuracy on corrupted images, and the mean corruption error where that isn't just the rest."""
+    if found is None or found["mean"] is None:
+        return {}
+    mce = found.get("mce") or {"normaliser": None}
+    normalised = {} if mce["normaliser"] is None else {f"mCE by {mce['normaliser']}": mce["value"]}
+    return {"corrupted, mean": found["mean"]} | normalised
 
 
 def _file(folder: RunFolder, stage: str, record: dict[str, Any], repeat: int = 0) -> Path:

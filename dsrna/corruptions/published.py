@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ class PublishedCorruptions:
         chosen = torch.from_numpy(images[(severity - 1) * len(self) + indices.numpy()])
         return chosen.movedim(-1, 1).float().div_(255), self.labels[indices]
 
-    def check_there(self, names: tuple[str, ...]) -> None:
+    def check_there(self, names: Sequence[str]) -> None:
         """Reads one image of each corruption. Raises DataError for the first file that is missing or unusable."""
         for name in names:
             self.batch(name, 1, torch.tensor([0]))

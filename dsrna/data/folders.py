@@ -68,6 +68,18 @@ def load_imagenet(root: str | None = None, image_size: int = 224) -> Source:
     return _load(place, "imagenet", ["train", "val"], image_size, round(image_size * 256 / 224), _IMAGENET_STATISTICS)
 
 
+def read_classes(folder: Path, image_size: int) -> FolderImages:
+    """The images of ``folder/CLASS/*``, classes in the order of their folders' names.
+
+    Raises:
+        DataError: there are none, or a class has none.
+    """
+    classes = _subfolders(folder)
+    if not classes:
+        raise DataError(f"Expected folders of images, one a class, got none. ({folder.absolute()})")
+    return _read(folder, classes, image_size, image_size)
+
+
 def _check_image_size(image_size: int) -> None:
     whole = isinstance(image_size, int) and not isinstance(image_size, bool)
     if not whole or not 1 <= image_size <= _LARGEST_SIDE:

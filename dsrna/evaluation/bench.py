@@ -51,6 +51,10 @@ class Bench:
     Raises:
         ConfigError: the batch size is not positive.
         DataError: there are no images.
+
+    Attributes:
+        first_images: up to ``IDENTIFYING_IMAGES`` of them, on the CPU.
+        image_values: how many values an image has.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Bench:
         self.folder = folder
         self.progress = progress
         first_x, first_y = dataset.batch(torch.arange(min(IDENTIFYING_IMAGES, len(dataset))))
+        self.first_images = first_x
         self.image_values = first_x[0].numel()
         self.identity = {
             "network": network_checksum(model),

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 import dsrna
-from dsrna.corruptions import EXTRA, PublishedCorruptions, corrupt
+from dsrna.corruptions import EXTRA, corrupt
 from dsrna.errors import DataError
 from dsrna.evaluation.bench import BatchOutcome, Bench, EvaluationData, Progress, accuracy_of
+from dsrna.evaluation.corruption_error import mean_corruption_error
 from dsrna.evaluation.corruption_sweep import CorruptionSweep
+from dsrna.evaluation.published_images import CorruptedImages, open_published
 from dsrna.functional.seeding import generator
 
 Record = dict[str, Any]
@@ -50,12 +52,14 @@ def corruption_accuracies(
         progress: called after every batch.
 
     Returns:
-        ``{"source": "generated" or "published", "mean": mean accuracy, "by_severity": {severity: mean}, "records":
-        [record of each corruption and severity]}``. Means are over the corruptions of the benchmark, without the extra
+        ``{"source": "generated" or "published", "mean": mean accuracy, "by_severity": {severity: mean}, "mce": see
+        :func:`dsrna.evaluation.corruption_error.mean_corruption_error`, "records": [record of each corruption and
+        severity]}``. Means are over the corruptions of the benchmark, without the extra
         ones, and None where there is none of them; severities there are text, as JSON has them. A record is plain:
         corruption, severity, accuracy in [0, 1], interval, images, seed, version, seconds.
 
     Raises:
+        ConfigError: errors are to be divided by AlexNet's, and the images aren't ImageNet's.
         DataError: there are no images, they can't be corrupted, don't fit the network, or the published are missing.
         CheckpointError: ``folder`` holds results of another evaluation.
         NonFiniteError: the network's logits are not finite.
@@ -69,9 +73,11 @@ def corruption_accuracies(
         clean = bench(dataset)
         records = [_on_corrupted(clean, name, severity, sweep.images) for name, severity in points]
     else:
-        files = _open(sweep.published, sweep.names, dataset.classes)
+        size = dataset.batch(torch.tensor([0]))[0].shape[-1]
+        files = _open(sweep.published, sweep.names, dataset.classes, size)
         there = [_PublishedImages(files, name, severity, dataset.classes) for name, severity in points]
         records = [_on_published(bench(images), images, sweep.images) for images in there]
+    normaliser = sweep.normalised_by(dataset.classes)
     counted = [record for record in records if record["corruption"] not in EXTRA]
     return {
         "source": "generated" if sweep.published is None else "published",
@@ -80,6 +86,7 @@ def corruption_accuracies(
             str(severity): _mean(record for record in counted if record["severity"] == severity)
             for severity in sweep.severities
         },
+        "mce": mean_corruption_error(records, normaliser),
         "records": records,
     }
 
@@ -93,7 +100,7 @@ def _mean(records: Iterable[Record]) -> float | None:
 class _PublishedImages:
     """The published images of one corruption and severity, as a data set."""
 
-    files: PublishedCorruptions
+    files: CorruptedImages
     name: str
     severity: int
     classes: int
@@ -125,8 +132,8 @@ def _record(bench: Bench, name: str, severity: int, source: str, outcome: BatchO
     return {**settings, **accuracy_of(file.outcomes), "seed": bench.seed, "seconds": file.seconds}
 
 
-def _open(folder: str, names: str | Sequence[str], classes: int) -> PublishedCorruptions:
-    files = PublishedCorruptions(Path(folder).expanduser())
+def _open(folder: str, names: str | Sequence[str], classes: int, size: int) -> CorruptedImages:
+    files = open_published(Path(folder).expanduser(), size)
     files.check_there(tuple(names))
     if files.classes > classes:
         raise DataError(

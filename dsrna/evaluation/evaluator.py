@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import dsrna
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.evaluation.base import EvaluationAttack
-from dsrna.evaluation.bench import IDENTIFYING_IMAGES, Bench, EvaluationData, Progress, accuracy_of
+from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.evaluation.masking import Measurement, masking_checks
 from dsrna.evaluation.outcome_file import OutcomeFile, outcome_name
@@ -139,8 +139,7 @@ class AttackBench(Bench):
 
     def draws(self) -> bool:
         """Whether the network draws random numbers when it classifies."""
-        x, _ = self.dataset.batch(torch.arange(min(self.batch_size, IDENTIFYING_IMAGES, len(self.dataset))))
-        return draws_random_numbers(self.model, x.to(self.device))
+        return draws_random_numbers(self.model, self.first_images[: self.batch_size].to(self.device))
 
     def repeated(self, attack: EvaluationAttack, threat: Threat, correct: Tensor, save_examples: bool) -> Measurement:
         """As :meth:`attacked`, so often as the attack is to be repeated."""

@@ -16,6 +16,7 @@ class CorruptionRow:
         title: the network.
         details: which images, how many, which corruption was worst.
         clean, mean: accuracies.
+        mce: mean corruption error, and by what it is divided.
         by_severity: one a severity of :func:`corruption_severities`.
     """
 
@@ -23,6 +24,7 @@ class CorruptionRow:
     details: str
     clean: str
     mean: str
+    mce: str
     by_severity: list[str]
 
 
@@ -47,6 +49,7 @@ def corruption_rows(evaluation: dict[str, Any]) -> list[CorruptionRow]:
                 details=f"{images} · {worst['images']:,} images each · worst: {name}, {percent(worst['accuracy'])}",
                 clean=percent(network["result"]["clean"]["accuracy"]),
                 mean=_percent(found["mean"]),
+                mce=_mce(found.get("mce")),
                 by_severity=[_percent(found["by_severity"].get(severity)) for severity in severities],
             )
         )
@@ -55,6 +58,12 @@ def corruption_rows(evaluation: dict[str, Any]) -> list[CorruptionRow]:
 
 def _measured(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     return [network for network in evaluation["networks"].values() if network.get("corruptions")]
+
+
+def _mce(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "\u2013"
+    return percent(found["value"]) + (" of AlexNet's" if found["normaliser"] == "alexnet" else "")
 
 
 def _percent(fraction: float | None) -> str:

@@ -13,6 +13,7 @@ from dsrna.files import write_json
 from dsrna.json_files import read_json
 from dsrna.report import write_report
 from dsrna.report.certified import certified_row, radius_rows
+from dsrna.report.corruptions import corruption_rows
 from dsrna.report.headline import headline
 from dsrna.report.masking import TITLES
 from dsrna.report.results import result_rows, strongest, threat_text
@@ -119,7 +120,7 @@ def test_accuracy_on_corrupted_images_has_a_table_of_its_own(page: Page, folder:
     assert "Common corruptions" in page.text
     networks = read_json(folder.evaluation_json)["networks"].values()
     rows = [row for row in page.rows if row and "300 images each · worst: fog at severity 5" in row[0]]
-    assert [[float(re.findall(r"\d+\.\d", cell)[0]) for cell in row[1:]] for row in rows] == [
+    assert [[float(re.findall(r"\d+\.\d", cell)[0]) for cell in (*row[1:3], *row[4:])] for row in rows] == [
         pytest.approx(
             [100 * share * network["result"]["clean"]["accuracy"] for share in (1, 0.7, 0.85, 0.55)], abs=0.051
         )
@@ -150,6 +151,16 @@ def test_where_the_threat_is_in_l2_what_smoothing_certifies_stands_beside_the_at
         if found:
             shares = [float(re.findall(r"\d+\.\d", cell)[0]) for cell in found[0][1:]]
             assert shares == pytest.approx([35.0, 8.75], abs=0.051)
+
+
+def test_the_mean_corruption_error_says_what_it_is_divided_by() -> None:
+    evaluation = example_evaluation()
+    ours, theirs = (network["corruptions"] for network in evaluation["networks"].values())
+    ours["mce"] = {"value": 0.7412, "normaliser": "alexnet", "errors": {}}
+    theirs["mce"] = {"value": 0.263, "normaliser": None, "errors": {}}
+    assert [row.mce for row in corruption_rows(evaluation)] == ["74.1\u202f% of AlexNet's", "26.3\u202f%"]
+    del ours["mce"]  # of an older dsrna
+    assert corruption_rows(evaluation)[0].mce == "\u2013"
 
 
 def test_without_corruptions_the_page_does_not_speak_of_them(tmp_path: Path) -> None:
