@@ -138,7 +138,8 @@ class EvaluationAttack(ABC):
             dtype, x = x.dtype, precise(x)
             watched = Watched(model, x, y, self.label, dtype)
             with watched.checked():
-                found = self.search(watched, x, y, threat, seed).detach()
+                # Of its own, so that a search that writes into them moves neither the ball nor the true classes.
+                found = self.search(watched, x.clone(), y.clone(), threat, seed).detach()
             check_found(found, self.label)
             self._check_in_ball(found, x, threat)
             found = project(found, x, threat.norm, threat.eps).to(dtype)
