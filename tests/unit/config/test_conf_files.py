@@ -27,6 +27,7 @@ ELSEWHERE = {
     *("proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment", "comparison"),
     "search_method",
 }
+PLACES = {"attack": "+attack@evaluate.attacks.tried"}
 PARTICULAR = {"regulariser", "search_schedule", "space", "strategy"}
 """Not every choice of these goes with every other one: they are chosen one by one."""
 EVERY = [
@@ -59,7 +60,7 @@ def test_every_entry_is_valid(entry):
 @pytest.mark.slow
 @pytest.mark.parametrize("chosen", EVERY, ids=lambda chosen: "-".join(choice for _, choice in chosen))
 def test_every_choice_is_valid(chosen):
-    typed = [[f"{group}={choice}", *GIVEN.get((group, choice), [])] for group, choice in chosen]
+    typed = [[f"{PLACES.get(group, group)}={choice}", *GIVEN.get((group, choice), [])] for group, choice in chosen]
     settings_of("search", *chain(*typed))
     assert all(description(*each) for each in chosen), "the first comment says what it is"
 
