@@ -185,7 +185,7 @@ def test_without_verification_the_page_does_not_speak_of_it(tmp_path: Path) -> N
     folder = build_run_folder(tmp_path, ("evaluate",))
     evaluation = example_evaluation()
     for network in evaluation["networks"].values():
-        network["verification"] = None
+        network["verification"] = network["smoothing"] = None
     del evaluation["networks"]["baseline"]["verification"]  # as older runs have it
     write_json(folder.evaluation_json, evaluation)
     page = Page(write_report(folder.path))
