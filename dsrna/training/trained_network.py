@@ -100,7 +100,8 @@ def load_network(path: Path, model: str | None = None) -> tuple[TrainedNetwork, 
         content = checked(path, content | {"state_dict": weights})
         about = {"title": content["title"], "numbers": content["numbers"]}
         description = _description(path, content["network"], model)
-        with torch.device("meta"):  # names and shapes alone
+        with torch.device("cpu" if getattr(description, "content", None) is not None else "meta"):
+            # Names and shapes alone; an ONNX file's come with its values, which a reshape reads.
             expected = build_network(description).state_dict()
         problem = misfit(weights, expected, description.classes) or _not_finite(weights)
         if problem is None:

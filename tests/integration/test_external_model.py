@@ -78,11 +78,12 @@ def test_an_onnx_file_with_its_weights_beside_it(theirs, tmp_path):
         theirs, (torch.rand(2, 1, 8, 8),), "net.onnx", dynamic_shapes=({0: "batch"},), opset_version=18, verbose=False
     )
     assert (tmp_path / "net.onnx.data").exists()
-    run = dsrna.evaluate(None, ["model=net.onnx", f"out={tmp_path / 'runs'}", *EVALUATED])
+    normalized = "normalization={mean: [0.1], std: [0.5]}"
+    run = dsrna.evaluate(None, ["model=net.onnx", normalized, f"out={tmp_path / 'runs'}", *EVALUATED])
     (tmp_path / "net.onnx").unlink()
     (tmp_path / "net.onnx.data").unlink()
     x = torch.rand(5, 1, 8, 8)
-    torch.testing.assert_close(dsrna.load(run)(x), theirs(x))
+    torch.testing.assert_close(dsrna.load(run)(x), theirs((x - 0.1) / 0.5))
     found = run.evaluation["networks"]["retrain"]
     assert found["title"] == "net.onnx"
     assert found["parameters"] >= sum(each.numel() for each in theirs.parameters()) - 8  # BatchNorm may be folded
