@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsrna.comparing.table import ComparisonTable
+from dsrna.comparing.transfer_figure import draw_transfer
 from dsrna.report.style import INK, MUTED, add_legend, log_counts, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -115,5 +116,10 @@ FIGURES = {
         draw_front,
         "Robust accuracy, clean accuracy and cost: large dots with a name are on the Pareto front.",
     ),
+    "transfer": (
+        draw_transfer,
+        "Accuracy on images that were made on another network; on the diagonal on its own. Networks of a method stand "
+        "together. A column that is darker off the diagonal than on it says that the network's gradients mislead.",
+    ),
 }
-"""Name -> what draws it, and what it shows."""
+"""Name -> what draws it (None: there is nothing to draw), and what it shows."""

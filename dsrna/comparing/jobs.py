@@ -33,7 +33,7 @@ _OF_SEARCHES = (
 )  # fmt: skip
 _OF_EVALUATIONS = ("evaluate",)
 _OF_TRAININGS = ("objective", "retrain", "certified")
-_OWN = ("rows", "search_seeds", "training_seeds", "reference", "rehearsal", "processes")
+_OWN = ("rows", "search_seeds", "training_seeds", "reference", "rehearsal", "processes", "transfer")
 _PLACES = {"search": "searches", "retrain": "trainings", "evaluate": "evaluations"}
 _VERBS = {"search": "search", "retrain": "train", "evaluate": "evaluate"}
 

@@ -11,6 +11,7 @@ from dsrna.comparing.figures import FIGURES
 from dsrna.comparing.files import csv_text, latex_text
 from dsrna.comparing.results import Results
 from dsrna.comparing.table import ComparisonTable, table_of
+from dsrna.comparing.transfer_figure import transfer_csv, transfer_sentences
 from dsrna.files import write_bytes, write_text, writing_to
 from dsrna.report.results import threat_text
 from dsrna.report.style import pdf, svg
@@ -38,11 +39,15 @@ def write_pages(results: Results, folder: Path) -> Path:
     with writing_to(folder):
         for name, (draw, caption) in FIGURES.items() if table.rows else ():
             figure = draw(table)
+            if figure is None:
+                continue
             picture = svg(figure)
             write_bytes(folder / "figures" / f"{name}.svg", picture)
             write_bytes(folder / "figures" / f"{name}.pdf", pdf(figure))
             figures.append((name, caption, base64.b64encode(picture).decode()))
         write_text(folder / "table.csv", csv_text(table))
+        if (pairs := transfer_csv(results)) is not None:
+            write_text(folder / "transfer.csv", pairs)
         write_text(folder / "table.tex", latex_text(table))
         write_text(folder / PAGE, page(table, figures))
     return folder / PAGE
@@ -56,7 +61,7 @@ def page(table: ComparisonTable, figures: list[tuple[str, str, str]]) -> str:
         "comparison.html",
         table=table,
         results=results,
-        lead=formatting.lead(table),
+        lead=[*formatting.lead(table), *transfer_sentences(results)],
         formatting=formatting,
         attacks=attacks,
         latencies=list(dict.fromkeys(size for row in table.rows for size in row.latency)),

@@ -116,6 +116,7 @@ class Results:
         costs: cell -> what its network costs.
         trained: all networks.
         failures: label of a job -> why it failed.
+        transfer: see :func:`dsrna.comparing.transfer.transfer_matrix`; None: not measured.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Results:
     costs: dict[str, CellCost]
     trained: list[Trained]
     failures: dict[str, str] = field(default_factory=dict)
+    transfer: dict[str, Any] | None = None
 
     def networks(self, row: RowResults) -> dict[str, list[Trained]]:
         """Cell -> its trained networks, of a row's cells that have any."""

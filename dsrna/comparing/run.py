@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from torch import nn
+
+from dsrna.comparing.architectures import digest_of
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.collect import collected
 from dsrna.comparing.cost_estimate import estimated_costs
 from dsrna.comparing.costs import Costs
+from dsrna.comparing.evaluated import network_stage
 from dsrna.comparing.helpers import helped
 from dsrna.comparing.jobs import Jobs
 from dsrna.comparing.pages import PAGE, write_pages
-from dsrna.comparing.plan import Plan
+from dsrna.comparing.plan import Origin, Plan
+from dsrna.comparing.results import Results, Trained
 from dsrna.comparing.settings import ComparisonSettings
+from dsrna.comparing.transfer import FOLDER, TransferPlan, transfer_matrix
 from dsrna.comparing.work import Work
 from dsrna.config.parts import located
+from dsrna.config.validate import threat_of
 from dsrna.data.splits import Splits
 from dsrna.errors import DsrnaError
+from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held_if_free
 from dsrna.runs.command import Program
 from dsrna.runs.request import Request
 from dsrna.runs.sources import load_splits
 from dsrna.stages.rehearsal import rehearse
+from dsrna.training.fit import device_of
+from dsrna.training.trained_network import load_network
 
 log = logging.getLogger("dsrna")
 
@@ -78,6 +88,7 @@ def check(comparison: Comparison) -> None:
 def stages(settings: ComparisonSettings) -> dict[str, Callable[[Comparison], object]]:
     """The estimate; with ``rehearsal=only`` nothing else."""
     every: dict[str, Callable[[Comparison], object]] = {"estimate": _estimate, "work": _work, "table": _table}
+    every |= {} if settings.transfer is None else {"transfer": _transfer}
     return {"estimate": _estimate} if settings.rehearsal == "only" else every
 
 
@@ -104,6 +115,38 @@ def _table(comparison: Comparison) -> None:
             log.info("another process writes the table: %s", refusal)
     if it.work.failures:
         raise DsrnaError(f"{len(it.work.failures)} jobs failed, see above; the same command tries them again.")
+
+
+def _transfer(comparison: Comparison) -> None:
+    """Adds the matrix of transfer attacks to results and pages; one of several processes does."""
+    it, settings = comparison, comparison.request.settings
+    folder = it.request.folder
+    assert settings.transfer is not None
+    with held_if_free(folder / FOLDER) as refusal:
+        if refusal is not None:
+            log.info("another process measures the transfer: %s", refusal)
+            return
+        results = Results.load(folder)
+        fixed = [row for row in settings.rows if row.model is not None]
+        models = {digest_of(it.cells.of(Origin(row.name, 0))): row.model for row in fixed}
+        plan = TransferPlan(
+            threat_of(settings),
+            settings.transfer.steps,
+            settings.transfer.images,
+            settings.evaluate.batch_size,
+            device_of(settings.trainer.accelerator),
+        )
+
+        def load(one: Trained) -> nn.Module:
+            run = RunFolder.open(folder / one.folder)
+            stage = network_stage(run.read_evaluation() or {})
+            return load_network(run.best_checkpoint(stage), models.get(one.cell))[0]
+
+        mode = settings.trainer.progress
+        matrix = transfer_matrix(results.trained, load, it.splits.test, plan, folder / FOLDER, mode)
+        results = replace(results, transfer=matrix)
+        results.save(folder)
+        log.info("transfer: %s", write_pages(results, folder))
 
 
 COMPARE: Program[ComparisonSettings, Comparison] = Program(

@@ -77,6 +77,13 @@ class RowSettings(Model):
         return self
 
 
+class TransferSettings(Model):
+    """Attacks from each network on each other one, by PGD of so many steps on so many of the first test images."""
+
+    steps: Annotated[int, Field(ge=1, description="a number of steps, at least 1")]
+    images: Annotated[int, Field(ge=1, description="a number of images, at least 1")]
+
+
 class ComparisonSettings(Settings):
     """All settings of a comparison, resolved: those that every network shares, and the rows."""
 
@@ -86,6 +93,7 @@ class ComparisonSettings(Settings):
     reference: str | None
     rehearsal: Literal["auto", "only", "never"]
     processes: Annotated[int, Field(ge=1, le=1024, description="a number of processes, 1 to 1,024")]
+    transfer: TransferSettings | None
 
     def row(self, name: str) -> RowSettings:
         """The row of that name."""

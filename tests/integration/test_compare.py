@@ -93,6 +93,15 @@ def test_the_numbers_are_those_of_the_run_folders(done):
         assert one.robust == result["records"][-1]["accuracy"] == one.standing.count("1") / len(one.standing)
 
 
+def test_images_of_every_network_were_shown_to_every_other_one(done):
+    results = Results.load(done)
+    assert results.transfer["networks"] == [[one.cell, one.seed] for one in results.trained]
+    for column, one in enumerate(results.trained):
+        assert all(row[column] <= one.clean for row in results.transfer["accuracy"])
+    assert len((done / "transfer.csv").read_text().splitlines()) == 1 + 36
+    assert (done / "figures" / "transfer.pdf").exists()
+
+
 def test_all_rows_are_trained_and_evaluated_by_the_same_settings(done):
     def settings(kind):
         found = set()
