@@ -93,7 +93,8 @@ def training_seconds(composed: Composed, splits: Splits, architecture: Architect
 
     def step() -> None:
         result = objective(network, x, y, generator(0, "rehearsal"), network.forward_with_auxiliary)
-        torch.autograd.grad(result.loss, weights, allow_unused=True)
+        for loss in [result.loss] if result.again is None else [result.loss, result.again.loss()]:
+            torch.autograd.grad(loss, weights, allow_unused=True)
 
     a_step = seconds_of(step, device) / count
     a_validation = seconds_of(lambda: selection(network, x, y, generator(0, "rehearsal")), device) / count

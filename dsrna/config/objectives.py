@@ -46,6 +46,11 @@ def search_objective(node: Any, where: str, threat: Threat) -> Objective:
             "neither architecture steps nor scores take any: choose another one here, such as `fast`, and this one for "
             f"search.weights_objective. (conf: {where})"
         )
+    if built.weight_perturbation > 0:
+        raise ConfigError(
+            "Weights are perturbed in training networks, not in searches: choose an objective without "
+            f"`weight_perturbation`. (conf: {where})"
+        )
     return built
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from dsrna.objectives.base import Objective
 from dsrna.types import Threat
 
 
+@dataclass(kw_only=True, eq=False)
 class Attacking(Objective):
     """A loss on images that were moved within a ball, whose radius may grow while training goes on.
 
@@ -34,28 +36,28 @@ class Attacking(Objective):
         ConfigError: a value is out of range.
     """
 
-    def __init__(
-        self,
-        threat: Threat,
-        label_smoothing: float,
-        auxiliary_weight: float,
-        eps_start: float,
-        ramp_begin: float,
-        ramp_end: float,
-        ramp_shape: Shape,
-    ) -> None:
-        super().__init__(label_smoothing, auxiliary_weight)
-        if not 0 <= eps_start <= threat.eps:
+    threat: Threat = field(kw_only=False)
+    label_smoothing: float = 0.0
+    auxiliary_weight: float = 0.4
+    eps_start: float = 0.0
+    ramp_begin: float = 0.0
+    ramp_end: float = 0.0
+    ramp_shape: Shape = "linear"
+
+    def __post_init__(self) -> None:
+        super().__init__(self.label_smoothing, self.auxiliary_weight)
+        if not 0 <= self.eps_start <= self.threat.eps:
             raise ConfigError(
-                f"Expected `eps_start` from 0 to the threat's eps, {threat.eps:g}, got {eps_start:g}. (conf: eps_start)"
+                f"Expected `eps_start` from 0 to the threat's eps, {self.threat.eps:g}, got {self.eps_start:g}. "
+                "(conf: eps_start)"
             )
-        if ramp_end == 0 and eps_start > 0:
+        if self.ramp_end == 0 and self.eps_start > 0:
             raise ConfigError(
-                f"`eps_start: {eps_start:g}` begins a ramp that has no end: set `ramp_end`, the share of the training "
-                "at which the radius has arrived, or leave it at 0. (conf: ramp_end)"
+                f"`eps_start: {self.eps_start:g}` begins a ramp that has no end: set `ramp_end`, the share of the "
+                "training at which the radius has arrived, or leave it at 0. (conf: ramp_end)"
             )
-        self.threat, self.radius = threat, threat.eps
-        self.eps = ramp(eps_start, threat.eps, ramp_begin, ramp_end, ramp_shape)
+        self.radius = self.threat.eps
+        self.eps = ramp(self.eps_start, self.threat.eps, self.ramp_begin, self.ramp_end, self.ramp_shape)
 
     def advance(self, progress: float) -> None:
         """See :meth:`dsrna.objectives.Objective.advance`."""

@@ -31,6 +31,18 @@ class Carried(NamedTuple):
     move: Callable[[Tensor, Tensor], None]
 
 
+class Again(NamedTuple):
+    """The same loss, to be taken once more where the weights are a little worse.
+
+    Attributes:
+        loss: computes it for the weights that the network has then, on the same inputs; no running statistics move.
+        gamma: how far the weights are to be moved, over their norm, layer by layer, > 0.
+    """
+
+    loss: Callable[[], Tensor]
+    gamma: float
+
+
 class Result(NamedTuple):
     """What an objective returns.
 
@@ -41,6 +53,7 @@ class Result(NamedTuple):
             where there are none. So ``logits.argmax(1) == y`` gives the training accuracy under the training attack.
         numbers: what else is worth a curve, by name.
         carried: what the weight step takes along, None for most objectives. Until it is moved, the loss stays the same.
+        again: what the weight step takes its gradient of instead, None for most objectives.
     """
 
     loss: Tensor
@@ -48,6 +61,7 @@ class Result(NamedTuple):
     inputs: Tensor
     numbers: Mapping[str, float | Tensor] = MappingProxyType({})
     carried: Carried | None = None
+    again: Again | None = None
 
 
 class Objective(ABC):
@@ -65,6 +79,7 @@ class Objective(ABC):
     Attributes:
         replays: how many weight steps in a row are taken on a batch.
         carries: whether results have something to carry from weight step to weight step.
+        weight_perturbation: how far weight steps move the weights against the loss before they take its gradient.
 
     Raises:
         ConfigError: a value is out of range.
@@ -72,6 +87,7 @@ class Objective(ABC):
 
     replays: int = 1
     carries: ClassVar[bool] = False
+    weight_perturbation: float = 0.0
 
     def __init__(self, label_smoothing: float = 0.0, auxiliary_weight: float = 0.4) -> None:
         if not 0 <= label_smoothing < 1:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dsrna.bounds.eps_schedule import Shape
 from dsrna.errors import ConfigError
 from dsrna.functional.norms import steepest_step
 from dsrna.functional.projections import into_ball
 from dsrna.objectives.attacking import Attacking
 from dsrna.objectives.base import Carried, LossForward, Result
-from dsrna.types import Threat
 
 
+@dataclass(kw_only=True, eq=False)
 class FreeAdversarial(Attacking):
     """Cross-entropy on images x + delta, where delta is carried from weight step to weight step.
 
@@ -31,7 +31,6 @@ class FreeAdversarial(Attacking):
         replays: m, how often in a row a batch is trained on, >= 1; the paper takes 8 on CIFAR-10.
         label_smoothing: see :class:`dsrna.objectives.Objective`; delta follows the smoothed loss.
         auxiliary_weight: see :class:`dsrna.objectives.Objective`; delta follows the loss with the head's.
-        eps_start, ramp_begin, ramp_end, ramp_shape: see :class:`dsrna.objectives.attacking.Attacking`.
 
     Raises:
         ConfigError: a value is out of range.
@@ -44,21 +43,12 @@ class FreeAdversarial(Attacking):
 
     carries: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        threat: Threat,
-        replays: int = 4,
-        label_smoothing: float = 0.0,
-        auxiliary_weight: float = 0.4,
-        eps_start: float = 0.0,
-        ramp_begin: float = 0.0,
-        ramp_end: float = 0.0,
-        ramp_shape: Shape = "linear",
-    ) -> None:
-        super().__init__(threat, label_smoothing, auxiliary_weight, eps_start, ramp_begin, ramp_end, ramp_shape)
-        if not 1 <= replays <= 1000:
-            raise ConfigError(f"Expected `replays` from 1 to 1000, got {replays}. (conf: replays)")
-        self.replays = replays
+    replays: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.replays <= 1000:
+            raise ConfigError(f"Expected `replays` from 1 to 1000, got {self.replays}. (conf: replays)")
         self._delta: Tensor | None = None
 
     @property

@@ -105,7 +105,7 @@ class RetrainModule(StageModule):
         with self.located():
             result = self.objective(self._attacked[self.network], x, y, draws, self._noisy(batch_idx))
         loss = self.finite(result.loss, "The training loss")
-        self.weight_step(loss, self.weights, self.gradient_clip, result.carried)
+        self.weight_step(loss, self.weights, self.gradient_clip, result.carried, result.again)
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.averages.add("train/loss", loss.detach(), len(y))

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.functional.memory_format import laid_out_as
-from dsrna.objectives.base import Carried
+from dsrna.objectives.base import Again, Carried
 from dsrna.training.averages import Averages
 from dsrna.training.rng import rng_state, set_rng_state
+from dsrna.training.weight_perturbation import perturbed
 
 log = logging.getLogger("dsrna")
 
@@ -98,11 +99,17 @@ class StageModule(pl.LightningModule):
                 scheduler.step()
 
     def weight_step(
-        self, loss: Tensor, weights: list[nn.Parameter], clip: float, carried: Carried | None = None
+        self,
+        loss: Tensor,
+        weights: list[nn.Parameter],
+        clip: float,
+        carried: Carried | None = None,
+        again: Again | None = None,
     ) -> None:
         """One step down ``loss`` in ``weights`` and in nothing else, with the gradient's norm clipped (0: not).
 
-        What is carried is moved by its gradient from the same backward pass.
+        What is carried is moved by its gradient from the same backward pass. Where the loss is to be taken once more,
+        the step goes down its gradient at the weights that are moved uphill.
 
         Raises:
             NonFiniteError: the gradient is not finite; no step is taken, so a checkpoint never holds what it would do.
@@ -112,6 +119,12 @@ class StageModule(pl.LightningModule):
         gradients = list(torch.autograd.grad(loss, wanted, allow_unused=True))
         if carried is not None:
             carried.move(carried.delta, self.finite(gradients.pop(), "The loss's gradient in the images"))
+        if again is not None:
+            with perturbed(weights, gradients, again.gamma):
+                with self.located():
+                    worse = again.loss()
+                self.finite(worse, "The loss of perturbed weights")
+                gradients = list(torch.autograd.grad(worse, weights, allow_unused=True))
         norm = nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         self.finite(norm, "The norm of the weights' gradient")
         for weight, gradient in zip(weights, gradients, strict=True):

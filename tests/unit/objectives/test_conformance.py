@@ -34,5 +34,6 @@ def check(name, **changes):
     if "steps" in settings:
         settings["steps"] = 3
     check_objective(
-        lambda threat: build_part(settings, name, threat=threat), goal="divergence" if name == "trades" else "margin"
+        lambda threat: build_part(settings, name, threat=threat),
+        goal="divergence" if name.startswith("trades") else "margin",
     )

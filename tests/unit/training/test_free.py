@@ -45,7 +45,7 @@ def algorithm_1(network, batches, norm, replays, radius):
 
 
 def built(stage, path, norm="linf", replays=2, **ramp):
-    objective = FreeAdversarial(Threat(norm, EPS), replays, **ramp)
+    objective = FreeAdversarial(Threat(norm, EPS), replays=replays, **ramp)
     return stage(
         path, objective=objective, schedule="none", ema_decay=0.0, clip=0.0, lr=LR, drop_path=0.0, dtype=torch.float64
     )
