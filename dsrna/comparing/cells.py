@@ -57,7 +57,7 @@ class Cells:
         row, like = self._rows[origin.row], self._plan.like(origin)
         if like is not None:
             return self.search_before(like)
-        if row.search is None:
+        if not row.is_searched:
             return None
         job = self._jobs.search(origin.row, origin.number)
         return None if job.is_done else job

@@ -65,14 +65,21 @@ def collected(
 def _row(row: RowSettings, plan: Plan, jobs: Jobs, cells: Cells, config_folders: list[str]) -> RowResults:
     words = {
         "search": searched_by(row.search or [], config_folders),
+        "query": " ".join(["search by queries", *(row.query or ())]),
         "published": f"published cell {row.source}",
         "random": "random cells" + (f" of the size of {row.like}'s" if row.like else ""),
         "model": f"{row.model} {row.model_arguments or ''}".strip(),
     }
-    given = {"search": row.search, "published": row.source, "random": row.random, "model": row.model}
+    given = {
+        "search": row.search,
+        "query": row.query,
+        "published": row.source,
+        "random": row.random,
+        "model": row.model,
+    }
     kind = next(kind for kind, value in given.items() if value is not None)
-    about = row.about or words[kind]
-    return RowResults(row.name, kind, about, [_found(origin, jobs, cells, kind) for origin in plan.origins(row)])
+    about, found = row.about or words[kind], [_found(origin, jobs, cells, row) for origin in plan.origins(row)]
+    return RowResults(row.name, "search" if row.is_searched else kind, about, found)
 
 
 def searched_by(overrides: list[str], config_folders: list[str]) -> str:
@@ -84,10 +91,10 @@ def searched_by(overrides: list[str], config_folders: list[str]) -> str:
     return "; ".join([description("search_method", method.partition("=")[2], config_folders), *further])
 
 
-def _found(origin: Origin, jobs: Jobs, cells: Cells, kind: str) -> Found:
+def _found(origin: Origin, jobs: Jobs, cells: Cells, row: RowSettings) -> Found:
     known = cells.search_before(origin) is None
     seconds = None
-    if kind == "search":
+    if row.is_searched:
         search = jobs.search(origin.row, origin.number)
         seconds = search.seconds if search.folder.run_json.exists() else None
     return Found(origin.number, digest_of(cells.of(origin)) if known else None, seconds)

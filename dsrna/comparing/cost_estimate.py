@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dsrna.comparing.architectures import Architecture
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.costs import Costs, duration
-from dsrna.comparing.jobs import Jobs
+from dsrna.comparing.jobs import Job, Jobs
 from dsrna.comparing.plan import Origin, Plan
+from dsrna.comparing.query_rows import query_seconds
 from dsrna.comparing.rehearsal import evaluation_seconds, search_seconds, training_seconds
 from dsrna.comparing.settings import ComparisonSettings
 from dsrna.comparing.work import Work
@@ -21,6 +22,7 @@ from dsrna.files import write_json
 from dsrna.functional.seeding import generator
 from dsrna.json_files import read_json
 from dsrna.progress import Progress
+from dsrna.querying.settings import QuerySettings
 from dsrna.run_lock import held_if_free
 from dsrna.runs.request import Request
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
@@ -105,11 +107,11 @@ class _Rehearsed:
         """Kind -> what tells it from other ones, and how to rehearse it."""
         found: dict[str, tuple[str, Callable[[], float]]] = {}
         for row in self._plan.rows:
-            if row.search is not None:
+            if row.is_searched:
                 job = self._jobs.search(row.name, self._plan.search_seeds[0])
                 found[job.cost] = (
                     self._key(job.cost, job.fingerprint),
-                    lambda job=job: search_seconds(job, self._request, self._splits),  # type: ignore[misc]
+                    lambda job=job: self._search_seconds(job),  # type: ignore[misc]
                 )
             train, evaluate = self._jobs.costs_of_training(row.name)
             if train in found:
@@ -124,6 +126,11 @@ class _Rehearsed:
                 lambda shared=shared, cell=cell: evaluation_seconds(shared, self._splits, cell),  # type: ignore[misc]
             )
         return found
+
+    def _search_seconds(self, job: Job) -> float:
+        if isinstance(job.settings, QuerySettings):
+            return query_seconds(job.settings, self._splits)
+        return search_seconds(job, self._request, self._splits)
 
     def _key(self, kind: str, fingerprint: str) -> str:
         device = device_name(device_of(self._request.settings.trainer.accelerator))

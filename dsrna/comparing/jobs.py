@@ -6,24 +6,27 @@ is asked for in another way gets another folder.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from omegaconf import OmegaConf, open_dict
 
 from dsrna.comparing.architectures import Architecture, FixedNetwork, digest_of, text_of
+from dsrna.comparing.query_rows import composed_query
+from dsrna.comparing.replayed import replayed_overrides
 from dsrna.comparing.settings import ComparisonSettings, RowSettings
 from dsrna.config.command_line import quoted
 from dsrna.config.compose import compose_with_hydra, key_of, settings_from
 from dsrna.config.fingerprint import fingerprint_of, hashed
-from dsrna.config.settings import Settings
+from dsrna.config.settings import RunSettings, Settings
 from dsrna.config.validate import validate
 from dsrna.errors import ConfigError
+from dsrna.querying.run import QUERY
+from dsrna.querying.settings import QuerySettings
 from dsrna.run_folder import RunFolder
-from dsrna.runs.command import nothing
+from dsrna.runs.command import Program, nothing
 from dsrna.runs.inside import run_inside
 from dsrna.runs.request import Request, choices_of
 from dsrna.stages.run import STAGES
@@ -34,8 +37,8 @@ _OF_SEARCHES = (
 _OF_EVALUATIONS = ("evaluate",)
 _OF_TRAININGS = ("objective", "retrain", "certified")
 _OWN = ("rows", "search_seeds", "training_seeds", "reference", "rehearsal", "processes", "transfer")
-_PLACES = {"search": "searches", "retrain": "trainings", "evaluate": "evaluations"}
-_VERBS = {"search": "search", "retrain": "train", "evaluate": "evaluate"}
+_PLACES = {"search": "searches", "query": "searches", "retrain": "trainings", "evaluate": "evaluations"}
+_VERBS = {"search": "search", "query": "search", "retrain": "train", "evaluate": "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Job:
     """One search, training or evaluation.
 
     Attributes:
-        kind: ``search``, ``retrain`` or ``evaluate``.
+        kind: ``search``, ``query``, ``retrain`` or ``evaluate``.
         label: for people.
         cost: jobs with the same word cost about the same.
         folder: its run folder.
@@ -56,7 +59,7 @@ class Job:
     label: str
     cost: str
     folder: RunFolder
-    settings: Settings
+    settings: RunSettings
     fingerprint: str
     config: Mapping[str, Any]
     choices: Mapping[str, str]
@@ -72,13 +75,14 @@ class Job:
 
     @property
     def _source(self) -> list[str]:
-        source = self.settings.start_from
+        source = getattr(self.settings, "start_from", None)
         return [] if source is None else [f"from={quoted(source)}"]
 
     def run(self, outer: Request[ComparisonSettings]) -> None:
         """Does it, or goes on with it."""
+        program: Program[Any, Any] = QUERY if self.kind == "query" else STAGES
         run_inside(
-            replace(STAGES, summary=nothing),  # the table tells it
+            replace(program, summary=nothing),  # the table tells it
             outer,
             self.kind,
             self.settings,
@@ -90,11 +94,14 @@ class Job:
         )
 
 
+S = TypeVar("S", bound=RunSettings)
+
+
 @dataclass(frozen=True)
-class Composed:
+class Composed(Generic[S]):
     """Settings, and what they were read from."""
 
-    settings: Settings
+    settings: S
     config: Mapping[str, Any]
     choices: Mapping[str, str]
 
@@ -114,6 +121,7 @@ class Jobs:
         shared = {row.space: self._composed(row, []) for row in rows}
         self._shared = {row.name: _with_model(shared[row.space], row) for row in rows}
         self._searches = {row.name: self._of_search(row) for row in rows if row.search is not None}
+        self._queries = {row.name: self._of_query(row) for row in rows if row.query is not None}
         self._made: dict[tuple[str, str, int, Architecture | None], Job] = {}
 
     @property
@@ -127,16 +135,18 @@ class Jobs:
         what = f"a cell of {space}" if fixed is None else f"{row}, {fixed}"
         return f"train {what}", f"evaluate {what}"
 
-    def shared(self, row: str) -> Composed:
+    def shared(self, row: str) -> Composed[Settings]:
         """What the networks of a row are trained and evaluated by."""
         return self._shared[row]
 
-    def searching(self, row: str) -> Composed:
+    def searching(self, row: str) -> Composed[Settings]:
         """What a row searches by."""
         return self._searches[row]
 
     def search(self, row: str, seed: int) -> Job:
         """The search of a row by that seed."""
+        if row in self._queries:
+            return self._job("query", row, self._queries[row], seed, ())
         return self._job("search", row, self._searches[row], seed, (*_OF_TRAININGS, *_OF_EVALUATIONS))
 
     def training(self, row: str, architecture: Architecture, seed: int) -> Job:
@@ -158,7 +168,7 @@ class Jobs:
         self,
         kind: str,
         row: str,
-        composed: Composed,
+        composed: Composed[Any],
         seed: int,
         without: Sequence[str],
         architecture: Architecture | None = None,
@@ -166,7 +176,9 @@ class Jobs:
     ) -> Job:
         if (kind, row, seed, architecture) in self._made:
             return self._made[kind, row, seed, architecture]
-        own: dict[str, Any] = {"seed": seed, "stages": [kind], "resume": "auto"}
+        own: dict[str, Any] = {"seed": seed, "resume": "auto"}
+        if kind != "query":
+            own["stages"] = [kind]
         if kind == "evaluate" and isinstance(architecture, FixedNetwork):
             own |= dict.fromkeys(("model_arguments", "normalization"))  # its checkpoint has them
         settings = composed.settings.model_copy(update=own)
@@ -176,20 +188,25 @@ class Jobs:
         folder = RunFolder(self.folder / _PLACES[kind] / f"seed{seed}_{fingerprint[:12]}")
         own |= {"name": folder.path.name}
         train, evaluate = self.costs_of_training(row)
-        costs = {"search": f"search {row}", "retrain": train, "evaluate": evaluate}
+        costs = {"search": f"search {row}", "query": f"search {row}", "retrain": train, "evaluate": evaluate}
         made = self._made[kind, row, seed, architecture] = Job(
             kind,
             f"{_VERBS[kind]} {row}, seed {seed}",
             costs[kind],
             folder,
-            settings.model_copy(update=own | {"start_from": None if source is None else str(source)}),
+            settings.model_copy(update=own | _given(kind, "start_from", source)),
             fingerprint,
-            {**composed.config, **own, "from": None if source is None else str(source)},
+            {**composed.config, **own, **_given(kind, "from", source)},
             composed.choices,
         )
         return made
 
-    def _of_search(self, row: RowSettings) -> Composed:
+    def _of_query(self, row: RowSettings) -> Composed[QuerySettings]:
+        shared = self._shared[row.name]
+        folders, config, choices = self._request.config_folders, dict(shared.config), dict(shared.choices)
+        return Composed(*composed_query(row, folders, shared.settings, config, choices))
+
+    def _of_search(self, row: RowSettings) -> Composed[Settings]:
         composed, shared = self._composed(row, row.search or []), self._shared[row.name]
         for key in ("data", "threat", "trainer"):
             if getattr(composed.settings, key) != getattr(shared.settings, key):
@@ -200,7 +217,7 @@ class Jobs:
                 )
         return composed
 
-    def _composed(self, row: RowSettings, overrides: Sequence[str]) -> Composed:
+    def _composed(self, row: RowSettings, overrides: Sequence[str]) -> Composed[Settings]:
         own = [*([] if row.space is None else [f"space={row.space}"]), *overrides]
         replaced = {key_of(override) for override in own}
         typed = [override for override in self._request.overrides if key_of(override) not in replaced]
@@ -218,7 +235,12 @@ class Jobs:
         return Composed(settings, plain, choices_of(of_hydra))
 
 
-def _with_model(composed: Composed, row: RowSettings) -> Composed:
+def _given(kind: str, key: str, source: Path | None) -> dict[str, str | None]:
+    """What a run starts from, of those that may start from something."""
+    return {} if kind == "query" else {key: None if source is None else str(source)}
+
+
+def _with_model(composed: Composed[Settings], row: RowSettings) -> Composed[Settings]:
     """With the fixed network of a row that has one."""
     if row.model is None:
         return composed
@@ -230,18 +252,3 @@ def _with_model(composed: Composed, row: RowSettings) -> Composed:
     }
     settings = composed.settings.model_copy(update=own)
     return Composed(settings, {**composed.config, **own}, composed.choices)
-
-
-def replayed_overrides(config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
-    """What ``from=`` is to replay of a run in a comparison: its images, its space and its threat model."""
-    found = [f"{group}={choices[group]}" for group in ("data", "space") if group in choices]
-    leaves = [*_leaves("data", config["data"]), *_leaves("threat", config["threat"])]
-    return found + [f"{key}={quoted(value) if isinstance(value, str) else json.dumps(value)}" for key, value in leaves]
-
-
-def _leaves(place: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(f"{place}.{key}", value)
-        elif key not in ("_target_", "download"):
-            yield f"{place}.{key}", value

@@ -43,7 +43,7 @@ class Plan:
 
     def origins(self, row: RowSettings) -> list[Origin]:
         """The cells of a row."""
-        if row.search is not None:
+        if row.is_searched:
             return [Origin(row.name, seed) for seed in self.search_seeds]
         return [Origin(row.name, number) for number in range(row.random or 1)]
 

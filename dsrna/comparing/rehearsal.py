@@ -46,6 +46,7 @@ def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
     Half of its epochs' validation is counted too often, as it comes with every batch here; that is a few per cent.
     """
     settings = job.settings
+    assert isinstance(settings, Settings)
     half, _ = search_halves(splits, settings.seed, settings.search.weights_fraction)
     epochs, warmup = search_epochs(settings)
     limits = settings.trainer.limits
@@ -77,7 +78,7 @@ def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
     return scale * (warmup * taken[1] + (epochs - warmup) * taken[3])
 
 
-def training_seconds(composed: Composed, splits: Splits, architecture: Architecture) -> float:
+def training_seconds(composed: Composed[Settings], splits: Splits, architecture: Architecture) -> float:
     """What a network's training will take: its steps, and the attack on the validation split after every epoch."""
     settings, retrain, limits = composed.settings, composed.settings.retrain, composed.settings.trainer.limits
     threat, device = threat_of(settings), device_of(settings.trainer.accelerator)
@@ -104,7 +105,7 @@ def training_seconds(composed: Composed, splits: Splits, architecture: Architect
     return epochs * (steps * batch_size * a_step + validated * a_validation)
 
 
-def evaluation_seconds(composed: Composed, splits: Splits, architecture: Architecture) -> float:
+def evaluation_seconds(composed: Composed[Settings], splits: Splits, architecture: Architecture) -> float:
     """What an evaluation will take at most: as if every image withstood every attack. Verification isn't counted."""
     settings = composed.settings
     device, description = device_of(settings.trainer.accelerator), description_of(architecture, settings, splits)

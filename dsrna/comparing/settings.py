@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from dsrna.config.compose import key_of, run_settings
 from dsrna.config.model import Model, check_all, distinct, refused
@@ -22,50 +22,62 @@ OF_A_SEARCH = (
 )  # fmt: skip
 """What a row may choose for its search. All else is the comparison's, and the same for every row."""
 
+OF_A_QUERY = ("proxy", "method", "budget", "images", "cells", "channels")
+"""What a row may choose for its search by queries."""
+
 _SEEDS = "a list of different whole numbers in [0, 2**32)"
 Seeds = Annotated[list[Seed], Field(min_length=1, description=_SEEDS), AfterValidator(distinct)]
 
 
 class RowSettings(Model):
-    """A method: where its architectures come from. One of ``search``, ``from``, ``random`` and ``model`` is given.
+    """A method: where its architectures come from. One of ``search``, ``query``, ``from``, ``random`` and ``model`` is
+    given.
 
-    ``search`` holds the overrides of a search; ``from`` names an architecture; ``random`` is a number of random cells,
-    which have the parameters of those of the row ``like``, give or take a tenth, where that is given; ``model`` names a
-    network without cells, built with ``model_arguments`` and normalised by the data set's statistics as all others are.
+    ``search`` holds the overrides of a search, ``query`` those of a search by queries of a proxy; ``from`` names an
+    architecture; ``random`` is a number of random cells, which have the parameters of those of the row ``like``, give
+    or take a tenth, where that is given; ``model`` names a network without cells, built with ``model_arguments`` and
+    normalised by the data set's statistics as all others are.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$", description="a name of letters, digits, dots and dashes")]
     about: str | None = None
     space: str | None = None
     search: list[str] | None = None
+    query: list[str] | None = None
     source: Annotated[str | None, Field(alias="from")] = None
     random: Annotated[int | None, Field(ge=1, le=1_000_000, description="a number of cells, at least 1")] = None
     like: str | None = None
     model: str | None = None
     model_arguments: dict[str, Any] | None = None
 
-    @field_validator("search")
+    @property
+    def is_searched(self) -> bool:
+        """Whether it has a cell for each search seed."""
+        return self.search is not None or self.query is not None
+
+    @field_validator("search", "query")
     @classmethod
-    def _check_overrides(cls, overrides: list[str] | None) -> list[str] | None:
+    def _check_overrides(cls, overrides: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        of_it, what = (OF_A_SEARCH[:-1], "search") if info.field_name == "search" else (OF_A_QUERY, "query")
         for override in overrides or []:
             key = key_of(override)
-            if key.partition(".")[0].partition("/")[0] not in OF_A_SEARCH:
+            if key.partition(".")[0].partition("/")[0] not in of_it:
                 raise refused(
                     ConfigError(
-                        f"`{key}` is the same for all rows: set it for the whole comparison. A row's search chooses "
-                        f"{', '.join(OF_A_SEARCH[:-1])}."
+                        f"`{key}` is the same for all rows: set it for the whole comparison. A row's {what} chooses "
+                        f"{', '.join(of_it)}."
                     )
                 )
         return overrides
 
     @model_validator(mode="after")
     def _check(self) -> RowSettings:
-        given = [key for key in ("search", "source", "random", "model") if getattr(self, key) is not None]
+        given = [key for key in ("search", "query", "source", "random", "model") if getattr(self, key) is not None]
         if len(given) != 1:
             raise refused(
                 ConfigError(
-                    f"Row {self.name}: expected one of `search`, `from`, `random` and `model`, got {len(given)} of "
-                    "them."
+                    f"Row {self.name}: expected one of `search`, `query`, `from`, `random` and `model`, got "
+                    f"{len(given)} of them."
                 )
             )
         if self.like is not None and self.random is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dsrna.config.fingerprint import fingerprint_of
-from dsrna.config.settings import Settings
+from dsrna.config.settings import RunSettings
 from dsrna.run_folder import RunFolder
 from dsrna.runs.command import Program
 from dsrna.runs.life_cycle import run
@@ -21,10 +21,10 @@ WAIT_SECONDS = 2.0
 
 
 def run_inside(
-    program: Program[Settings, Any],
+    program: Program[Any, Any],
     outer: Request[Any],
     kind: str,
-    settings: Settings,
+    settings: RunSettings,
     folder: Path,
     overrides: Sequence[str],
     *,

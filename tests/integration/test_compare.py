@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from dsrna.comparing.architectures import digest_of
 from dsrna.comparing.results import Results
 from dsrna.errors import NonFiniteError
 from dsrna.json_files import read_json
+from dsrna.query_searches.encoding import genotype_of
 from dsrna.run_folder import RunFolder
+from dsrna.spaces.darts.space import DartsSpace
 from dsrna.training.retrain_module import RetrainModule
 
 PLAN = """\
@@ -32,6 +35,8 @@ MORE = """\
   - name: network
     model: dsrna:preact_resnet18
     model_arguments: { width: 4 }
+  - name: proxy
+    query: ["proxy=[nwot]", "method=[random]", budget=3, images=8]
   - name: published
     from: "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1)], normal_concat=[2],
       reduce=[('skip_connect', 0), ('max_pool_3x3', 1)], reduce_concat=[2])"
@@ -120,9 +125,14 @@ def test_nothing_is_done_again_and_a_row_that_is_added_is_all_that_is_done(done,
     assert outcome.status == 0, outcome.text
     after = {path: path.stat().st_mtime_ns for path in done.glob("*/*/run.json")}
     assert {path: after[path] for path in before} == before
-    assert len(after) == len(before) + 2 * 4
+    assert len(after) == len(before) + 1 + 3 * 4
     results = Results.load(done)
-    assert [row.name for row in results.rows] == ["clean", "again", "random", "network", "published"]
+    assert [row.name for row in results.rows] == ["clean", "again", "random", "network", "proxy", "published"]
+    scores = RunFolder(next(done.glob("searches/*/scores.jsonl")).parent).read_scores()
+    best = max(scores, key=lambda of: of["scores"]["nwot"])
+    (cell,) = results.networks(results.rows[4])
+    found = genotype_of(tuple(map(int, best["architecture"].split("."))), DartsSpace(nodes=1))
+    assert cell == digest_of(found), "the best of what was scored is trained"
     (network,) = results.networks(results.rows[3])
     assert results.costs[network].parameters == 44_438
     assert results.costs[network].multiply_adds > 0

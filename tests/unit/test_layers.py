@@ -69,7 +69,7 @@ ONLY_IN = {
     "auto_LiRPA": {"bounds"},
     "onnxruntime": {"export"},
 }
-ACROSS = {("metrics", "bounds")}
+ACROSS = {("metrics", "bounds"), ("comparing", "querying")}
 """(room, room of its own level that it may import)."""
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -49,10 +49,14 @@ def test_fixed_networks_of_other_arguments_are_others():
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ("[{name: a, search: [], from: DARTS_V2}]", "expected one of `search`, `from`, `random` and `model`, got 2"),
+        (
+            "[{name: a, search: [], from: DARTS_V2}]",
+            "`from`, `random` and `model`, got 2",
+        ),
         ("[{name: a}]", "got 0 of them"),
         ("[{name: a, search: ['retrain.epochs=3']}]", "`retrain.epochs` is the same for all rows"),
         ("[{name: a, search: ['data=mnist']}]", "`data` is the same for all rows"),
+        ("[{name: a, query: ['space=darts']}]", "`space` is the same for all rows"),
         ("[{name: a, from: DARTS_V2, like: a}]", "only random cells are `like`"),
         ("[{name: a, random: 2, like: b}]", "Unknown row `b`"),
         ("[{name: a, random: 2},{name: a, from: DARTS_V2}]", "2 rows are called a"),

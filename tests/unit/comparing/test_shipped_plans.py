@@ -2,8 +2,9 @@
 
 import pytest
 
-from dsrna.comparing.jobs import Jobs, replayed_overrides
+from dsrna.comparing.jobs import Jobs
 from dsrna.comparing.plan import Plan
+from dsrna.comparing.replayed import replayed_overrides
 from dsrna.comparing.settings import comparison_settings
 from dsrna.config.catalog import choices
 from dsrna.config.compose import compose, compose_with_hydra
@@ -28,6 +29,8 @@ def test_every_row_composes(name, tmp_path):
     for row in settings.rows:
         if row.source is not None:
             genotype_to_train(row.source, build_part(jobs.shared(row.name).settings.space, "space"))
+        if row.query is not None:
+            assert jobs.search(row.name, 0).settings.data == jobs.shared(row.name).settings.data
         if row.search is not None:
             searched, shared = jobs.searching(row.name).settings, jobs.shared(row.name).settings
             assert searched.retrain == shared.retrain
@@ -44,7 +47,8 @@ def test_the_tour_is_six_rows_and_two_seeds_and_the_other_is_full_size():
     assert len(tour.rows) == 6
     assert (len(tour.search_seeds), len(tour.training_seeds)) == (2, 2)
     assert len(list(Plan.of(tour).chains)) == 22
-    assert len(large.rows) == 15
+    assert sum(row.is_searched for row in large.rows) == 17
+    assert sum(row.model is not None for row in large.rows) == 4
     assert (large.retrain.cells, large.retrain.channels, large.retrain.epochs) == (20, 36, 200)
     assert large.evaluate.attacks["autoattack"] is not None
 
@@ -86,6 +90,26 @@ def test_a_fixed_network_is_trained_by_the_recipe_of_cells(tmp_path):
     own = {"model": None, "model_arguments": None, "normalization": None, "stages": cells.stages}
     assert fixed.model_copy(update=own) == cells
     assert (fixed.model, fixed.normalization) == ("dsrna:wrn_16_4", "data")
+
+
+def test_queries_are_of_the_comparisons_images_and_space(tmp_path):
+    rows = "rows=[{name: a, query: ['proxy=[croze]', 'method=[mutate]', 'budget=9']}]"
+    given = ["data.train_limit=300", "threat.eps=8/255", "space.nodes=2", "search.cells=4", "search.channels=6"]
+    jobs = Jobs(request(tmp_path, rows, *given))
+    (first, second), shared = (jobs.search("a", seed) for seed in (0, 1)), jobs.shared("a").settings
+    settings = first.settings
+    assert settings.data == shared.data
+    assert settings.space == shared.space
+    assert (settings.space["nodes"], settings.threat.value.eps) == (2, 8 / 255)
+    assert (settings.budget, settings.repeats, settings.cells, settings.channels) == (9, 1, 4, 6)
+    assert (second.settings.seed, second.kind) == (1, "query")
+    assert first.folder.path != second.folder.path
+
+
+@pytest.mark.parametrize("query", ["'proxy=[croze,nwot]', 'method=[mutate]'", "'proxy=[croze]'", "'method=[local]'"])
+def test_queries_that_lead_to_no_one_cell_are_refused(tmp_path, query):
+    with pytest.raises(ConfigError, match="Row a: "):
+        Jobs(request(tmp_path, f"rows=[{{name: a, query: [{query}]}}]"))
 
 
 def test_a_search_on_other_data_is_refused(tmp_path):
