@@ -85,9 +85,19 @@ class Attacked(TypedDict):
     grid: NotRequired[list[AttackRecord]]
 
 
+class Surface(TypedDict):
+    """Margins on planes through some images."""
+
+    norm: str
+    eps: float
+    steps: list[float]
+    margins: list[list[list[float]]]
+
+
 class CheckedResult(Attacked):
     checks: list[MaskingCheck]
     guessing: float
+    surface: NotRequired[Surface | None]
 
 
 class WarnedResult(Attacked):

@@ -22,7 +22,7 @@ from dsrna.functional.norms import image_norm
 from dsrna.functional.projections import project
 from dsrna.types import Norm, Threat
 
-Kind = Literal["single_step", "multi_step", "minimum_norm", "ensemble", "black_box"]
+Kind = Literal["single_step", "multi_step", "minimum_norm", "ensemble", "black_box", "transfer"]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Bench:
         DataError: there are no images.
 
     Attributes:
-        first_images: up to ``IDENTIFYING_IMAGES`` of them, on the CPU.
+        first_images, first_labels: up to ``IDENTIFYING_IMAGES`` of them, on the CPU.
         image_values: how many values an image has.
     """
 
@@ -79,7 +79,7 @@ class Bench:
         self.folder = folder
         self.progress = progress
         first_x, first_y = dataset.batch(torch.arange(min(IDENTIFYING_IMAGES, len(dataset))))
-        self.first_images = first_x
+        self.first_images, self.first_labels = first_x, first_y
         self.image_values = first_x[0].numel()
         self.identity = {
             "network": network_checksum(model),

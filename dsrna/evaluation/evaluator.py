@@ -14,11 +14,13 @@ from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.bench import Bench, EvaluationData, Progress, accuracy_of
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
-from dsrna.evaluation.masking import Measurement, masking_checks
+from dsrna.evaluation.gradients import PROBED, gradient_checks, loss_surface
+from dsrna.evaluation.masking import Measurement, at_chance, masking_checks
 from dsrna.evaluation.outcome_file import OutcomeFile, outcome_name
 from dsrna.evaluation.random_networks import draws_random_numbers, random_check
 from dsrna.evaluation.repeats import repeats_entry
 from dsrna.evaluation.saved_examples import SavedExamples
+from dsrna.evaluation.transferred import Transferred
 from dsrna.evaluation.worst_case import worst_case
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
@@ -45,6 +47,7 @@ def evaluate(
     save_examples: bool = False,
     eps_curve: Sequence[float] = (),
     grid: Sequence[tuple[EvaluationAttack, Threat]] = (),
+    others: Sequence[nn.Module] = (),
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -75,6 +78,8 @@ def evaluate(
         save_examples: keep the images that the attacks end with (:mod:`dsrna.evaluation.saved_examples`).
         eps_curve: radii of the curve, in the norm of ``threat``.
         grid: further attacks, each in a threat model of its own.
+        others: networks for the same images, on which PGD makes images for the check that transfer is no stronger than
+            PGD itself; it has a file but no record.
         device: where the network runs.
         progress: called after every batch.
 
@@ -82,7 +87,8 @@ def evaluate(
         ``{"clean": record, "records": [record of each attack, then of the worst case over them], "further": [the same
         in each of ``threats``], "curve": [record of each eps], "grid": [record of each pair], "checks": [see
         :func:`dsrna.evaluation.masking.masking_checks`], "guessing": accuracy of the best answer that ignores the image
-        (the share of the most frequent class), "images": int, "classes": int}``. A record is
+        (the share of the most frequent class), "surface": see :func:`dsrna.evaluation.gradients.loss_surface`,
+        "images": int, "classes": int}``. A record is
         plain: attack (key), label, norm, eps, accuracy in [0, 1], interval ([low, high], Wilson's 95 % for the sampling
         of images), images, engine, version, seed, restarts, steps, step_size (None: adaptive), seconds. The clean
         record has eps 0, steps 0 and restarts 0; that of a repeated attack is of its first measurement, and has
@@ -110,7 +116,9 @@ def evaluate(
     curve = [bench.attacked(curve_attack, point, correct).record for point in curve_threats]
     further = [bench.attacked(attack, point, correct).record for attack, point in grid]
     at_large_eps = bench.attacked(large_eps_attack, bench.threat_with_grey(threat), correct)
+    transferred = [bench.attacked(Transferred(others=others), threat, correct)] if others else []
     guessing = torch.bincount(dataset.labels).max().item() / len(dataset)
+    x, y = bench.first_right(correct, PROBED)
     return {
         "clean": clean,
         "records": _with_worst_case(measured),
@@ -118,9 +126,11 @@ def evaluate(
         "curve": curve,
         "grid": further,
         "checks": [
-            *masking_checks(measured, at_large_eps, clean, correct, guessing),
+            *masking_checks([*measured, *transferred], at_large_eps, clean, correct, guessing),
             random_check(attacks, bench.draws()),
+            *gradient_checks(bench.model, x, y, threat, seed, at_chance(clean, guessing)),
         ],
+        "surface": loss_surface(bench.model, x, y, threat, seed),
         "guessing": guessing,
         "images": len(dataset),
         "classes": dataset.classes,
@@ -136,6 +146,11 @@ class AttackBench(Bench):
         file = self.measure("clean", "Clean", settings, self.classify, len(self.dataset))
         procedure = {"restarts": 0, "steps": 0, "step_size": None}
         return self._record("Clean", Threat(threat.norm, 0), settings | procedure, file), file.outcomes
+
+    def first_right(self, correct: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """The first so many of the first images that are correct, and their classes, where the network is."""
+        places = correct[: len(self.first_images)].nonzero().flatten()[:most]
+        return self.first_images[places].to(self.device), self.first_labels[places].to(self.device)
 
     def draws(self) -> bool:
         """Whether the network draws random numbers when it classifies."""

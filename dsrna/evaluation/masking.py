@@ -25,6 +25,8 @@ MEANINGS = {
     "report the lowest number.",
     "black_box": "An attack without gradients knows less, so the gradients hide what breaks the network: robustness "
     "under the gradient attacks is overestimated.",
+    "transfer": "An attack on another network knows less, so the gradients of this one hide what breaks it: robustness "
+    "under the gradient attacks is overestimated.",
     "large_eps": "Every image can be turned into the same grey one there, so the attack fails although it can't: its "
     "numbers at smaller eps overestimate robustness, too.",
 }
@@ -35,6 +37,7 @@ NEEDS = {
     "single_step": "a single-step attack (FGSM) and PGD",
     "autoattack": "AutoAttack and PGD",
     "black_box": "an attack without gradients (Square) and PGD",
+    "transfer": "images made on another network of the run, and PGD",
 }
 """The attacks that a comparison is between."""
 
@@ -70,8 +73,8 @@ def masking_checks(
 
     Checks, where the attacks they need were run: PGD with more steps breaks no fewer images (``steps``); nor does PGD
     than a single step (``single_step``), AutoAttack than PGD (``autoattack``), PGD than a black-box attack
-    (``black_box``); and within a ball that holds one grey image for all, accuracy falls to at most that of guessing
-    (``large_eps``).
+    (``black_box``) or than images that were made on another network (``transfer``); and within a ball that holds one
+    grey image for all, accuracy falls to at most that of guessing (``large_eps``).
 
     Tolerance: attacks with random starts break slightly different images each time, so a difference alone is no sign.
     Two attacks are compared on the same images by a one-sided exact sign test (McNemar): of the images that only one
@@ -95,18 +98,25 @@ def masking_checks(
         Athalye et al., Obfuscated Gradients Give a False Sense of Security, ICML 2018, section 3.1. Carlini et al., On
         Evaluating Adversarial Robustness, 2019, section 5.
     """
-    if clean["interval"][0] <= guessing:
-        low, high = clean["interval"]
-        reason = (
-            f"the network is at chance level: without attack {clean['accuracy']:.1%} of {clean['images']:,} images are "
-            f"correct (95 % interval {low:.1%} to {high:.1%}), guessing gets {guessing:.1%}"
-        )
-        return [_entry(check, "not run", reason) for check in MEANINGS]
+    reason = at_chance(clean, guessing)
+    if reason is not None:
+        return [entry(check, "not run", reason) for check in MEANINGS]
     pairs = _pairs(measurements)
     return [
         *(_compared(check, pairs[check], correct) for check in NEEDS),
         _fallen(at_large_eps.record, guessing),
     ]
+
+
+def at_chance(clean: dict[str, Any], guessing: float) -> str | None:
+    """Why no check can be made of a network that isn't better than guessing; None where it is."""
+    low, high = clean["interval"]
+    if low > guessing:
+        return None
+    return (
+        f"the network is at chance level: without attack {clean['accuracy']:.1%} of {clean['images']:,} images are "
+        f"correct (95 % interval {low:.1%} to {high:.1%}), guessing gets {guessing:.1%}"
+    )
 
 
 def _pairs(measurements: Sequence[Measurement]) -> dict[str, list[Pair]]:
@@ -128,16 +138,17 @@ def _pairs(measurements: Sequence[Measurement]) -> dict[str, list[Pair]]:
         "single_step": [(weaker, stronger) for weaker in of("single_step") for stronger in strongest],
         "autoattack": [(weaker, stronger) for weaker in strongest for stronger in of("ensemble")],
         "black_box": [(weaker, stronger) for weaker in of("black_box") for stronger in strongest],
+        "transfer": [(weaker, stronger) for weaker in of("transfer") for stronger in strongest],
     }
 
 
 def _compared(check: str, pairs: Sequence[Pair], correct: Tensor) -> dict[str, str]:
     if not pairs:
-        return _entry(check, "not run", f"it compares {NEEDS[check]}, and not all of them are among the attacks")
+        return entry(check, "not run", f"it compares {NEEDS[check]}, and not all of them are among the attacks")
     breakable = [int(correct[: _shared(pair)].sum()) for pair in pairs]
     telling = [pair for pair, images in zip(pairs, breakable, strict=True) if images >= FEWEST]
     if not telling:
-        return _entry(
+        return entry(
             check,
             "not run",
             f"too few images: of those that both attacks saw, {max(breakable)} are correct without attack, "
@@ -145,8 +156,8 @@ def _compared(check: str, pairs: Sequence[Pair], correct: Tensor) -> dict[str, s
         )
     suspicious = [pair for pair in telling if _breaks_more(pair)]
     if suspicious:
-        return _entry(check, "failed", f"{'; '.join(map(_numbers, suspicious))}. {MEANINGS[check]}")
-    return _entry(check, "passed", "; ".join(map(_numbers, telling)))
+        return entry(check, "failed", f"{'; '.join(map(_numbers, suspicious))}. {MEANINGS[check]}")
+    return entry(check, "passed", "; ".join(map(_numbers, telling)))
 
 
 def _fallen(record: dict[str, Any], guessing: float) -> dict[str, str]:
@@ -155,8 +166,8 @@ def _fallen(record: dict[str, Any], guessing: float) -> dict[str, str]:
         f"eps {record['eps']:.4g}; guessing gets {guessing:.1%}"
     )
     if record["interval"][0] <= guessing:
-        return _entry("large_eps", "passed", numbers)
-    return _entry("large_eps", "failed", f"{numbers}. {MEANINGS['large_eps']}")
+        return entry("large_eps", "passed", numbers)
+    return entry("large_eps", "failed", f"{numbers}. {MEANINGS['large_eps']}")
 
 
 def _breaks_more(pair: Pair) -> bool:
@@ -181,5 +192,6 @@ def _numbers(pair: Pair) -> str:
     return f"{left} of {shared:,} images stay correct"
 
 
-def _entry(check: str, state: str, message: str) -> dict[str, str]:
+def entry(check: str, state: str, message: str) -> dict[str, str]:
+    """One check with what came of it: ``"passed"``, ``"failed"`` or ``"not run"``."""
     return {"check": check, "state": state, "message": message}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsrna.report.certified import certified_sentence
+from dsrna.report.masking import failed_checks
 from dsrna.report.published import dataset_title, headline_rows
 from dsrna.report.results import (
     comparable,
@@ -76,6 +77,7 @@ def _evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
     if worst["images"] < clean["images"]:
         which += f", on the first {worst['images']:,} images"
     sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")
+    sentences += _doubt(networks[name]["result"])
     sentences += [
         f"In {threat_text(record['norm'], record['eps'])}, {percent(record['accuracy'])} do."
         for record in further_worst(evaluation, name)
@@ -87,6 +89,18 @@ def _evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
         if record is not None:
             sentences.append(f"The same network with {networks[other]['title']} keeps {percent(record['accuracy'])}.")
     return sentences
+
+
+def _doubt(result: dict[str, Any]) -> list[str]:
+    """What failed checks for gradient masking say of the number before."""
+    failed = failed_checks(result)
+    if not failed:
+        return []
+    which = "A check" if len(failed) == 1 else f"{len(failed)} checks"
+    return [
+        f"{which} for gradient masking failed ({'; '.join(failed)}), so that this number probably overestimates "
+        "robustness."
+    ]
 
 
 def _adversary(record: dict[str, Any]) -> str:

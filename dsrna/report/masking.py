@@ -12,6 +12,9 @@ TITLES = {
     "single_step": "Many steps beat a single one",
     "autoattack": "AutoAttack is no weaker than PGD",
     "black_box": "An attack without gradients is no stronger than PGD",
+    "transfer": "Images made on another network break no more",
+    "gradients": "Gradients are finite and don't vanish",
+    "uphill": "The gradient points to where the loss rises",
     "random": "Attacks average over what the network draws",
     "large_eps": "At a very large eps no better than guessing remains",
 }
@@ -59,6 +62,13 @@ def chance_sentences(evaluation: dict[str, Any]) -> list[str]:
         for network in evaluation["networks"].values()
         if at_chance(network["result"])
     ]
+
+
+def failed_checks(result: dict[str, Any]) -> list[str]:
+    """Titles of the checks that failed, of any version of dsrna."""
+    noted = result.get("checks", result.get("warnings", ()))
+    failed = [one["check"] for one in noted if one.get("state", "failed") == "failed"]
+    return [TITLES.get(check, check) for check in failed]
 
 
 def _checked(title: str, result: dict[str, Any]) -> CheckedNetwork:

@@ -23,7 +23,7 @@ from dsrna.report.evidence import (
     verdict_sentence,
 )
 from dsrna.report.headline import headline
-from dsrna.report.masking import chance_sentences, checked_networks
+from dsrna.report.masking import chance_sentences, checked_networks, failed_checks
 from dsrna.report.movement import movement
 from dsrna.report.pictures import CELL_TITLES, Picture, draw_pictures
 from dsrna.report.published import informative_rows, pair_rows, published_title
@@ -136,7 +136,15 @@ def _tiles(evaluation: dict[str, Any]) -> list[Tile]:
     if worst is not None:
         threat = threat_text(worst["norm"], worst["eps"])
         under = f"worst case of {len(worst['attacks'])} attacks" if "attacks" in worst else f"under {worst['label']}"
-        tiles.append(Tile(percent(worst["accuracy"]), f"{under} ({threat}){_if_fewer(worst, clean)}"))
+        failed = len(failed_checks(network["result"]))
+        doubt = (
+            f"; probably too high, {failed} checks failed"
+            if failed > 1
+            else "; probably too high, a check failed"
+            if failed
+            else ""
+        )
+        tiles.append(Tile(percent(worst["accuracy"]), f"{under} ({threat}){_if_fewer(worst, clean)}{doubt}"))
         for other in evaluation["networks"]:
             record = same_attack(evaluation, other, worst) if other != name else None
             if record is not None:

@@ -15,6 +15,7 @@ from dsrna.report.learning_curves import draw_search_curves, draw_training_curve
 from dsrna.report.robustness_plot import draw_robustness
 from dsrna.report.run_data import RunData
 from dsrna.report.style import png
+from dsrna.report.surface_plot import draw_surfaces
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +60,14 @@ def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]
             "results",
             "Accuracy as the adversary gets stronger. The band is the 95 % confidence interval of each point.",
             draw_robustness(data.evaluation),
+        )
+        yield (
+            "surface",
+            "results",
+            "How the margin of the first images changes as they are moved: to the right as the gradient says it falls, "
+            "upwards in a random direction. Blue: still right; red: wrong. Where gradients can be trusted, it falls "
+            "smoothly to the right and changes little upwards.",
+            draw_surfaces(data.evaluation),
         )
         yield (
             "corruptions",

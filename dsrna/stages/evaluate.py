@@ -103,7 +103,9 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
     if settings.evaluate.save_examples:
         size = saved_bytes(len(test), math.prod(test.shape), attacked)
         log.info("%s: adversarial images take up to %.1f MB in %s", stage, size / 1e6, job.folder.evaluation_dir)
-    measurements = attacked + len(curve) + len(grid) + 2  # and clean, and the check at a large eps
+    others = [load_network(path, settings.model)[0] for name, path in job.folder.networks.items() if name != stage]
+    # Beside the attacks: clean, and the checks at a large eps and by transfer.
+    measurements = attacked + len(curve) + len(grid) + 2 + bool(others)
     with Progress(f"evaluate {stage}", measurements * len(test), mode=settings.trainer.progress) as bar:
         before: dict[str, int] = {}
 
@@ -126,6 +128,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
             save_examples=settings.evaluate.save_examples,
             eps_curve=curve,
             grid=grid,
+            others=others,
             device=job.device,
             progress=progress,
         )

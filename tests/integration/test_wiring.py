@@ -117,7 +117,7 @@ def watching(patch):
 
     def noting_examples(self, model, x, y, threat, seed):
         found, correct = examples(self, model, x, y, threat, seed)
-        if self.key != "pgd20-large-eps" and len(x):
+        if self.key not in ("pgd20-large-eps", "transfer") and len(x):
             attacked[self.key, threat.eps].append(float((found - x).abs().max()))
         return found, correct
 

@@ -273,6 +273,26 @@ def test_headline_gives_the_result_in_words(folder: RunFolder) -> None:
     assert baseline == "The same network with standard training keeps 16.8\u202f%."
 
 
+@pytest.mark.usefixtures("text_alone")
+@pytest.mark.parametrize("failed", [0, 1, 2])
+def test_a_failed_check_is_told_beside_the_headline(tmp_path: Path, failed: int) -> None:
+    folder = build_run_folder(tmp_path, ("evaluate",))
+    evaluation = example_evaluation()
+    checks = evaluation["networks"]["retrain"]["result"]["checks"]
+    for check in checks[:failed]:
+        check["state"] = "failed"
+    write_json(folder.evaluation_json, evaluation)
+    sentences = headline(RunData.read(RunFolder(folder.path)))
+    told = [sentence for sentence in sentences if "probably overestimates robustness" in sentence]
+    page = Page(write_report(folder.path)).text
+    assert len(told) == page.count("probably overestimates robustness") == bool(failed)
+    assert page.count("probably too high") == bool(failed)
+    for check in checks[:failed]:
+        assert TITLES[check["check"]] in told[0]
+    if told:
+        assert "stay correct when" in sentences[sentences.index(told[0]) - 1]
+
+
 def test_headline_in_l2_speaks_of_distance(folder: RunFolder) -> None:
     data = RunData.read(folder)
     assert data.evaluation is not None

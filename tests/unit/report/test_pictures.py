@@ -17,6 +17,7 @@ from dsrna.report.pictures import draw_pictures
 from dsrna.report.robustness_plot import draw_robustness
 from dsrna.report.run_data import RunData
 from dsrna.report.style import OPERATION_COLOURS, operation_colours
+from dsrna.report.surface_plot import draw_surfaces
 from dsrna.run_folder import RunFolder
 from dsrna.testing.run_folders import PRIMITIVES, build_run_folder, example_evaluation, example_genotype
 
@@ -48,6 +49,24 @@ def test_training_curves_show_validation_against_training(data: RunData) -> None
     for axes, stage in zip(figure.axes[::2], ("retrain", "baseline"), strict=True):
         marked = next(line for line in axes.get_lines() if line.get_label().startswith("weights kept"))
         assert marked.get_xdata()[0] == data.evaluation["networks"][stage]["epoch"] == kept_epoch(data, stage)
+
+
+def test_surfaces_show_the_margins_and_where_they_are_zero() -> None:
+    evaluation = example_evaluation()
+    assert draw_surfaces(evaluation) is None
+    steps = [-1.0, 0.0, 1.0]
+    margins = np.stack([np.add.outer(np.zeros(3), -np.array(steps)) + offset for offset in (0.5, 3.0)])
+    result = evaluation["networks"]["baseline"]["result"]
+    result["surface"] = {"norm": "linf", "eps": 8 / 255, "steps": steps, "margins": margins.tolist()}
+    figure = draw_surfaces(evaluation)
+    assert figure is not None
+    panels = [axes for axes in figure.axes if axes.get_xlabel() == "along the gradient"]
+    for axes, expected in zip(panels, margins, strict=True):
+        mesh = next(one for one in axes.collections if (one.get_gid() or "").startswith("surface:baseline"))
+        np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(3, 3), expected)
+        assert mesh.get_clim() == (-4.0, 4.0)
+    assert [len(axes.collections) for axes in panels] == [2, 1]  # the second is right everywhere
+    assert panels[0].get_title(loc="left").startswith("standard training; ")
 
 
 def test_the_marked_epoch_is_the_one_whose_weights_were_evaluated(tmp_path: Path) -> None:
