@@ -38,6 +38,7 @@ class Progress:
         self._shown = mode == "on" or (mode == "auto" and (console.is_terminal or console.is_jupyter))
         self._quiet = mode == "off"
         self._every, self._last_line = every_seconds, time.monotonic()
+        self._before, self._began = done, self._last_line
         self._rich = RichProgress(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
@@ -71,15 +72,40 @@ class Progress:
         self._done += steps
         text = "  ".join(f"{name} {_short(value)}" for name, value in numbers.items())
         self._rich.update(self._task, advance=steps, numbers=text)
-        if not self._shown and not self._quiet and time.monotonic() - self._last_line > self._every:
-            self._last_line = time.monotonic()
-            log.info("%s: %d of %d  %s", self._title, self._done, self._total, text)
+        now = time.monotonic()
+        if not self._shown and not self._quiet and now - self._last_line > self._every:
+            self._last_line = now
+            log.info("%s: %d of %d%s  %s", self._title, self._done, self._total, self._left(now), text)
+
+    def _left(self, now: float) -> str:
+        """As if the rest went as fast as what was done here."""
+        done, seconds = self._done - self._before, now - self._began
+        if done <= 0 or self._done >= self._total:
+            return ""
+        return f", about {duration(seconds / done * (self._total - self._done))} left"
 
     def reach(self, done: int, total: int, numbers: Mapping[str, float | str]) -> None:
         """Moves on until ``done`` of ``total`` steps are done, for work that only finds out how many there are."""
         self._total = total
         self._rich.update(self._task, total=total)
         self.advance(done - self._done, numbers)
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    >>> duration(8), duration(95), duration(8000), duration(400000)
+    ('8 s', '2 min', '2 h 13 min', '4 days 15 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} days {hours % 24} h"
 
 
 def _short(value: float | str) -> str:

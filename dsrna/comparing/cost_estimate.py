@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from dsrna.comparing.architectures import Architecture
 from dsrna.comparing.cells import Cells
-from dsrna.comparing.costs import Costs, duration
+from dsrna.comparing.costs import Costs
 from dsrna.comparing.jobs import Job, Jobs
 from dsrna.comparing.plan import Origin, Plan
 from dsrna.comparing.query_rows import query_seconds
@@ -21,7 +21,7 @@ from dsrna.errors import DsrnaError
 from dsrna.files import write_json
 from dsrna.functional.seeding import generator
 from dsrna.json_files import read_json
-from dsrna.progress import Progress
+from dsrna.progress import Progress, duration
 from dsrna.querying.settings import QuerySettings
 from dsrna.run_lock import held_if_free
 from dsrna.runs.request import Request

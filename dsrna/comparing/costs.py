@@ -32,20 +32,3 @@ class Costs:
         every = [self.of(kind) for kind in kinds]
         known = [seconds for seconds in every if seconds is not None]
         return sum(known) if len(known) == len(every) else None
-
-
-def duration(seconds: float) -> str:
-    """A time for people.
-
-    >>> duration(8), duration(95), duration(8000), duration(400000)
-    ('8 s', '2 min', '2 h 13 min', '4 days 15 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} days {hours % 24} h"

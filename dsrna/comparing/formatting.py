@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsrna.comparing.costs import duration
 from dsrna.comparing.intervals import Estimate, Spread
 from dsrna.comparing.table import ComparisonTable, TableRow
+from dsrna.progress import duration
 
 PLUS_MINUS = "\u00b1"
 SIGNIFICANT = 0.05

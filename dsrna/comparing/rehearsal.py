@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import torch
 from dsrna.attacks.pgd import PGD
 from dsrna.comparing.architectures import Architecture, description_of
 from dsrna.comparing.jobs import Composed, Job
-from dsrna.comparing.passes import evaluation_passes
 from dsrna.config.objectives import retrain_objective
 from dsrna.config.search_parts import search_epochs
 from dsrna.config.settings import LoggerSettings, Settings
@@ -23,9 +20,10 @@ from dsrna.data.images import ImageDataset
 from dsrna.data.splits import Splits, search_halves
 from dsrna.functional.multiply_adds import multiply_adds
 from dsrna.functional.seeding import generator
-from dsrna.nn.modes import evaluation_mode
 from dsrna.run_folder import RunFolder
 from dsrna.runs.request import Request
+from dsrna.stages.evaluation_cost import pass_seconds, seconds_of
+from dsrna.stages.evaluation_passes import evaluation_passes
 from dsrna.stages.job import at_most
 from dsrna.stages.run import STAGES, Opened
 from dsrna.training.fit import device_of
@@ -37,7 +35,6 @@ _AFFORDABLE = 4e9
 """Multiply-adds of a forward pass of a rehearsed batch on a CPU, where an image's cost hardly depends on the batch."""
 _SMALL_SIDE, _FEW_IMAGES = 16, 4
 """The same for searches: so many images where they have longer sides."""
-_ENOUGH_SECONDS = 3.0
 
 
 def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
@@ -112,29 +109,9 @@ def evaluation_seconds(composed: Composed[Settings], splits: Splits, architectur
     network = build_network(description).to(device)
     count = min(settings.evaluate.batch_size, len(splits.test), _affordable(settings, splits, description))
     x, _ = _first(splits.test, count, device)
-    x.requires_grad_()
-
-    def forward() -> None:
-        with torch.no_grad():
-            network(x)
-
-    with evaluation_mode(network):
-        a_forward = seconds_of(forward, device) / count
-        both = seconds_of(lambda: torch.autograd.grad(network(x).sum(), x), device) / count
+    a_forward, a_backward = pass_seconds(network, x)
     forwards, backwards = evaluation_passes(settings, splits)
-    return forwards * a_forward + backwards * max(both - a_forward, 0.0)
-
-
-def seconds_of(action: Callable[[], object], device: torch.device) -> float:
-    """Of one call, after a first one that warms up, unless that took long enough by itself."""
-    taken: list[float] = []
-    while len(taken) < 4 and sum(taken) < _ENOUGH_SECONDS:
-        began = time.perf_counter()
-        action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+    return forwards * a_forward + backwards * a_backward
 
 
 def _affordable(settings: Settings, splits: Splits, description: Description) -> int:

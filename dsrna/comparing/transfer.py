@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.attacks import PGD
-from dsrna.comparing.costs import duration
 from dsrna.comparing.results import Trained
 from dsrna.data.images import ImageDataset
 from dsrna.evaluation.bench import Bench, accuracy_of
 from dsrna.evaluation.identity import network_checksum
 from dsrna.files import write_atomically
 from dsrna.functional.seeding import generator
-from dsrna.progress import Progress
+from dsrna.progress import Progress, duration
 from dsrna.types import Threat
 
 log = logging.getLogger("dsrna")

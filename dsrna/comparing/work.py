@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dsrna.comparing.cells import Cells
-from dsrna.comparing.costs import Costs, duration
+from dsrna.comparing.costs import Costs
 from dsrna.comparing.jobs import Job, Jobs
 from dsrna.comparing.plan import Chain, Plan
 from dsrna.comparing.settings import ComparisonSettings
 from dsrna.errors import DsrnaError
 from dsrna.files import write_json
+from dsrna.progress import duration
 from dsrna.run_lock import held_if_free
 from dsrna.runs.inside import work_together
 from dsrna.runs.request import Request

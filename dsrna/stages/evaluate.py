@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from dsrna.config.parts import build_part
 from dsrna.config.validate import (
     attack_grid,
     corruption_sweep,
@@ -28,6 +27,8 @@ from dsrna.files import write_json
 from dsrna.progress import Progress
 from dsrna.report.certified import certified_point
 from dsrna.report.results import threat_text
+from dsrna.stages.evaluation_cost import CountedPasses, cost_line, counted_passes
+from dsrna.stages.evaluation_passes import chosen_attacks
 from dsrna.stages.job import Job
 from dsrna.training.trained_network import load_network
 from dsrna.verification import Verification, verify
@@ -44,13 +45,9 @@ def evaluate(job: Job) -> None:
             f"Expected a trained network in {job.folder.path}, found none. "
             "Run the retrain stage first, or give a run folder or a best.ckpt as `from`."
         )
-    allowed = job.settings.trainer.limits.attacks
-    attacks: list[EvaluationAttack] = [
-        build_part(node, f"evaluate.attacks.{name}")
-        for name, node in job.settings.evaluate.attacks.items()
-        if node is not None and (allowed is None or name in allowed)
-    ]
-    networks = {stage: _evaluate_one(job, stage, attacks) for stage in found}
+    attacks = chosen_attacks(job.settings)
+    counted = counted_passes(job.settings, job.splits)
+    networks = {stage: _evaluate_one(job, stage, attacks, counted) for stage in found}
     document = {
         "schema": "dsrna.evaluation",
         "version": 1,
@@ -90,7 +87,7 @@ def _log_checks(stage: str, checks: list[dict[str, str]]) -> None:
     log.info("%s: checks for gradient masking %s", stage, summary)
 
 
-def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict[str, Any]:
+def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack], counted: CountedPasses) -> dict[str, Any]:
     checkpoint = job.folder.best_checkpoint(stage)
     test, settings = job.splits.test, job.settings
     network, _, about = load_network(checkpoint, settings.model)
@@ -103,6 +100,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack]) -> dict
     if settings.evaluate.save_examples:
         size = saved_bytes(len(test), math.prod(test.shape), attacked)
         log.info("%s: adversarial images take up to %.1f MB in %s", stage, size / 1e6, job.folder.evaluation_dir)
+    log.info("%s: %s", stage, cost_line(network, counted, job.splits, settings.evaluate.batch_size, job.device))
     others = [load_network(path, settings.model)[0] for name, path in job.folder.networks.items() if name != stage]
     # Beside the attacks: clean, and the checks at a large eps and by transfer.
     measurements = attacked + len(curve) + len(grid) + 2 + bool(others)

@@ -35,6 +35,16 @@ def test_it_is_quiet_where_there_is_no_terminal(console, caplog):
     assert caplog.records == []
 
 
+def test_a_log_line_tells_the_time_left_by_what_was_done_here(console, caplog, monkeypatch):
+    console(False)
+    now = iter([0.0, *[60.0] * 9])
+    monkeypatch.setattr(dsrna.progress.time, "monotonic", lambda: next(now))
+    with caplog.at_level(logging.INFO, "dsrna"), Progress("evaluate", 100, done=20) as bar:
+        bar.advance(30, {"PGD-20": "50 %"})
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "evaluate: 50 of 100, about 2 min left  PGD-20 50 %"  # 30 took a minute
+
+
 def test_a_notebook_shows_a_bar(monkeypatch):
     made = Console(file=io.StringIO(), force_jupyter=True, width=120)
     monkeypatch.setattr(dsrna.progress, "terminal", lambda: made)
@@ -77,7 +87,7 @@ def test_long_work_without_a_terminal_logs_a_line_now_and_then(console, caplog, 
         for _ in range(4):
             bar.advance(1, {"loss": 0.123456})
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0] == "search: 5 of 10  loss 0.1235"
+    assert lines[0] == "search: 5 of 10, about 2 min left  loss 0.1235"
     assert 1 <= len(lines) <= 2
 
 

@@ -5,14 +5,14 @@ import torch
 
 from dsrna.comparing.architectures import FixedNetwork, digest_of
 from dsrna.comparing.costs import Costs
-from dsrna.comparing.passes import attack_passes
 from dsrna.comparing.plan import Origin, Plan
-from dsrna.comparing.rehearsal import seconds_of
 from dsrna.comparing.settings import RowSettings, comparison_settings
 from dsrna.config.compose import compose
 from dsrna.errors import ConfigError
 from dsrna.evaluation import FoolboxPGD, Square
 from dsrna.evaluation.foolbox_engine import FoolboxFGSM
+from dsrna.stages.evaluation_cost import seconds_of
+from dsrna.stages.evaluation_passes import attack_passes
 from dsrna.types import Threat
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
-from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, threat_of
+from dsrna.config.validate import attack_grid, corruption_sweep, eps_curve, further_threats, threat_of
 from dsrna.data.splits import Splits
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.foolbox_engine import FoolboxPGD
@@ -53,16 +51,28 @@ def attack_passes(attack: EvaluationAttack, threat: Threat, shape: tuple[int, ..
     return network.forwards, network.backwards
 
 
-def evaluation_passes(settings: Settings, splits: Splits) -> tuple[float, float]:
-    """Forward and backward passes of one image each, of all that the evaluate stage does but verify."""
-    threat, shape, images = threat_of(settings), splits.test.shape, len(splits.test)
+def chosen_attacks(settings: Settings) -> list[EvaluationAttack]:
+    """Those that the evaluate stage runs."""
     allowed = settings.trainer.limits.attacks
-    given: list[tuple[Any, Threat]] = [
-        (build_part(node, f"evaluate.attacks.{name}"), threat)
+    return [
+        build_part(node, f"evaluate.attacks.{name}")
         for name, node in settings.evaluate.attacks.items()
         if node is not None and (allowed is None or name in allowed)
     ]
-    given += [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
+
+
+def measurements(settings: Settings) -> list[tuple[EvaluationAttack, Threat]]:
+    """Every attack in every threat model that it knows, as often as it is repeated, then the grid."""
+    threats = [threat_of(settings), *further_threats(settings)]
+    pairs = [(attack, threat) for threat in threats for attack in chosen_attacks(settings)]
+    found = [pair for pair in pairs if pair[1].norm in pair[0].norms for _ in range(pair[0].repeats)]
+    return found + [(attack, ball) for attack, balls in attack_grid(settings).values() for ball in balls]
+
+
+def evaluation_passes(settings: Settings, splits: Splits) -> tuple[float, float]:
+    """Forward and backward passes of one image each, of all that the evaluate stage does but verify."""
+    threat, shape, images = threat_of(settings), splits.test.shape, len(splits.test)
+    given = measurements(settings)
     radii = len(eps_curve(settings)) + 1  # and the check at a large eps
     forwards, backwards = float(images), 0.0
     found = [(attack_passes(attack, ball, shape, splits.test.classes), attack.images) for attack, ball in given]
