@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from dsrna.config.compose import compose, key_of
 from dsrna.config.parts import located
@@ -32,7 +35,8 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
 
     Returns:
         The overrides to compose with. An override that the user gives again is not replayed, nor one that switches off
-        what the user sets something of. The stages are the entry point's, also where an experiment names others.
+        what the user sets something of, nor a setting that what the user chose instead doesn't have. The stages are
+        the entry point's, also where an experiment names others.
 
     Raises:
         ConfigError: a replayed override chooses more than a run folder is trusted with, see :mod:`dsrna.config.trust`.
@@ -40,7 +44,7 @@ def replay(kind: str, overrides: list[str]) -> list[str]:
     """
     if kind == "search":
         return overrides
-    return _with_own_stages(kind, _with_earlier(overrides))
+    return _with_own_stages(kind, _with_earlier(kind, overrides))
 
 
 def _with_own_stages(kind: str, overrides: list[str]) -> list[str]:
@@ -50,7 +54,7 @@ def _with_own_stages(kind: str, overrides: list[str]) -> list[str]:
     return [*overrides, f"stages=[{','.join(compose(kind, []).stages)}]"]
 
 
-def _with_earlier(overrides: list[str]) -> list[str]:
+def _with_earlier(kind: str, overrides: list[str]) -> list[str]:
     sources = _sources(overrides)
     if not any(Path(source).is_dir() for source in sources):
         return overrides
@@ -81,7 +85,31 @@ def _with_earlier(overrides: list[str]) -> list[str]:
                 "If you trust it, give that override on this command line too. (conf: from)"
             ) from error
         earlier.append(override)
-    return [*earlier, *overrides]
+    return [*_fitting(kind, earlier, overrides), *overrides]
+
+
+def _fitting(kind: str, earlier: list[str], overrides: list[str]) -> list[str]:
+    """Without settings of parts that the user replaced by others, which don't have them."""
+    given = {key_of(override) for override in overrides}
+
+    def is_of_what_was_replaced(override: str) -> bool:
+        return any(key_of(override).startswith(f"{key}.") for key in given)
+
+    doubtful = [override for override in earlier if is_of_what_was_replaced(override)]
+    if not doubtful:
+        return earlier
+    with suppress(ConfigError):  # which whoever composes all of them tells
+        config = compose(kind, [*(override for override in earlier if override not in doubtful), *overrides])
+        return [override for override in earlier if override not in doubtful or _has(config, key_of(override))]
+    return earlier
+
+
+def _has(config: Any, key: str) -> bool:
+    for name in key.split("."):
+        if not isinstance(config, DictConfig) or name not in config:
+            return False
+        config = config[name]
+    return True
 
 
 def _sources(overrides: list[str]) -> list[str]:

@@ -156,6 +156,19 @@ def test_what_an_earlier_run_switched_off_is_there_again_where_something_of_it_i
     assert (attacks["pgd20"]["steps"], attacks["pgd20"]["restarts"]) == (5, 2)
 
 
+def test_settings_of_a_part_that_another_one_replaces_are_replayed_where_it_has_them(earlier):
+    own = ["evaluate=smoothed", "evaluate.smoothing.samples=7", "evaluate.batch_size=9", "threat.eps=0.3",
+           "objective.relative_step_size=0.1", "objective.label_smoothing=0.2"]  # fmt: skip
+    run = earlier(*own)
+    replayed = replay("evaluate", [f"from={run}", "evaluate=quick", "objective=fast"])
+    kept = ["evaluate.batch_size=9", "threat.eps=0.3", "objective.label_smoothing=0.2"]
+    assert [override for override in replayed if override in own] == kept
+    settings = settings_from(compose("evaluate", replayed))
+    assert (settings.evaluate.smoothing, settings.evaluate.batch_size) == (None, 9)
+    assert [override for override in replay("evaluate", [f"from={run}"]) if override in own] == own
+    assert [override for override in replay("evaluate", [f"from={run}", "seed=3"]) if override in own] == own
+
+
 @pytest.mark.slow
 def test_the_entry_point_s_stages_win_over_an_experiment_s():
     typed = ["+experiment=imagenet_transfer", "from=best.ckpt"]
