@@ -17,6 +17,7 @@ from dsrna.functional.seeding import generator
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.search_space import SearchSpace
+from dsrna.stages.consensus import agreed_genotype
 from dsrna.stages.inputs import genotype_to_train
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
 from dsrna.training.trained_network import build_network
@@ -53,14 +54,18 @@ class Cells:
         return space
 
     def search_before(self, origin: Origin) -> Job | None:
-        """The search that must be done before a cell is known; None where it is known."""
-        row, like = self._rows[origin.row], self._plan.like(origin)
+        """A search that must be done before a cell is known; None where it is known."""
+        like = self._plan.like(origin)
         if like is not None:
             return self.search_before(like)
-        if not row.is_searched:
-            return None
-        job = self._jobs.search(origin.row, origin.number)
-        return None if job.is_done else job
+        return next((job for job in self.searches(origin) if not job.is_done), None)
+
+    def searches(self, origin: Origin) -> list[Job]:
+        """The searches that found a cell; several of a consensus."""
+        row = self._rows[origin.row]
+        if row.consensus is not None:
+            return [self._jobs.search(row.consensus, seed) for seed in self._plan.search_seeds]
+        return [self._jobs.search(origin.row, origin.number)] if row.is_searched else []
 
     def of(self, origin: Origin) -> Architecture:
         """The architecture of an origin whose search is done; the file of a cell is there from now on."""
@@ -80,7 +85,8 @@ class Cells:
         return sum(parameter.numel() for parameter in network.parameters())
 
     def _searched(self, origin: Origin) -> Genotype:
-        return genotype_codec.load(self._jobs.search(origin.row, origin.number).folder.genotype_json)
+        folders = [job.folder for job in self.searches(origin)]
+        return genotype_codec.load(folders[0].genotype_json) if len(folders) == 1 else agreed_genotype(folders)
 
     def _random(self, origin: Origin) -> Genotype:
         """Drawn by its number alone, and, where it has another's size, by that one; kept, as drawing may take long."""

@@ -53,7 +53,7 @@ def collected(
         threat={"norm": threat.norm, "eps": threat.eps},
         rehearsal=settings.trainer.limits.any,
         recipe=_recipe(settings),
-        rows=[_row(row, plan, jobs, cells, request.config_folders) for row in settings.rows],
+        rows=[_row(row, plan, cells, request.config_folders) for row in settings.rows],
         seeds=list(settings.training_seeds),
         reference=settings.reference or settings.rows[0].name,
         costs=costs,
@@ -62,10 +62,11 @@ def collected(
     )
 
 
-def _row(row: RowSettings, plan: Plan, jobs: Jobs, cells: Cells, config_folders: list[str]) -> RowResults:
+def _row(row: RowSettings, plan: Plan, cells: Cells, config_folders: list[str]) -> RowResults:
     words = {
         "search": searched_by(row.search or [], config_folders),
         "query": " ".join(["search by queries", *(row.query or ())]),
+        "consensus": f"consensus of the searches of {row.consensus}",
         "published": f"published cell {row.source}",
         "random": "random cells" + (f" of the size of {row.like}'s" if row.like else ""),
         "model": f"{row.model} {row.model_arguments or ''}".strip(),
@@ -73,13 +74,14 @@ def _row(row: RowSettings, plan: Plan, jobs: Jobs, cells: Cells, config_folders:
     given = {
         "search": row.search,
         "query": row.query,
+        "consensus": row.consensus,
         "published": row.source,
         "random": row.random,
         "model": row.model,
     }
     kind = next(kind for kind, value in given.items() if value is not None)
-    about, found = row.about or words[kind], [_found(origin, jobs, cells, row) for origin in plan.origins(row)]
-    return RowResults(row.name, "search" if row.is_searched else kind, about, found)
+    about, found = row.about or words[kind], [_found(origin, cells) for origin in plan.origins(row)]
+    return RowResults(row.name, "search" if kind in ("query", "consensus") else kind, about, found)
 
 
 def searched_by(overrides: list[str], config_folders: list[str]) -> str:
@@ -91,12 +93,10 @@ def searched_by(overrides: list[str], config_folders: list[str]) -> str:
     return "; ".join([description("search_method", method.partition("=")[2], config_folders), *further])
 
 
-def _found(origin: Origin, jobs: Jobs, cells: Cells, row: RowSettings) -> Found:
+def _found(origin: Origin, cells: Cells) -> Found:
     known = cells.search_before(origin) is None
-    seconds = None
-    if row.is_searched:
-        search = jobs.search(origin.row, origin.number)
-        seconds = search.seconds if search.folder.run_json.exists() else None
+    taken = [job.seconds for job in cells.searches(origin) if job.folder.run_json.exists()]
+    seconds = sum(taken) if taken else None
     return Found(origin.number, digest_of(cells.of(origin)) if known else None, seconds)
 
 

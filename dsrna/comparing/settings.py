@@ -30,13 +30,13 @@ Seeds = Annotated[list[Seed], Field(min_length=1, description=_SEEDS), AfterVali
 
 
 class RowSettings(Model):
-    """A method: where its architectures come from. One of ``search``, ``query``, ``from``, ``random`` and ``model`` is
-    given.
+    """A method: where its architectures come from.
 
-    ``search`` holds the overrides of a search, ``query`` those of a search by queries of a proxy; ``from`` names an
-    architecture; ``random`` is a number of random cells, which have the parameters of those of the row ``like``, give
-    or take a tenth, where that is given; ``model`` names a network without cells, built with ``model_arguments`` and
-    normalised by the data set's statistics as all others are.
+    One of these is given: ``search``, the overrides of a search; ``query``, those of a search by queries of a proxy;
+    ``consensus``, a row of searches, whose mean operation weights stand for a cell; ``from``, an architecture;
+    ``random``, a number of random cells, which have the parameters of those of the row ``like``, give or take a tenth,
+    where that is given; ``model``, a network without cells, built with ``model_arguments`` and normalised by the data
+    set's statistics as all others are.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$", description="a name of letters, digits, dots and dashes")]
@@ -44,6 +44,7 @@ class RowSettings(Model):
     space: str | None = None
     search: list[str] | None = None
     query: list[str] | None = None
+    consensus: str | None = None
     source: Annotated[str | None, Field(alias="from")] = None
     random: Annotated[int | None, Field(ge=1, le=1_000_000, description="a number of cells, at least 1")] = None
     like: str | None = None
@@ -72,12 +73,13 @@ class RowSettings(Model):
 
     @model_validator(mode="after")
     def _check(self) -> RowSettings:
-        given = [key for key in ("search", "query", "source", "random", "model") if getattr(self, key) is not None]
+        ways = ("search", "query", "consensus", "source", "random", "model")
+        given = [key for key in ways if getattr(self, key) is not None]
         if len(given) != 1:
             raise refused(
                 ConfigError(
-                    f"Row {self.name}: expected one of `search`, `query`, `from`, `random` and `model`, got "
-                    f"{len(given)} of them."
+                    f"Row {self.name}: expected one of `search`, `query`, `consensus`, `from`, `random` and `model`, "
+                    f"got {len(given)} of them."
                 )
             )
         if self.like is not None and self.random is None:
@@ -133,7 +135,7 @@ def _problems(settings: ComparisonSettings) -> Iterator[str]:
         if names.count(name) > 1:
             yield f"{names.count(name)} rows are called {name}: give each a name of its own. (conf: rows)"
     named: list[tuple[str, Any]] = [("reference", settings.reference)]
-    named += [("rows", row.like) for row in settings.rows]
+    named += [("rows", name) for row in settings.rows for name in (row.like, row.consensus)]
     for key, name in named:
         if name is not None and name not in names:
             yield f"Unknown row `{name}`.{nearest(name, names)} There are: {', '.join(names)}. (conf: {key})"
@@ -141,6 +143,12 @@ def _problems(settings: ComparisonSettings) -> Iterator[str]:
         like = settings.row(str(row.like)) if row.like in names else None
         if like is not None and (like.random is not None or like.model is not None):
             yield f"Row {row.name}: random cells are like those of a search or a published one. (conf: rows)"
+        of = settings.row(str(row.consensus)) if row.consensus in names else None
+        if of is not None and (of.search is None or of.space != row.space or len(settings.search_seeds) < 2):
+            yield (
+                f"Row {row.name}: a consensus is of at least two searches of one space: name a row with `search` and "
+                "the same `space`, and give several search_seeds. (conf: rows)"
+            )
     if settings.start_from is not None:
         yield "Rows say what is trained: leave out `from`. (conf: from)"
     if settings.sweep_objective is not None:
