@@ -8,7 +8,7 @@ the overrides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -38,7 +38,7 @@ def own_folders(overrides: Sequence[str]) -> list[Traversable]:
         ConfigError: one is not there, or a file in it has the name of a config that is taken instead.
     """
     folders = [_folder(place) for override in overrides if is_searchpath(override) for place in places(override)]
-    taken: dict[str, Traversable] = dict.fromkeys(_names(conf_folder()), conf_folder())
+    taken: dict[str, Traversable] = dict.fromkeys(_shipped_names(conf_folder()), conf_folder())
     for folder in folders:
         for name in _names(folder):
             other = taken.setdefault(name, folder)
@@ -80,8 +80,8 @@ _CONF = f"conf: {SEARCHPATH}"
 
 def _every(overrides: Sequence[str]) -> dict[str, Traversable]:
     """``GROUP/CHOICE`` (or the name of an entry) -> its file. Hydra's own groups are left out."""
-    found: dict[str, Traversable] = {}
-    for folder in (conf_folder(), *own_folders(overrides)):
+    found = dict(_shipped_names(conf_folder()))
+    for folder in own_folders(overrides):
         found |= _names(folder)
     return {name: file for name, file in found.items() if not name.startswith("hydra/")}
 
@@ -94,6 +94,12 @@ def _names(folder: Traversable, prefix: str = "") -> dict[str, Traversable]:
         elif entry.name.endswith(".yaml"):
             found[f"{prefix}{entry.name.removesuffix('.yaml')}"] = entry
     return found
+
+
+@cache
+def _shipped_names(folder: Path) -> Mapping[str, Traversable]:
+    """Read once: what is shipped stays, whereas a user may add to a folder between two calls from a notebook."""
+    return _names(folder)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from dsrna.config.settings import RunSettings, TrainerSettings
 from dsrna.errors import DsrnaError
 from dsrna.run_folder import RunFolder
-from dsrna.runs.command import Objective, Program
+from dsrna.runs.command import Objective, Program, Work
 from dsrna.runs.folders import at_work, check_data, create, do_stage, unfinished
 from dsrna.runs.logs import logging_to
 from dsrna.runs.request import Request
@@ -18,6 +18,7 @@ from dsrna.training.fit import device_name, device_of
 log = logging.getLogger("dsrna")
 
 S = TypeVar("S", bound=RunSettings)
+W = TypeVar("W", bound=Work)
 
 
 def run(program: Program[S, Any], request: Request[S]) -> float | None:
@@ -31,13 +32,13 @@ def run(program: Program[S, Any], request: Request[S]) -> float | None:
         Interrupted: by a signal; the state is saved.
     """
     settings = request.settings
-    stages, objective, value = program.stages(settings), program.objective(settings), None
-    device = _device(settings)
+    stages = program.stages(settings)
+    device = computing_on(settings)
     folder = unfinished(request)
     if folder is not None and folder.is_complete:
         with logging_to(folder.run_log):
             log.info("finished already: %s", program.product(folder))
-            value = _noted(folder, objective)
+            value = _noted(folder, program.objective(settings))
             program.summary(folder, settings, True)
             return value
     begins = folder is None or not _has_begun(folder, next(iter(stages)))
@@ -55,20 +56,36 @@ def run(program: Program[S, Any], request: Request[S]) -> float | None:
             with logging_to(folder.run_log):
                 raise
         raise
-    folder = folder or create(request, stages, device, work.data)
+    return do_stages(program, request, folder or create(request, stages, device, work.data), work, begins)
+
+
+def do_stages(program: Program[S, W], request: Request[S], folder: RunFolder, work: W, begins: bool) -> float | None:
+    """Stage after stage, noted and logged; then what came out is shown.
+
+    Args:
+        program: whose stages they are.
+        request: the job.
+        folder: its run folder.
+        work: what the program has prepared.
+        begins: whether the first stage is yet to begin.
+
+    Returns:
+        As :func:`run`.
+    """
+    objective, value = program.objective(request.settings), None
     with at_work(folder, request):
         for line in work.first_lines:
             log.info("%s", line)
         with program.working(work, begins) as job:
-            for name, stage in stages.items():
+            for name, stage in program.stages(request.settings).items():
                 do_stage(folder, name, partial(stage, job))
                 if objective is not None and name == objective.stage:
                     value = _noted(folder, objective)
-        program.summary(folder, settings, False)
+        program.summary(folder, request.settings, False)
     return value
 
 
-def _device(settings: RunSettings) -> str:
+def computing_on(settings: RunSettings) -> str:
     """Where it computes, for ``run.json``: on the CPU, if its settings choose nothing else.
 
     Raises:

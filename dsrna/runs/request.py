@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -50,7 +50,7 @@ class Request(Generic[S]):
     fingerprint: str
     in_sweep: bool
     resume_command: str
-    choices: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str]
 
     @property
     def config_text(self) -> str:

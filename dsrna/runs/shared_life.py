@@ -6,11 +6,9 @@ left of them, so the same command goes on wherever it, or another one, stopped.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 from dsrna.config.settings import Settings
@@ -19,11 +17,9 @@ from dsrna.files import write_json, write_text, writing_to
 from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held, held_if_free
 from dsrna.runs.command import Program
-from dsrna.runs.folders import at_work, create, do_stage
+from dsrna.runs.folders import create
+from dsrna.runs.life_cycle import computing_on, do_stages
 from dsrna.runs.request import Request
-from dsrna.training.fit import device_name, device_of
-
-log = logging.getLogger("dsrna")
 
 _TRIES, _WAIT_SECONDS = 50, 0.1
 
@@ -38,17 +34,10 @@ def run(program: Program[S, Any], request: Request[S]) -> None:
         Interrupted: by a signal; the state is saved.
     """
     stages = program.stages(request.settings)
-    device = device_name(device_of(request.settings.trainer.accelerator))
+    device = computing_on(request.settings)
     work = program.prepare(request)
     program.check(work)
-    folder = _opened(request, stages, device)
-    with at_work(folder, request):
-        for line in work.first_lines:
-            log.info("%s", line)
-        with program.working(work, True) as job:
-            for name, stage in stages.items():
-                do_stage(folder, name, partial(stage, job))
-        program.summary(folder, request.settings, False)
+    do_stages(program, request, _opened(request, stages, device), work, True)
 
 
 def _opened(request: Request[Any], stages: Iterable[str], device: str) -> RunFolder:

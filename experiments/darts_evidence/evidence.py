@@ -19,16 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from plan import RECIPES, Search, Task, Training, plan
 from report import report
 
+from dsrna.commands import COMMANDS
 from dsrna.comparing.random_cells import random_cell
 from dsrna.config.command_line import quoted
-from dsrna.config.compose import compose
-from dsrna.config.fingerprint import fingerprint_of
+from dsrna.config.compose import compose, compose_with_hydra
 from dsrna.config.parts import build_part
-from dsrna.config.settings import Settings
 from dsrna.config.validate import validated
 from dsrna.errors import NonFiniteError
 from dsrna.functional.seeding import generator
@@ -38,13 +36,10 @@ from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held_if_free
 from dsrna.runs.exit_status import run_command
 from dsrna.runs.inside import work_together
-from dsrna.runs.life_cycle import run
-from dsrna.runs.request import Request
 from dsrna.runs.sources import load_splits
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
 from dsrna.stages.retrain import describe
-from dsrna.stages.run import STAGES
 from dsrna.training.trained_network import build_network
 
 
@@ -171,23 +166,9 @@ def drawn(training: Training, like: Genotype, overrides: list[str]) -> Genotype:
 def go(kind: str, folder: RunFolder, overrides: list[str]) -> None:
     """``python -m dsrna.KIND`` in that folder, from where it was."""
     overrides = [*overrides, f"name={folder.path.name}", "resume=auto"]
-    config = compose(kind, overrides)
-    settings: Settings = validated(config)
-    run(
-        STAGES,
-        Request(
-            kind,
-            (f"dsrna.{kind}",),
-            settings,
-            OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
-            overrides,
-            config_folders=[],
-            folder=folder.path,
-            fingerprint=fingerprint_of(settings),
-            in_sweep=False,
-            resume_command=this_command(),
-        ),
-    )
+    config, of_hydra = compose_with_hydra(kind, overrides)
+    command = COMMANDS[kind]
+    command.run(command.request(command.settings(config), config, of_hydra, folder.path, this_command()))
 
 
 def skips(genotype: dict[str, Any]) -> dict[str, int]:

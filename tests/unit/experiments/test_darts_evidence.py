@@ -53,6 +53,8 @@ def lines_of(out):
 def test_everything_is_done_and_written_down_as_the_run_folders_have_it(tiny):
     tasks, out, lines = tiny
     assert [task.name for task in tasks] == list(lines) == ["robust_s0", "robust_s0_t0", "random0_of_robust_s0_t0"]
+    for name in lines:
+        assert re.search("data cifar10, threat .*, recipe cifar10: ", (out / name / "run.log").read_text())
     for name in list(lines)[1:]:
         network = read_json(out / name / "evaluation.json")["networks"]["retrain"]
         assert lines[name]["parameters"] == network["parameters"]
@@ -68,7 +70,7 @@ def test_everything_is_done_and_written_down_as_the_run_folders_have_it(tiny):
 def test_what_is_done_is_not_done_again_nor_what_another_process_is_at(scripts, tiny, monkeypatch):
     tasks, out, _ = tiny
     begun = []
-    monkeypatch.setattr(scripts.evidence, "run", begun.append)
+    monkeypatch.setattr(scripts.evidence, "go", lambda *given: begun.append(given))
     before = (out / "evidence.jsonl").read_bytes()
     scripts.evidence.work(tasks, out, TINY, TINY)
     assert (out / "evidence.jsonl").read_bytes() == before
