@@ -17,6 +17,7 @@ from rich.text import Text
 from dsrna import __version__
 from dsrna.console import output
 from dsrna.errors import CheckpointError
+from dsrna.importing import importing
 from dsrna.runs.exit_status import run_command
 from dsrna.streams import StandardStream
 
@@ -49,7 +50,8 @@ def start(entry: str, words: list[str]) -> None:
 
         run_compare(words)
         return
-    from dsrna.commands import main_of
+    with importing():
+        from dsrna.commands import main_of
 
     sys.argv = [f"dsrna {entry}", *words]  # Hydra reads it
     main_of(entry)

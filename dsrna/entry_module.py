@@ -6,6 +6,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from dsrna.importing import importing
+
 
 class EntryModule(ModuleType):
     """``dsrna.search`` is the function until somebody imports the module of that name, which Python then puts in its
@@ -26,7 +28,8 @@ def begin(name: str, command: str) -> None:
         command: the command's.
     """
     if name == "__main__":
-        from dsrna.commands import main_of
+        with importing():
+            from dsrna.commands import main_of
 
         main_of(command)
     else:

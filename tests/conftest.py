@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threa
 
 import base64
 import contextlib
+import gc
 import io
 import signal
 import sys
@@ -22,6 +23,8 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
         signal.signal(number, usual)
 
 
+gc.set_threshold(50_000, 20, 20)
+
 WHITE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
 """A PNG of one white pixel."""
 
@@ -33,6 +36,13 @@ class Outcome(NamedTuple):
     text: str
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _kept():
+    """What is imported stays, as the collector is told: looking through it again and again is a quarter of all time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def command_line():
     """(kind, *arguments) -> Outcome of ``python -m dsrna.KIND ARGUMENTS``, in this process.
@@ -41,13 +51,19 @@ def command_line():
     """
     from dsrna.benchmark import main as benchmark_main
     from dsrna.commands import main_of
+    from dsrna.runs import launch
 
     def run(kind, *arguments):
         printed, status = io.StringIO(), 0
         module, *words = kind.split()
         before, sys.argv = sys.argv, [kind, *arguments]
         try:
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            with (
+                pytest.MonkeyPatch.context() as patch,
+                contextlib.redirect_stdout(printed),
+                contextlib.redirect_stderr(printed),
+            ):
+                patch.setattr(launch, "importing", contextlib.nullcontext)  # which is for processes of one command
                 if module == "benchmark":
                     benchmark_main([*words, *arguments])
                 else:

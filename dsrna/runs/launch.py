@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import hydra
@@ -19,6 +20,7 @@ from dsrna.config.compose import as_composed, complete, compose
 from dsrna.config.settings import RunSettings
 from dsrna.config.sweep_objective import refuse_mixed
 from dsrna.errors import ConfigError, DsrnaError
+from dsrna.importing import importing
 from dsrna.interruption import Interrupted, StopSignals
 from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
@@ -54,6 +56,8 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
         if planned.may_be_compared:
             refuse_mixed(every)
         folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun, command.shared)
+        with importing():
+            resolve_name(command.program)
     except DsrnaError as error:
         echo(f"[error] {error}")
         raise SystemExit(2) from None
@@ -155,7 +159,8 @@ def _checked(command: Command[Any], jobs: list[list[str]]) -> list[RunSettings]:
     every = []
     for number, job in enumerate(jobs):
         try:
-            settings = command.settings(compose(command.name, job))
+            with importing() if number == 0 else nullcontext():  # the parts, most of which are those of every job
+                settings = command.settings(compose(command.name, job))
         except ConfigError as error:
             raise ConfigError(f"Job {number}, {shlex.join(job)}: {error}" if len(jobs) > 1 else str(error)) from error
         every.append(settings)

@@ -19,6 +19,7 @@ LEVELS = {
         "types",
         "files",
         "progress",
+        "importing",
         "interruption",
         "processes",
         "user_cache",

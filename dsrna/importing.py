@@ -1,0 +1,24 @@
+"""Imports without the garbage collector, in processes that are ours."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """What is imported meanwhile stays, and the collector never looks at it.
+
+    It would go through hundreds of thousands of objects again and again, which is a third of the time in which a
+    command starts. What is garbage at the end of the block is kept as well, so that little else should be done there.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
