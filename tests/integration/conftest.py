@@ -1,9 +1,11 @@
 """True processes that run the true command, forked from a server that has imported everything already."""
 
+import contextlib
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +18,8 @@ import torch
 from dsrna.benchmarks.classes import representatives
 from dsrna.benchmarks.nas_robbench_201 import FILE_NAME
 from dsrna.config.command_line import quoted
+from dsrna.nn.edges.compiled import cache
+from dsrna.nn.edges.compiled import library as kernels
 from dsrna.run_folder import RunFolder
 from dsrna.testing.made_up_tables import write_adversarial, write_standard
 from tests.processes import apart, main_with_errors_in
@@ -169,9 +173,13 @@ def states():
 
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory):
-    """Tables are converted into a folder of the module's own."""
+    """Tables are converted into a folder of the module's own; kernels aren't built again, which takes half a minute."""
+    own = tmp_path_factory.mktemp("cache")
+    with contextlib.suppress(kernels.KernelsUnavailableError):
+        kernels.library()
+        shutil.copytree(cache.folder(), own / "dsrna" / "kernels")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(own))
         yield
 
 

@@ -4,8 +4,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from itertools import cycle
 
@@ -63,46 +61,19 @@ def test_a_folder_of_any_name(stopped, small, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.fixture
-def in_a_shell(tmp_path):
-    """The command as a user types it; its output in ``output``."""
-    started = []
-    output = tmp_path / "output.txt"
-
-    def start(*overrides):
-        with output.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "dsrna.search", *overrides, f"out={tmp_path / 'runs'}"],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        started.append(process)
-        return process, output
-
-    yield start
-    for process in started:
-        process.kill()
-
-
-def test_a_second_ctrl_c_stops_at_once(in_a_shell, small, states, tmp_path):
+def test_a_second_ctrl_c_stops_at_once(command, small, tmp_path):
     # Batches so large that the first Ctrl-C, which waits for the end of one, has to wait.
     slow = [o for o in small if "batch" not in o and "limits.c" not in o]
-    process, output = in_a_shell(*slow, "search.batch_size=150", "search.warmup_epochs=0", "trainer.limits.cells=20",
-                                 "trainer.limits.channels=64", "trainer.limits.batches=1",
-                                 "search.implementation=reference")  # fmt: skip
-    deadline = time.monotonic() + 120
-    while "steps, supernet with" not in output.read_text():
-        assert process.poll() is None, output.read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    slow += ["search.batch_size=150", "search.warmup_epochs=0", "trainer.limits.cells=20", "trainer.limits.channels=64",
+             "trainer.limits.batches=1", "search.implementation=reference"]  # fmt: skip
+    run = command(tmp_path / "runs", *slow)
+    run.wait_for(lambda folder: "steps, supernet with" in folder.run_log.read_text())
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    while "press Ctrl-C again" not in output.read_text():
-        assert process.poll() is None, output.read_text()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
-    text = output.read_text()
+    os.kill(run.process.pid, signal.SIGINT)
+    run.wait_for(lambda folder: "press Ctrl-C again" in run.errors.read_text())
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.end() == 130
+    text = run.errors.read_text()
     assert "resume=auto" in advice(text)
     assert "Traceback" not in text
     (folder,) = (tmp_path / "runs").iterdir()

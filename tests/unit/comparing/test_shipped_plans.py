@@ -61,6 +61,18 @@ def test_what_a_row_searches_by_leaves_the_trainings_alone(tmp_path):
     assert jobs.search("a", 0).fingerprint != jobs.search("b", 0).fingerprint != jobs.search("b", 1).fingerprint
 
 
+def fingerprints(folder, *further):
+    rows = "rows=[{name: a, search: ['search.warmup_epochs=1']}, {name: b, from: DARTS_V2}]"
+    jobs, cell = Jobs(request(folder, rows, *further)), read_genotype("DARTS_V2").canonical()
+    found = (jobs.search("a", 0), jobs.training("b", cell, 0), jobs.evaluation("b", cell, 0))
+    return {job.kind: job.fingerprint for job in found}
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    return fingerprints(tmp_path_factory.mktemp("before"))
+
+
 @pytest.mark.parametrize(
     ("override", "changes"),
     [
@@ -72,14 +84,8 @@ def test_what_a_row_searches_by_leaves_the_trainings_alone(tmp_path):
         ("training_seeds=[4,5,6]", set()),
     ],
 )
-def test_what_changes_which_jobs(tmp_path, override, changes):
-    def fingerprints(*further):
-        rows = "rows=[{name: a, search: ['search.warmup_epochs=1']}, {name: b, from: DARTS_V2}]"
-        jobs, cell = Jobs(request(tmp_path, rows, *further)), read_genotype("DARTS_V2").canonical()
-        found = (jobs.search("a", 0), jobs.training("b", cell, 0), jobs.evaluation("b", cell, 0))
-        return {job.kind: job.fingerprint for job in found}
-
-    before, after = fingerprints(), fingerprints(override)
+def test_what_changes_which_jobs(before, tmp_path, override, changes):
+    after = fingerprints(tmp_path, override)
     assert {kind for kind in before if before[kind] != after[kind]} == changes
 
 

@@ -8,9 +8,6 @@ from torch import nn
 
 from dsrna.errors import ConfigError, NonFiniteError, UnsupportedError
 from dsrna.metrics.jacobian import JacobianNorm
-from dsrna.spaces.darts.space import DartsSpace
-from dsrna.strategies.pcdarts import PCDarts
-from dsrna.strategies.relaxed_supernet import RelaxedSupernet
 from dsrna.testing.metric_conformance import check_metric
 from dsrna.testing.tiny_networks import TinyMixedNetwork, faulty_network, linear_network, tiny_images
 
@@ -245,15 +242,8 @@ def test_detached_logits_are_not_robust(setting):
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))
-def test_pcdarts_supernet_gets_the_gradient_of_alphas_and_betas(setting):
-    space = DartsSpace(nodes=2, primitives=("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3"))
-    strategy = PCDarts(partial_channels=2, init_scale=0.5)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        supernet = space.supernet((2, 6, 6), classes=3, cells=3, channels=4, partial_channels=2)
-        model = RelaxedSupernet(supernet, strategy.initial(space, draw())).double()
-        for _ in range(20):
-            model(torch.rand(16, 2, 6, 6, dtype=torch.float64))  # running statistics
+def test_pcdarts_supernet_gets_the_gradient_of_alphas_and_betas(setting, pcdarts_supernet):
+    model = pcdarts_supernet
     metric, x, step = JacobianNorm(**setting), tiny_images(), 1e-7
     alphas = list(model.architecture.parameters())
     gradients = torch.autograd.grad(metric(model, x, Y, draw()).mean(), alphas)

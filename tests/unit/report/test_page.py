@@ -12,11 +12,10 @@ from dsrna.errors import CheckpointError, ConfigError
 from dsrna.files import write_json
 from dsrna.json_files import read_json
 from dsrna.report import write_report
-from dsrna.report.certified import certified_row, radius_rows
 from dsrna.report.corruptions import corruption_rows
 from dsrna.report.headline import headline
 from dsrna.report.masking import TITLES
-from dsrna.report.results import result_rows, strongest, threat_text
+from dsrna.report.results import result_rows, strongest
 from dsrna.report.run_data import RunData
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.genotype_codec import from_json
@@ -172,14 +171,6 @@ def test_without_corruptions_the_page_does_not_speak_of_them(tmp_path: Path) -> 
     assert "ommon corruptions" not in Page(write_report(folder.path)).text
 
 
-def test_a_verification_in_another_norm_is_no_result_in_the_threat_model() -> None:
-    evaluation = example_evaluation()
-    for network in evaluation["networks"].values():
-        network["verification"]["norm"] = "l2"
-    assert certified_row(evaluation) is None
-    assert [row.norm for row in radius_rows(evaluation)] == ["\u21132", "\u21132"]
-
-
 @pytest.mark.slow
 def test_without_verification_the_page_does_not_speak_of_it(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
@@ -191,33 +182,6 @@ def test_without_verification_the_page_does_not_speak_of_it(tmp_path: Path) -> N
     page = Page(write_report(folder.path))
     assert "roved" not in page.text
     assert "ertified" not in page.text
-
-
-def test_details_that_differ_are_told_apart() -> None:
-    evaluation = example_evaluation()
-    evaluation["networks"]["baseline"]["result"]["records"][1]["seed"] = 5
-    (row,) = [row for row in result_rows(evaluation) if row.label == "PGD-20"]
-    assert [re.sub(r".*seed (\d).*", r"\1", detail) for detail in row.details] == ["0", "5"]
-    assert row.details[1].startswith("standard training: ")
-
-
-def test_an_attack_on_one_network_only_leaves_a_gap() -> None:
-    evaluation = example_evaluation()
-    evaluation["networks"]["baseline"]["result"]["records"].pop(0)
-    (row,) = [row for row in result_rows(evaluation) if row.label == "FGSM"]
-    assert row.values[0] is not None
-    assert row.values[1] is None
-
-
-def test_another_threat_model_gets_a_row_of_its_own_that_says_so() -> None:
-    evaluation = example_evaluation()
-    records = evaluation["networks"]["retrain"]["result"]["records"]
-    records.append(records[1] | {"norm": "l2", "eps": 0.5, "accuracy": 0.01})
-    rows = [row for row in result_rows(evaluation) if row.label == "PGD-20"]
-    assert [row.threat for row in rows] == ["", "\u21132, eps 0.5"]
-    worst = strongest(evaluation, "retrain")
-    assert worst is not None
-    assert worst["label"] == "AutoAttack"
 
 
 def test_further_threats_have_rows_and_a_sentence_but_not_the_headline() -> None:
@@ -233,18 +197,6 @@ def test_further_threats_have_rows_and_a_sentence_but_not_the_headline() -> None
     assert worst["label"] == "AutoAttack"
     data = RunData({}, "", [], [], None, None, evaluation)
     assert "In \u21132, eps 0.5, 29.0\u202f% do." in headline(data)
-
-
-def test_the_worst_case_over_all_attacks_is_the_headline() -> None:
-    evaluation = example_evaluation()
-    records = evaluation["networks"]["retrain"]["result"]["records"]
-    lowest = min(record["accuracy"] for record in records)
-    names = [record["attack"] for record in records]
-    worst = records[0] | {"attack": "worst_case", "label": "Worst case", "accuracy": lowest, "attacks": names}
-    records.append(worst)
-    assert strongest(evaluation, "retrain") == worst
-    (row,) = [row for row in result_rows(evaluation) if row.label == "Worst case"]
-    assert row.details == [f"correct under all of {', '.join(names)} · {worst['images']:,} images"]
 
 
 def test_nothing_comes_from_outside(page: Page) -> None:
@@ -503,51 +455,3 @@ def test_a_folder_that_cannot_be_written_is_a_config_error(tmp_path: Path) -> No
     folder.plots_dir.write_text("a file where the folder should be")
     with pytest.raises(ConfigError, match="out="):
         write_report(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("norm", "eps", "text"),
-    [
-        ("linf", 8 / 255, "\u2113\u221e, eps 8/255"),
-        ("linf", 0.1, "\u2113\u221e, eps 0.1"),
-        ("l2", 128 / 255, "\u21132, eps 0.502"),
-    ],
-)
-def test_threats_are_written_as_people_write_them(norm: str, eps: float, text: str) -> None:
-    assert threat_text(norm, eps) == text
-
-
-def test_settings_are_found_in_a_config_as_omegaconf_dumps_it() -> None:
-    from omegaconf import OmegaConf
-
-    config = {
-        "stages": ["search", "retrain"],
-        "metric": {"list": [{"weight": 7}], "_target_": "dsrna.metrics.jacobian.JacobianNorm", "weight": 0.01},
-        "weight": 3,
-        "threat": {"norm": "linf", "eps": "8/255"},
-        "empty": None,
-        "text": "a: b",
-    }
-    data = RunData({}, OmegaConf.to_yaml(OmegaConf.create(config)), [], [], None, None, None)
-    assert data.setting("metric", "weight") == "0.01"
-    assert data.setting("weight") == "3"
-    assert data.setting("threat", "eps") == "8/255"
-    assert data.setting("text") == "a: b"
-    assert data.setting("empty") is None
-    assert data.setting("threat", "weight") is None
-    assert data.setting("norm") is None
-    assert data.part("metric") == "jacobian"
-    assert data.part("threat") is None
-
-
-def test_a_part_has_the_name_by_which_it_was_chosen() -> None:
-    text = "metric: {_target_: mine.robust.Own, weight: 1}\nname: 'a: b # c'\nthreat:\n    eps: 1e-3\n"
-    data = RunData({"choices": {"metric": "my_metric"}}, text, [], [], None, None, None)
-    assert data.part("metric") == "my_metric"
-    assert data.setting("metric", "weight") == "1", "in flow style, too"
-    assert (data.setting("name"), data.setting("threat", "eps")) == ("a: b # c", "1e-3")
-
-
-@pytest.mark.parametrize("damaged", ["name: [", "name: {a: b", "a: *b", "[" * 5000, "- x", "7", ""])
-def test_a_damaged_config_says_nothing(damaged) -> None:
-    assert RunData({}, damaged, [], [], None, None, None).setting("name") is None

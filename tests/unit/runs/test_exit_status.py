@@ -49,7 +49,7 @@ def test_the_exit_status(command, status, capsys):
     [
         ("dsrna list metric", ""),
         ("dsrna --help", "1"),
-        pytest.param("dsrna show", "", marks=pytest.mark.slow),
+        pytest.param("dsrna show", "", marks=(pytest.mark.slow, pytest.mark.thorough)),
         pytest.param("dsrna.search --help", "1", marks=pytest.mark.slow),
     ],
 )
