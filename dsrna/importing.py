@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ def importing() -> Iterator[None]:
     command starts. What is garbage at the end of the block is kept as well, so that little else should be done there.
     """
     collecting = gc.isenabled()
+    atexit.register(gc.unfreeze)  # a library that counts at the end what nobody freed would complain
     gc.disable()
     try:
         yield

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads that wait for small tensors only spin
 
+import atexit
 import base64
 import contextlib
 import gc
@@ -24,6 +25,7 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
 
 
 gc.set_threshold(50_000, 20, 20)
+atexit.register(gc.unfreeze)  # see dsrna/importing.py
 
 WHITE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
 """A PNG of one white pixel."""

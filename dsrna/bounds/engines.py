@@ -39,6 +39,8 @@ def bound_engine(
 ) -> BoundEngine:
     """The engine of that name, tried out on a tiny network, so that a library that is missing is missed at once.
 
+    Torch's global random numbers stay where they are.
+
     Args:
         name: one of :data:`ENGINES`, :data:`COMPLETE_ENGINES` or :data:`REFERENCE_ENGINES`.
         norm: ``"linf"`` or ``"l2"``.
@@ -54,7 +56,7 @@ def bound_engine(
     if name not in allowed:
         raise ConfigError(f"{unknown_name('engine', name, allowed)}. (conf: engine)")
     engine = engines[name](norm, batch_size)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).requires_grad_(False)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():  # layers draw their weights
+        network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).requires_grad_(False)
         engine(network, torch.full((1, 1, 2, 2), 0.5), 0.1, torch.tensor([0]))
     return engine

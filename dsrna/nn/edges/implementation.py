@@ -22,7 +22,8 @@ def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cp
     Args:
         model: the supernet, or anything that holds one.
         choice: ``"compiled"`` (CPUs alone), ``"batched"``, ``"reference"``, or ``"auto"``, the first of them that knows
-            any of the operations and works on the device.
+            any of the operations and works on the device; but ``"batched"`` where the kernels know no more than half of
+            the operations that it knows, and would be slower.
         device: kind of the device where it will run, ``"cpu"``, ``"cuda"``, …
 
     Returns:
@@ -42,6 +43,8 @@ def use_implementation(model: nn.Module, choice: str = "auto", device: str = "cp
     used = "reference"
     for kind in FUSED if choice == "auto" else FUSED.keys() & {choice}:
         objection = _objection(kind, cells, device)
+        if objection is None and choice == "auto" and kind == "compiled":
+            objection = _better_batched(cells)
         if objection is None:
             used = kind
             notes += _left(kind, cells)
@@ -62,6 +65,22 @@ def _objection(kind: str, cells: Sequence[MixedEdges], device: str) -> str | Non
         return f"the network runs on {device}, the compiled kernels are for CPUs"
     reasons = [edges.standing_objection(kind) for edges in cells]
     return reasons[0] if reasons and all(reasons) else None  # a cell of which nothing is known has its own speed alone
+
+
+def _better_batched(cells: Sequence[MixedEdges]) -> str | None:
+    """Why the kernels, which could serve, are slower than the batched form, or None."""
+    compiled, batched = _known("compiled", cells), _known("batched", cells)
+    few = 2 * compiled <= batched
+    return f"the compiled kernels know {compiled} of the {batched} operations that it computes" if few else None
+
+
+def _known(kind: str, cells: Sequence[MixedEdges]) -> int:
+    """How many operations on edges it computes, zeros left out."""
+    found = [
+        operation for edges in cells for fused in edges.fused(kind).values() if not fused.idle
+        for of_edge in fused.operations for operation in of_edge
+    ]  # fmt: skip
+    return sum(type(operation) is not Zero for operation in found)
 
 
 def _left(kind: str, cells: Sequence[MixedEdges]) -> list[str]:

@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from dsrna.bounds.engines import ENGINES, bound_engine
+from dsrna.bounds.engines import COMPLETE_ENGINES, ENGINES, bound_engine
 from dsrna.bounds.ibp import IBP
 from dsrna.errors import ConfigError
 
@@ -9,6 +10,13 @@ def test_engine_by_name():
     engine = bound_engine("ibp", "l2", 3)
     assert isinstance(engine, IBP)
     assert (engine.norm, engine.batch_size) == ("l2", 3)
+
+
+@pytest.mark.parametrize("name", [*ENGINES, *COMPLETE_ENGINES])
+def test_trying_an_engine_leaves_torchs_random_numbers_where_they_are(name):
+    before = torch.get_rng_state()
+    bound_engine(name)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(("name", "among"), [("crwn", None), ("crown", ["ibp", "crown_ibp"])])

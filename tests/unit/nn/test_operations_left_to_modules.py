@@ -197,3 +197,20 @@ def test_what_is_left_is_said():
     for edge in model.supernet.cells[1].edges:
         edge.operations = nn.ModuleList(nn.Tanh() for _ in edge.operations)
     assert use_implementation(model, "compiled").startswith("compiled (it was asked for) (5 of 15 edges")
+
+
+@pytest.mark.skipif("compiled" not in KINDS, reason="no C++ compiler")
+@pytest.mark.parametrize(
+    ("primitives", "says"),
+    [
+        ("sep_conv_7x7 sep_conv_3x3 dil_conv_5x5", "compiled (4 of 4 edges partly by modules: sep_conv_7x7)"),
+        ("sep_conv_7x7 sep_conv_3x3", "batched (the compiled kernels know 4 of the 8 operations that it computes)"),
+        ("noise sep_conv_3x3", "compiled (4 of 4 edges partly by modules: noise)"),
+    ],
+)
+def test_the_batched_form_is_taken_where_it_knows_twice_as_many(primitives, says):
+    supernet = DartsSpace(nodes=1, primitives=("none", *primitives.split())).supernet(
+        (3, 8, 8), classes=4, cells=2, channels=4
+    )
+    assert use_implementation(supernet) == says
+    assert use_implementation(supernet, "compiled").startswith("compiled (it was asked for)")
