@@ -95,7 +95,7 @@ class Command:
 
     def end(self) -> int:
         """Waits; the exit status, negative after a signal."""
-        self.process.join(120)
+        self.process.join(600)
         assert not self.process.is_alive(), "still running"
         return self.process.exitcode
 

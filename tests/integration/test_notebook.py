@@ -13,7 +13,7 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "python.ipynb"
 @pytest.mark.skipif(not NOTEBOOK.is_file(), reason="docs/ isn't part of the installed package")
 def test_every_cell_runs_and_shows_what_it_promises(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=800, resources={"metadata": {"path": str(tmp_path)}}).execute()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     shown = [[output.get("data", {}) for output in cell.outputs] for cell in cells]
     run = shown[0][-1]["text/html"]

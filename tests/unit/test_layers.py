@@ -133,8 +133,10 @@ def imported_at_once(path: Path, modules: set[str]) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_importing_changes_nothing():
     program = """
+import gc; gc.disable()
 import importlib, pkgutil, random, warnings
 import numpy, torch
 import hydra, pytorch_lightning, foolbox, sklearn, wandb  # their own side effects are not ours

@@ -30,7 +30,8 @@ class AuxiliarySkip(Regulariser):
     Raises:
         ConfigError: ``weight`` is out of range.
 
-    Source: Chu et al., DARTS- (ICLR 2021), with its linear decay.
+    Source: Chu et al., DARTS- (ICLR 2021), with its linear decay. Differs from the released code: there beta
+    falls epoch by epoch, a stride of 2 has a factorized reduction of its own, and what is validated has beta x.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
