@@ -79,7 +79,7 @@ def _evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
     sentences.append(f"{percent(worst['accuracy'])} stay correct when {_adversary(worst)} ({which}).")
     sentences += _doubt(networks[name]["result"])
     sentences += [
-        f"In {threat_text(record['norm'], record['eps'])}, {percent(record['accuracy'])} do."
+        f"In {threat_text(record['norm'], record['eps'])}, {percent(record['accuracy'])} stay correct."
         for record in further_worst(evaluation, name)
     ]
     if proved:

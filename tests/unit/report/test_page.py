@@ -196,7 +196,7 @@ def test_further_threats_have_rows_and_a_sentence_but_not_the_headline() -> None
     assert worst is not None
     assert worst["label"] == "AutoAttack"
     data = RunData({}, "", [], [], None, None, evaluation)
-    assert "In \u21132, eps 0.5, 29.0\u202f% do." in headline(data)
+    assert "In \u21132, eps 0.5, 29.0\u202f% stay correct." in headline(data)
 
 
 def test_nothing_comes_from_outside(page: Page) -> None:
