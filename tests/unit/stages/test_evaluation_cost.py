@@ -57,7 +57,9 @@ def test_seconds_are_passes_times_their_cost(monkeypatch):
     monkeypatch.setattr(dsrna.stages.evaluation_cost, "pass_seconds", lambda network, x: (1.0, 2.0))
     passes = CountedPasses({"A": (10.0, 5.0), "B": (100.0, 50.0)}, ["C"])
     line = cost_line(nn.Flatten(), passes, Splits, 8, torch.device("cpu"))
-    assert line.startswith("attacks take at most about 4 min, B 3 min of it")  # 20 s and 200 s
+    assert line.startswith(
+        "attacks' passes through the network take at most about 4 min, B 3 min of it"
+    )  # 20 s and 200 s
     assert line.endswith("without C, whose cost can't be told")
 
 
