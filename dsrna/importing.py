@@ -12,8 +12,9 @@ from contextlib import contextmanager
 def importing() -> Iterator[None]:
     """What is imported meanwhile stays, and the collector never looks at it.
 
-    It would go through hundreds of thousands of objects again and again, which is a third of the time in which a
-    command starts. What is garbage at the end of the block is kept as well, so that little else should be done there.
+    It would go through hundreds of thousands of objects again and again: a third of what a short command takes, of
+    which half comes back at its end. What is garbage at the end of the block is kept until then as well, so that little
+    else should be done there.
     """
     collecting = gc.isenabled()
     atexit.register(gc.unfreeze)  # a library that counts at the end what nobody freed would complain
