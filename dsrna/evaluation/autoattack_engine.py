@@ -69,11 +69,11 @@ class AutoAttack(EvaluationAttack):
     version: Version = "standard"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.version not in get_args(Version):
+        if self.version not in get_args(Version):  # first of all, as it names the attack
             raise ConfigError(
                 f"Expected `version` to be one of {', '.join(get_args(Version))}, got {self.version!r}. (conf: version)"
             )
+        super().__post_init__()
 
     def names(self) -> tuple[str, str]:
         return _VERSIONS[self.version][:2]

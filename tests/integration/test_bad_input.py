@@ -259,9 +259,17 @@ ROWS = {
     ),
     "another number of classes": ("evaluate", "from={two}", "2 classes|conf: data"),
     "report as a first stage": ("retrain", "from=DARTS_V2 stages=[report]", "python -m dsrna report|conf: stages"),
-    "choice that is a number": ("search", "metric=3", "got `metric=3`|Choose from: certified|conf: metric"),
+    "choice that is a number": (
+        "search",
+        "metric=3",
+        "got `metric=3`|Choose from: adversarial_loss, certified|conf: metric",
+    ),
     "choice that is a path": ("search", "metric=../../x/none", "name of a choice|got `metric/../../x/none`"),
-    "choice that is null": ("search", "metric=null", "got `metric=null`|Choose from: certified|conf: metric"),
+    "choice that is null": (
+        "search",
+        "metric=null",
+        "got `metric=null`|Choose from: adversarial_loss, certified|conf: metric",
+    ),
     "override without a key": ("search", "=3", "Expected GROUP=NAME|got `=3`"),
     "choice of Hydra's that is a number": ("search", "hydra/launcher=3", "got `hydra/launcher=3`"),
     # where it is written

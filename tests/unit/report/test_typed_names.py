@@ -65,7 +65,9 @@ def test_pictures_say_what_was_typed_and_have_no_mathematics_of_their_own(folder
 
     texts = {}
     for name, _, _, figure in draw_figures(RunData.read(folder)):
-        assert figure is not None
+        if figure is None:
+            assert name == "surface", "all others have something to draw"
+            continue
         png(figure)
         texts[name] = [text for text in figure.findobj(Text) if "$" in text.get_text()]
         assert not any(text.get_parse_math() for text in texts[name])

@@ -102,7 +102,7 @@ class Jobs(Command):
     """A command whose jobs are ``job(request)``."""
 
     def __init__(self, job):
-        super().__init__("search", ("search",), read, "")
+        super().__init__("search", ("search",), read, "builtins:object")
         object.__setattr__(self, "run", job)
 
     def finish_sweep(self, folder):
