@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from dsrna import documents, query_documents
+from dsrna import documents, evaluation_documents, query_documents
 from dsrna.conforming import misfit, shown
 from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
 from dsrna.files import write_atomically, write_json, write_text, writing_to
@@ -118,7 +118,7 @@ class RunFolder(RunFiles):
     def read_evaluation(self) -> dict[str, Any] | None:
         """``evaluation.json``, checked; None where there is none. Raises CheckpointError as :meth:`open` does."""
         path = self.evaluation_json
-        found = read_document(path, "dsrna.evaluation", 1, documents.Evaluation) if path.exists() else None
+        found = read_document(path, "dsrna.evaluation", 1, evaluation_documents.Evaluation) if path.exists() else None
         if found is not None and not found["networks"]:
             raise CheckpointError(f"Expected at least one network in {path}, got none. {RESTORE}")
         return found

@@ -17,14 +17,14 @@ from dsrna.bounds.engines import ENGINES, bound_engine
 from dsrna.bounds.eps_schedule import Shape
 from dsrna.errors import ConfigError
 from dsrna.nn.batch_statistics import noting_batch_statistics
-from dsrna.nn.certified_starts import start_as_copies, start_for_intervals
+from dsrna.nn.certified_initialization import copying_initialization, ibp_initialization
 from dsrna.objectives.attacking import ramp
 from dsrna.objectives.base import LossForward, Objective, Result
 from dsrna.objectives.interval_regulariser import IntervalRegulariser
 from dsrna.objectives.seen_batch import SeenBatch
 from dsrna.types import Threat
 
-Start = Literal["copies", "intervals"]
+Initialization = Literal["copies", "ibp"]
 Numbers = dict[str, float | Tensor]
 
 
@@ -48,9 +48,9 @@ class CertifiedTraining(Objective):
         ramp_shape: of the radius, ``"linear"`` or ``"smooth"``.
         kappa_start: weight of L up to ``ramp_begin``, in [0, 1].
         kappa_end: weight from ``ramp_end`` on.
-        start: what the training starts from: ``"copies"`` of channels, see
-            :func:`dsrna.nn.certified_starts.start_as_copies`, or ``"intervals"``, see
-            :func:`dsrna.nn.certified_starts.start_for_intervals`.
+        initialization: of the weights: ``"copies"`` of channels, see
+            :func:`dsrna.nn.certified_initialization.copying_initialization`, or ``"ibp"``, see
+            :func:`dsrna.nn.certified_initialization.ibp_initialization`.
         start_noise: noise of the copies, >= 0; None keeps torch's own start.
         regularization: weight of :class:`~dsrna.objectives.interval_regulariser.IntervalRegulariser`, >= 0, which falls
             to 0 as the radius grows. Shi et al. take 0.5.
@@ -72,7 +72,7 @@ class CertifiedTraining(Objective):
     ramp_shape: Shape = "smooth"
     kappa_start: float = 0.0
     kappa_end: float = 0.9
-    start: Start = "copies"
+    initialization: Initialization = "copies"
     start_noise: float | None = 0.03
     regularization: float = 0.0
     label_smoothing: float = 0.0
@@ -85,9 +85,10 @@ class CertifiedTraining(Objective):
             amount = getattr(self, name) or 0.0
             if not 0 <= amount < math.inf:
                 raise ConfigError(f"Expected `{name}` to be finite and >= 0, got {amount:g}. (conf: {name})")
-        if self.start not in get_args(Start):
+        if self.initialization not in get_args(Initialization):
             raise ConfigError(
-                f"Expected `start` to be {' or '.join(get_args(Start))}, got {self.start!r}. (conf: start)"
+                f"Expected `initialization` to be {' or '.join(get_args(Initialization))}, got "
+                f"{self.initialization!r}. (conf: initialization)"
             )
         self.largest = Threat(self.threat.norm, self.threat.eps * self.eps_factor).eps
         self.eps = ramp(self.eps_start, self.largest, self.ramp_begin, self.ramp_end, self.ramp_shape)
@@ -106,10 +107,10 @@ class CertifiedTraining(Objective):
         """L, the mean over the batch, and what else is worth a curve; without a ball, at eps 0, that of the images."""
 
     def initialise(self, model: nn.Module) -> None:
-        if self.start == "intervals":
-            start_for_intervals(model)
+        if self.initialization == "ibp":
+            ibp_initialization(model)
         elif self.start_noise is not None:
-            start_as_copies(model, self.start_noise)
+            copying_initialization(model, self.start_noise)
 
     def advance(self, progress: float) -> None:
         self.progress = progress

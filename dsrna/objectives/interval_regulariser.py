@@ -25,8 +25,8 @@ class IntervalRegulariser:
     Args:
         model: network whose ReLUs are modules; functional ones are not seen.
 
-    Source: Shi et al., Fast Certified Robust Training with Short Warmup (NeurIPS 2021), eq. 8 to 10, and their released
-    code, which has the ratios. Here a ReLU without active or without inactive values adds no balance, as there.
+    Source: Shi et al., Fast Certified Robust Training with Short Warmup (NeurIPS 2021), and their released code, which
+    has the ratios. Here a ReLU without active or without inactive values adds no balance, as there.
     """
 
     def __init__(self, model: nn.Module) -> None:

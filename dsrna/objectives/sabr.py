@@ -25,7 +25,7 @@ class SABR(AttackedBounds):
     Differs from the paper: steps of constant length.
 
     References:
-        Mueller et al., Certified Training: Small Boxes Are All You Need (ICLR 2023), section 3.
+        Mueller et al., Certified Training: Small Boxes Are All You Need (ICLR 2023).
     """
 
     @property

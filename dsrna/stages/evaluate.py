@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -176,17 +178,7 @@ def _corrupt_one(job: Job, stage: str, network: nn.Module, sweep: CorruptionSwee
 
 
 def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification) -> dict[str, Any]:
-    test, settings = job.splits.test, job.settings
-    with Progress(f"verify {stage}", len(test), mode=settings.trainer.progress) as bar:
-        result = verify(
-            network,
-            test,
-            verified,
-            seed=settings.seed,
-            folder=job.folder.evaluation_dir / stage,
-            device=job.device,
-            progress=bar.reach,
-        )
+    result = _certified(job, stage, "verify", partial(verify, network, job.splits.test, verified))
     certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:.4g}" for point in result["curve"]]
     radius = [f"mean radius {result['radius']['mean']:.4g}"] if result["radius"] else []
     log.info("%s: certified in %s: %s", stage, result["norm"], ", ".join(certified + radius))
@@ -194,20 +186,16 @@ def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification
 
 
 def _smooth_one(job: Job, stage: str, network: nn.Module, smoothed: Smoothing) -> dict[str, Any]:
-    test, settings = job.splits.test, job.settings
-    with Progress(f"smooth {stage}", len(test), mode=settings.trainer.progress) as bar:
-        result = certify_by_smoothing(
-            network,
-            test,
-            smoothed,
-            seed=settings.seed,
-            folder=job.folder.evaluation_dir / stage,
-            device=job.device,
-            progress=bar.reach,
-        )
+    result = _certified(job, stage, "smooth", partial(certify_by_smoothing, network, job.splits.test, smoothed))
     certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:g}" for point in result["curve"]]
-    log.info(
-        "%s: certified by smoothing in l2, sigma %g: %s, mean radius %.4g",
-        stage, result["sigma"], ", ".join(certified), result["radius"],
-    )  # fmt: skip
+    certified.append(f"mean radius {result['radius']:.4g}")
+    log.info("%s: certified by smoothing in l2, sigma %g: %s", stage, result["sigma"], ", ".join(certified))
     return result
+
+
+def _certified(job: Job, stage: str, doing: str, certify: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What a certificate says of the test images, with a progress bar and files in the stage's folder."""
+    settings = job.settings
+    with Progress(f"{doing} {stage}", len(job.splits.test), mode=settings.trainer.progress) as bar:
+        folder = job.folder.evaluation_dir / stage
+        return certify(seed=settings.seed, folder=folder, device=job.device, progress=bar.reach)

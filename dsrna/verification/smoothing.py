@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,19 +16,15 @@ from torch import Tensor, nn
 
 import dsrna
 from dsrna.attacks import frozen
-from dsrna.errors import ConfigError, DataError
+from dsrna.attacks.pgd import check_count
+from dsrna.errors import ConfigError
 from dsrna.evaluation.base import check_positive
-from dsrna.evaluation.bench import IDENTIFYING_IMAGES
 from dsrna.evaluation.clean_logits import clean_logits
 from dsrna.evaluation.evaluator import EvaluationData
-from dsrna.evaluation.identity import batch_checksum, network_checksum
 from dsrna.evaluation.resumable_file import ResumableFile
 from dsrna.functional.seeding import generator
+from dsrna.verification.measured import Progress, identity_of, images_of
 from dsrna.verification.summary import share_with_interval
-from dsrna.verification.tensor_images import TensorImages
-
-Progress = Callable[[int, int, dict[str, float | str]], None]
-"""(images done, images, numbers to show), called after every image, and for what was done before on resuming."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +60,17 @@ class Smoothing:
             raise ConfigError(f"Expected `sigma` to be finite, got {self.sigma:g}. (conf: sigma)")
         if not 0 < self.failure < 1:
             raise ConfigError(f"Expected `failure` between 0 and 1, got {self.failure:g}. (conf: failure)")
-        for name in ("selection_samples", "samples", "images", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"Expected `{name}` to be a whole number >= 1, got {value!r}. (conf: {name})")
+        for name in ("selection_samples", "samples", "batch_size"):
+            check_count(name, getattr(self, name))
+        if self.images is not None:
+            check_count("images", self.images)
         if isinstance(self.eps, str) or not all(isinstance(eps, int | float) and eps > 0 for eps in self.eps):
             raise ConfigError(f"Expected `eps` to be a list of radii above 0, got {self.eps!r}. (conf: eps)")
         object.__setattr__(self, "eps", tuple(sorted({float(eps) for eps in self.eps})))
+
+
+DECIDING = ("sigma", "selection_samples", "samples", "failure", "batch_size")
+"""Settings that an image's result depends on; radii are read off what is known."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,9 @@ def certify_by_smoothing(
         and the algorithm CERTIFY.
     """
     model = model.to(device)
-    dataset = TensorImages.of(model, *data) if isinstance(data, tuple) else data
-    if len(dataset) == 0:
-        raise DataError("Expected images to certify, got none.")
-    images = len(dataset) if settings.images is None else min(settings.images, len(dataset))
-    file = _SmoothedFile(folder / "smoothing.json", _header(model, dataset, settings, seed, images), images)
+    dataset, images = images_of(model, data, settings.images)
+    deciding = {name: getattr(settings, name) for name in DECIDING} | identity_of(model, dataset, images, seed)
+    file = _SmoothedFile(folder / "smoothing.json", deciding, images)
     _show(progress, file)
     while file.done < images:
         began = time.perf_counter()
@@ -222,19 +220,6 @@ def at_least(count: int, samples: int, failure: float) -> float:
 def _at(found: Sequence[Smoothed], eps: float) -> dict[str, Any]:
     certified, interval = share_with_interval(sum(one.radius >= eps for one in found), len(found))
     return {"eps": eps, "certified": certified, "certified_interval": interval, "images": len(found)}
-
-
-def _header(model: nn.Module, dataset: EvaluationData, settings: Smoothing, seed: int, images: int) -> dict[str, Any]:
-    x, y = dataset.batch(torch.arange(min(IDENTIFYING_IMAGES, images)))
-    deciding = ("sigma", "selection_samples", "samples", "failure", "batch_size")
-    return {name: getattr(settings, name) for name in deciding} | {
-        "network": network_checksum(model),
-        "data": batch_checksum(x, y),
-        "images": images,
-        "classes": dataset.classes,
-        "seed": seed,
-        "version": dsrna.__version__,
-    }
 
 
 def _show(progress: Progress | None, file: _SmoothedFile) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -15,28 +14,23 @@ import torch
 from torch import Tensor, nn
 
 import dsrna
-from dsrna.errors import DataError, SoundnessError
-from dsrna.evaluation.bench import IDENTIFYING_IMAGES
+from dsrna.errors import SoundnessError
 from dsrna.evaluation.clean_logits import clean_logits
 from dsrna.evaluation.evaluator import EvaluationData
-from dsrna.evaluation.identity import batch_checksum, network_checksum
 from dsrna.files import write_atomically
 from dsrna.functional.precision import full_precision
 from dsrna.functional.seeding import derive_seed
 from dsrna.types import Threat
 from dsrna.verification.certificates import Certificates
 from dsrna.verification.certifier import Certifier
+from dsrna.verification.measured import Progress, identity_of, images_of
 from dsrna.verification.nearest_example import Examples, distances, nearest_examples
 from dsrna.verification.settings import Verification
 from dsrna.verification.summary import summarise
-from dsrna.verification.tensor_images import TensorImages
 from dsrna.verification.verdict import Verdict
 from dsrna.verification.verdict_file import VerdictFile
 
 MISCLASSIFIED = Verdict(certified=0.0, attacked=0.0)
-
-Progress = Callable[[int, int, dict[str, float | str]], None]
-"""(images done, images, numbers to show), called after every batch, and for what was done before on resuming."""
 
 
 @full_precision()
@@ -93,10 +87,7 @@ def verify(
             that holds both.
     """
     model = model.to(device)
-    dataset = TensorImages.of(model, *data) if isinstance(data, tuple) else data
-    if len(dataset) == 0:
-        raise DataError("Expected images to verify, got none.")
-    images = len(dataset) if settings.images is None else min(settings.images, len(dataset))
+    dataset, images = images_of(model, data, settings.images)
     header = _header(model, dataset, settings, seed, images)
     file = VerdictFile(folder / f"verification_{settings.norm}.json", header, images)
     certifier = Certifier(model, settings, dataset.batch(torch.arange(1))[0].dtype)
@@ -134,18 +125,9 @@ def verify(
 def _header(
     model: nn.Module, dataset: EvaluationData, settings: Verification, seed: int, images: int
 ) -> dict[str, Any]:
-    x, y = dataset.batch(torch.arange(min(IDENTIFYING_IMAGES, images)))
     # As JSON gives it back: lists, no tuples.
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
-    return values | {
-        "network": network_checksum(model),
-        "data": batch_checksum(x, y),
-        "images": images,
-        "classes": dataset.classes,
-        "seed": seed,
-        "version": dsrna.__version__,
-        "attack": _attack(settings),
-    }
+    return values | identity_of(model, dataset, images, seed) | {"attack": _attack(settings)}
 
 
 def _attack(settings: Verification) -> dict[str, Any]:

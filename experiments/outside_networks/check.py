@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torchvision.models import resnet18
+from train_resnet18 import MEAN, STD
 
 import dsrna
-
-MEAN = torch.tensor([0.4914, 0.4822, 0.4465]).view(1, 3, 1, 1)
-STD = torch.tensor([0.2471, 0.2435, 0.2616]).view(1, 3, 1, 1)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from dsrna.console import output, plain_console, terminal
 from dsrna.files import write_json
 from dsrna.progress import Progress
 from dsrna.stages.summary import show_result
-from dsrna.testing.run_folders import build_run_folder, example_evaluation
+from dsrna.testing.evaluations import example_evaluation
+from dsrna.testing.run_folders import build_run_folder
 
 TYPED = "a[b]c[/b] <i>&amp; [/] $x$ :smile: [red]"
 

@@ -14,6 +14,7 @@ LEVELS = {
         "functional",
         "conforming",
         "documents",
+        "evaluation_documents",
         "query_documents",
         "errors",
         "types",

@@ -1,4 +1,4 @@
-"""SABR, MTL-IBP and CC-IBP against a textbook computation; interval regulariser and start against their formulas."""
+"""SABR, MTL-IBP and CC-IBP against a textbook computation; interval regulariser and initialisation by formula."""
 
 import copy
 import math
@@ -11,70 +11,17 @@ from torch.nn import functional as F
 from dsrna.bounds.ibp import IBP
 from dsrna.bounds.interval import Interval
 from dsrna.errors import ConfigError
-from dsrna.nn.certified_starts import start_for_intervals
+from dsrna.nn.certified_initialization import ibp_initialization
 from dsrna.objectives.cc_ibp import CCIBP
 from dsrna.objectives.interval_regulariser import IntervalRegulariser
 from dsrna.objectives.mtl_ibp import MTLIBP
 from dsrna.objectives.sabr import SABR
 from dsrna.types import Threat
+from tests.unit.objectives.textbook import Textbook, batch, loss_of, network
 
 THREAT = Threat("linf", 0.05)
 ALPHA = 0.3
 CLASSES = [SABR, MTLIBP, CCIBP]
-
-
-def network():
-    """Convolution, BatchNorm, ReLU, linear; in training mode, with running statistics far from the batch's."""
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4)
-    ).double()
-    nn.init.uniform_(model[1].weight, -1, 1)
-    nn.init.constant_(model[1].running_mean, 7.0)
-    return model
-
-
-def batch():
-    draw = torch.Generator().manual_seed(0)
-    return torch.rand(5, 2, 6, 6, generator=draw).double(), torch.tensor([0, 3, 1, 2, 3])
-
-
-class Textbook:
-    """The network's layers by their formulas, normalised by the statistics of the clean images."""
-
-    def __init__(self, model, clean):
-        self.conv, norm, _, _, self.linear = model
-        before = self.conv(clean)
-        mean, variance = before.mean((0, 2, 3)), before.var((0, 2, 3), unbiased=False)
-        self.scale = (norm.weight / (variance + norm.eps).sqrt()).view(-1, 1, 1)
-        self.shift = norm.bias.view(-1, 1, 1) - mean.view(-1, 1, 1) * self.scale
-
-    def logits(self, x):
-        return self.linear(F.relu(self.conv(x) * self.scale + self.shift).flatten(1))
-
-    def margins(self, x, y):
-        logits = self.logits(x)
-        return torch.stack(
-            [torch.stack([logits[n, t] - logits[n, j] for j in range(4) if j != t]) for n, t in enumerate(y)]
-        )
-
-    def bounds(self, x, eps, y):
-        low, high = (x - eps).clamp(min=0), (x + eps).clamp(max=1)
-        centre = self.conv((low + high) / 2) * self.scale + self.shift
-        radius = F.conv2d((high - low) / 2, self.conv.weight.abs(), padding=1) * self.scale.abs()
-        low, high = F.relu(centre - radius).flatten(1), F.relu(centre + radius).flatten(1)
-        margins = []
-        for n, true in enumerate(y):
-            rows = [j for j in range(4) if j != true]
-            weight = self.linear.weight[true] - self.linear.weight[rows]
-            bias = self.linear.bias[true] - self.linear.bias[rows]
-            margins.append(weight.clamp(min=0) @ low[n] + weight.clamp(max=0) @ high[n] + bias)
-        return torch.stack(margins)
-
-
-def loss_of(margins):
-    """-log of the true class's probability, logits taken relative to its own; the mean."""
-    return (1 + torch.exp(-margins).sum(1)).log().mean()
 
 
 def expected_loss(kind, book, x, y, attacked):
@@ -203,12 +150,12 @@ def test_the_regulariser_fades_as_the_radius_grows():
         assert progress == 1.0 or weighed > 0
 
 
-def test_the_start_for_intervals_keeps_their_width():
+def test_the_ibp_initialization_keeps_the_width_of_intervals():
     """Eight layers of 400: intervals come out about as wide as they went in."""
     torch.manual_seed(0)
     layers = [module for _ in range(8) for module in (nn.Linear(400, 400, bias=False), nn.ReLU())]
     model = nn.Sequential(*layers).double()
-    start_for_intervals(model)
+    ibp_initialization(model)
     assert model[0].weight.std().item() == pytest.approx(math.sqrt(2 * math.pi) / 400, rel=0.02)
     x = torch.rand(10, 400).double()
     widths = IBP().bound(model, x, torch.full((10,), 0.01), None)
@@ -223,7 +170,7 @@ def test_the_start_for_intervals_keeps_their_width():
         ({"alpha": 0.5, "steps": 0}, "steps"),
         ({"alpha": 0.5, "relative_step_size": 3.0}, "step_size"),
         ({"alpha": 0.5, "engine": "beta_crown"}, "engine"),
-        ({"alpha": 0.5, "start": "warm"}, "start"),
+        ({"alpha": 0.5, "initialization": "warm"}, "initialization"),
         ({"alpha": 0.5, "regularization": -1.0}, "regularization"),
     ],
 )

@@ -14,49 +14,10 @@ from dsrna.functional.margins import all_margins
 from dsrna.objectives import Certified
 from dsrna.objectives.certified_training import worst_logits
 from dsrna.types import Threat
+from tests.unit.objectives.textbook import Textbook, batch, loss_of, network
 
 THREAT = Threat("linf", 0.05)
 EPS, KAPPA = 0.04, 0.7
-
-
-def network():
-    """Convolution, BatchNorm, ReLU, linear; in training mode, with running statistics far from the batch's."""
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4)
-    ).double()
-    nn.init.uniform_(model[1].weight, -1, 1)
-    nn.init.constant_(model[1].running_mean, 7.0)
-    return model
-
-
-def batch():
-    draw = torch.Generator().manual_seed(0)
-    return torch.rand(5, 2, 6, 6, generator=draw).double(), torch.tensor([0, 3, 1, 2, 3])
-
-
-def textbook(model, x, y):
-    """Interval arithmetic through the four layers, by their formulas, with the batch's own statistics."""
-    conv, norm, _, _, linear = model
-    before = conv(x)
-    mean, variance = before.mean((0, 2, 3)), before.var((0, 2, 3), unbiased=False)
-    scale = norm.weight / (variance + norm.eps).sqrt()
-    shift = norm.bias - mean * scale
-    clean = linear(F.relu(before * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)).flatten(1))
-    low, high = (x - EPS).clamp(min=0), (x + EPS).clamp(max=1)
-    centre = F.conv2d((low + high) / 2, conv.weight, conv.bias, padding=1) * scale.view(-1, 1, 1)
-    centre = centre + shift.view(-1, 1, 1)
-    radius = F.conv2d((high - low) / 2, conv.weight.abs(), padding=1) * scale.abs().view(-1, 1, 1)
-    low, high = F.relu(centre - radius).flatten(1), F.relu(centre + radius).flatten(1)
-    loss = 0.0
-    for index, label in enumerate(y):
-        logits = []
-        for other in range(4):
-            row, offset = linear.weight[other] - linear.weight[label], linear.bias[other] - linear.bias[label]
-            logits.append(row.clamp(min=0) @ high[index] + row.clamp(max=0) @ low[index] + offset)
-        worst = torch.stack(logits)
-        loss = loss - (worst[label] - torch.logsumexp(worst, 0))
-    return (1 - KAPPA) * F.cross_entropy(clean, y) + KAPPA * loss / len(y)
 
 
 def at_the_end(engine="ibp", **settings):
@@ -72,7 +33,9 @@ def test_ibp_training_is_the_textbook_loss_with_the_statistics_of_the_batch():
     (x, y), model = batch(), network()
     reference = copy.deepcopy(model)
     result = at_the_end()(model, x, y)
-    expected = textbook(reference, x, y)
+    book = Textbook(reference, x)
+    clean, worst = F.cross_entropy(book.logits(x), y), loss_of(book.bounds(x, EPS, y))
+    expected = (1 - KAPPA) * clean + KAPPA * worst
     torch.testing.assert_close(result.loss, expected)
     found = torch.autograd.grad(result.loss, list(model.parameters()))
     torch.testing.assert_close(found, torch.autograd.grad(expected, list(reference.parameters())))

@@ -21,7 +21,8 @@ from dsrna.run_folder import RunFolder
 from dsrna.spaces.genotype_codec import from_json
 from dsrna.spaces.notation.reading import parse
 from dsrna.spaces.notation.writing import published_text
-from dsrna.testing.run_folders import CONFIG_TEXT, build_run_folder, example_evaluation, example_genotype
+from dsrna.testing.evaluations import example_evaluation
+from dsrna.testing.run_folders import CONFIG_TEXT, build_run_folder, example_genotype
 
 
 class Page(HTMLParser):

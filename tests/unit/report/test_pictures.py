@@ -19,7 +19,8 @@ from dsrna.report.run_data import RunData
 from dsrna.report.style import OPERATION_COLOURS, operation_colours
 from dsrna.report.surface_plot import draw_surfaces
 from dsrna.run_folder import RunFolder
-from dsrna.testing.run_folders import PRIMITIVES, build_run_folder, example_evaluation, example_genotype
+from dsrna.testing.evaluations import example_evaluation
+from dsrna.testing.run_folders import PRIMITIVES, build_run_folder, example_genotype
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from dsrna.report.certified import certified_row, radius_rows
 from dsrna.report.results import result_rows, strongest, threat_text
-from dsrna.testing.run_folders import example_evaluation
+from dsrna.testing.evaluations import example_evaluation
 
 
 def test_a_verification_in_another_norm_is_no_result_in_the_threat_model() -> None:

@@ -13,7 +13,8 @@ from dsrna.json_files import read_json
 from dsrna.report import sweep_table, write_sweep_report
 from dsrna.report.sweep import SweepRow
 from dsrna.report.sweep_means import Spread, means_over_seeds
-from dsrna.testing.run_folders import attack_record, build_run_folder
+from dsrna.testing.evaluations import attack_record
+from dsrna.testing.run_folders import build_run_folder
 
 SHARES = {"FGSM": 1.08, "PGD-20": 1, "PGD-100": 0.99, "C&W": 0.985, "AutoAttack": 0.96}
 """Of the accuracy under PGD-20: what the made-up runs have under each attack."""

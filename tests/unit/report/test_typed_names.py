@@ -15,7 +15,8 @@ from dsrna.report.pictures import draw_figures
 from dsrna.report.run_data import RunData
 from dsrna.report.style import log_counts, new_figure, png
 from dsrna.run_folder import RunFolder
-from dsrna.testing.run_folders import build_run_folder, example_evaluation, example_genotype
+from dsrna.testing.evaluations import example_evaluation
+from dsrna.testing.run_folders import build_run_folder, example_genotype
 
 TYPED = "a$x^2$ [b]c[/b] <i>d</i> &amp; $y_1$"
 

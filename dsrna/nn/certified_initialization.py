@@ -1,4 +1,4 @@
-"""Starts from which certified training works in deep networks."""
+"""Initialisations from which certified training works."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 @torch.no_grad()
-def start_as_copies(model: nn.Module, noise: float) -> None:
+def copying_initialization(model: nn.Module, noise: float) -> None:
     """Gives every convolution that doesn't widen its input new weights: each channel copies one channel, plus noise.
 
     An interval through a layer of n random weights of either sign grows by a factor of about sqrt(n) against the
@@ -36,12 +36,12 @@ def start_as_copies(model: nn.Module, noise: float) -> None:
 
 
 @torch.no_grad()
-def start_for_intervals(model: nn.Module) -> None:
+def ibp_initialization(model: nn.Module) -> None:
     """Gives convolutions and linear layers normal weights of standard deviation sqrt(2 pi) / n, n inputs a value.
 
     The expected sum of n such weights' sizes is 2, and a ReLU halves an interval around 0: on the way through layers
     without BatchNorm, intervals keep their width. BatchNorm, which brings every layer's values to one spread, cancels
-    any choice of scale; for deep networks with it, :func:`start_as_copies` is what works.
+    any choice of scale; for deep networks with it, :func:`copying_initialization` is what works.
 
     Biases and BatchNorm stay. Draws from torch's global generator.
 
@@ -49,7 +49,7 @@ def start_for_intervals(model: nn.Module) -> None:
         model: any module; its weights are changed in place.
 
     References:
-        Shi et al., Fast Certified Robust Training with Short Warmup (NeurIPS 2021), section 3.1.
+        Shi et al., Fast Certified Robust Training with Short Warmup (NeurIPS 2021).
     """
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
