@@ -18,14 +18,14 @@ from tests.thorough import thorough
 
 PATH = {"arrays": ["data.source.path=own.npz"]}
 USUAL = {  # threat, objective and its steps, (epochs, cells, channels) of search and retrain, stem, AutoAttack's images
-    "digits": ("linf 0.1", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 20),
+    "digits": ("linf 0.1", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 10),
     "cifar10": ("linf 8/255", "Adversarial", 7, (50, 8, 16), (200, 20, 36), "cifar", None),
     "cifar100": ("linf 8/255", "Adversarial", 7, (50, 8, 16), (200, 20, 36), "cifar", None),
     "mnist": ("linf 0.3", "Adversarial", 10, (30, 8, 16), (40, 8, 16), "cifar", None),
     "fashion_mnist": ("linf 0.1", "Adversarial", 10, (30, 8, 16), (40, 8, 16), "cifar", None),
     "imagenet": ("linf 4/255", "FastAdversarial", None, (50, 8, 16), (60, 14, 48), "imagenet", None),
-    "arrays": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 20),
-    "folder": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 20),
+    "arrays": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 10),
+    "folder": ("linf 8/255", "Adversarial", 7, (20, 3, 8), (12, 3, 16), "cifar", 10),
 }
 
 
