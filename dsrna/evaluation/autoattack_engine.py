@@ -146,6 +146,10 @@ class APGD(EvaluationAttack):
     def averages_passes(self) -> bool:
         return self.passes > 1
 
+    @property
+    def maximises(self) -> str:
+        return self.loss
+
     def procedure(self, threat: Threat) -> Procedure:
         return Procedure("pyautoattack", steps=self.steps, restarts=self.restarts)
 

@@ -74,6 +74,7 @@ class EvaluationAttack(ABC):
         norms: of the balls that it can search.
         averages_passes: whether each step follows the mean gradient of several passes, as networks need that draw
             random numbers (EoT).
+        maximises: the loss that it goes up; more steps need to break more only where they go up the same one.
     """
 
     key: str = ""
@@ -94,6 +95,10 @@ class EvaluationAttack(ABC):
     @property
     def averages_passes(self) -> bool:
         return False
+
+    @property
+    def maximises(self) -> str:
+        return "cross_entropy"
 
     @final
     def run(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:

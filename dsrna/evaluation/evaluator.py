@@ -206,7 +206,8 @@ class AttackBench(Bench):
         header |= {"examples": True} if save_examples else {}
         images = len(correct) if attack.images is None else min(attack.images, len(correct))
         file = self.measure(name, attack.label, header, outcome, images)
-        return Measurement(self._record(attack.label, threat, settings, file), attack.kind, file.outcomes)
+        record = self._record(attack.label, threat, settings, file)
+        return Measurement(record, attack.kind, file.outcomes, maximises=attack.maximises)
 
     def threat_with_grey(self, threat: Threat) -> Threat:
         """The ball that reaches the grey image of pixels 0.5 from every image."""

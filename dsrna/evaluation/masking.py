@@ -33,7 +33,7 @@ MEANINGS = {
 """What each check means when it fails, in the order in which they are listed."""
 
 NEEDS = {
-    "steps": "two PGD attacks, of which the one with more steps has at least as many restarts",
+    "steps": "two PGD attacks on one loss, of which the one with more steps has at least as many restarts",
     "single_step": "a single-step attack (FGSM) and PGD",
     "autoattack": "AutoAttack and PGD",
     "black_box": "an attack without gradients (Square) and PGD",
@@ -50,12 +50,14 @@ class Measurement(NamedTuple):
         kind: kind of the attack.
         outcomes: (M,) bool, which of the images that it attacked, the first M, are correct under the attack.
         further: the same of its repeats with other random numbers.
+        maximises: the loss that the attack goes up.
     """
 
     record: dict[str, Any]
     kind: Kind
     outcomes: Tensor
     further: tuple[Tensor, ...] = ()
+    maximises: str = "cross_entropy"
 
 
 Pair = tuple[Measurement, Measurement]
@@ -71,8 +73,8 @@ def masking_checks(
 ) -> list[dict[str, str]]:
     """Which checks for gradient masking passed, which failed, and which could not be made, in words for a report.
 
-    Checks, where the attacks they need were run: PGD with more steps breaks no fewer images (``steps``); nor does PGD
-    than a single step (``single_step``), AutoAttack than PGD (``autoattack``), PGD than a black-box attack
+    Checks, where the attacks they need were run: PGD with more steps on the same loss breaks no fewer images
+    (``steps``), as another loss may be the weaker one; nor does PGD than a single step (``single_step``), AutoAttack than PGD (``autoattack``), PGD than a black-box attack
     (``black_box``) or than images that were made on another network (``transfer``); and within a ball that holds one
     grey image for all, accuracy falls to at most that of guessing (``large_eps``).
 
@@ -133,7 +135,9 @@ def _pairs(measurements: Sequence[Measurement]) -> dict[str, list[Pair]]:
             (fewer, more)
             for fewer in multi_step
             for more in multi_step
-            if fewer.record["steps"] < more.record["steps"] and fewer.record["restarts"] <= more.record["restarts"]
+            if fewer.maximises == more.maximises
+            and fewer.record["steps"] < more.record["steps"]
+            and fewer.record["restarts"] <= more.record["restarts"]
         ],
         "single_step": [(weaker, stronger) for weaker in of("single_step") for stronger in strongest],
         "autoattack": [(weaker, stronger) for weaker in strongest for stronger in of("ensemble")],

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsrna.evaluation import AutoAttack, FoolboxFGSM, FoolboxPGD, Square, evaluate
+from dsrna.evaluation import APGD, AutoAttack, FoolboxFGSM, FoolboxPGD, Square, evaluate
 from dsrna.evaluation.masking import MEANINGS, Measurement, masking_checks
 from dsrna.types import Threat
 
@@ -251,6 +251,19 @@ def test_more_restarts_excuse_an_attack_of_fewer_steps():
     more_steps = measurement("multi_step", 100, range(200))
     assert failed([measurement("multi_step", 20, range(300), restarts=50), more_steps]) == []
     assert failed([measurement("multi_step", 20, range(300)), more_steps]) == ["steps"]
+
+
+def test_steps_on_another_loss_are_not_compared():
+    """DLR with 30 steps breaks less than the cross-entropy with 20: the loss may be the weaker one there."""
+    weaker = measurement("multi_step", 30, range(200))
+    assert failed([measurement("multi_step", 20, range(300)), weaker]) == ["steps"]
+    assert failed([measurement("multi_step", 20, range(300)), weaker._replace(maximises="dlr")]) == []
+
+
+def test_the_loss_of_an_attack_is_what_its_steps_are_compared_by():
+    assert [attack.maximises for attack in (FoolboxPGD(), APGD(), APGD(loss="dlr"))] == [
+        "cross_entropy", "cross_entropy", "dlr",
+    ]  # fmt: skip
 
 
 def test_every_pair_of_step_counts_is_compared():
