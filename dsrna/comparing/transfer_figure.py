@@ -31,6 +31,7 @@ def draw_transfer(table: ComparisonTable) -> Figure | None:
     values = 100 * np.array(found["accuracy"])[np.ix_(order, order)]
     count = len(order)
     side = min(11.0, 2.6 + 0.42 * count)
+    larger = max(1.0, side / 7)  # on the page a large figure is made smaller
     figure = new_figure(side + 0.6, side)
     axes = figure.subplots()
     image = axes.imshow(values, cmap="viridis", vmin=0, vmax=max(1.0, float(values.max())), gid="transfer")
@@ -49,12 +50,12 @@ def draw_transfer(table: ComparisonTable) -> Figure | None:
         names = [labels[low][0] for low in edges[:-1]]
     axes.set_xticks(ticks, names, rotation=90)
     axes.set_yticks(ticks, names)
-    axes.tick_params(labelsize=8, colors=INK, length=0)
-    axes.set_xlabel("shown to", fontsize=9, color=INK)
-    axes.set_ylabel("made on", fontsize=9, color=INK)
+    axes.tick_params(labelsize=8 * larger, colors=INK, length=0)
+    axes.set_xlabel("shown to", fontsize=9 * larger, color=INK)
+    axes.set_ylabel("made on", fontsize=9 * larger, color=INK)
     bar = figure.colorbar(image, aspect=30, pad=0.02)
-    bar.set_label("accuracy, %", fontsize=8.5, color=INK)
-    bar.ax.tick_params(labelsize=8, colors=INK)
+    bar.set_label("accuracy, %", fontsize=8.5 * larger, color=INK)
+    bar.ax.tick_params(labelsize=8 * larger, colors=INK)
     return figure
 
 

@@ -74,9 +74,10 @@ def masking_checks(
     """Which checks for gradient masking passed, which failed, and which could not be made, in words for a report.
 
     Checks, where the attacks they need were run: PGD with more steps on the same loss breaks no fewer images
-    (``steps``), as another loss may be the weaker one; nor does PGD than a single step (``single_step``), AutoAttack than PGD (``autoattack``), PGD than a black-box attack
-    (``black_box``) or than images that were made on another network (``transfer``); and within a ball that holds one
-    grey image for all, accuracy falls to at most that of guessing (``large_eps``).
+    (``steps``; another loss may be the weaker one); nor does PGD than a single step (``single_step``), AutoAttack than
+    PGD (``autoattack``), PGD than a black-box attack (``black_box``) or than images that were made on another network
+    (``transfer``); and within a ball that holds one grey image for all, accuracy falls to at most that of guessing
+    (``large_eps``).
 
     Tolerance: attacks with random starts break slightly different images each time, so a difference alone is no sign.
     Two attacks are compared on the same images by a one-sided exact sign test (McNemar): of the images that only one
