@@ -123,11 +123,10 @@ def searched(search: Search, folder: RunFolder, overrides: list[str]) -> dict[st
 
 
 def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
-    source = RunFolder(folder.path.parent / training.search.name).genotype_json
-    if training.random is not None:
-        of_search, source = genotype_codec.load(source), folder.path.parent / f"{training.cell}.json"
-        if not source.exists():
-            genotype_codec.save(drawn(training, of_search, overrides), source)
+    out = folder.path.parent
+    source = out / f"{training.cell}.json"
+    if not source.exists():
+        genotype_codec.save(cell_of(training, out, overrides), source)
     go(
         "retrain",
         folder,
@@ -147,6 +146,17 @@ def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict
         "images": attacked["images"],
         "genotype": read_json(folder.genotype_json),
     }
+
+
+def cell_of(training: Training, out: Path, overrides: list[str]) -> Genotype:
+    """As it was recorded, or, of a random cell's first training, drawn."""
+    recorded = {
+        line.get("cell", line["name"]): line["genotype"]
+        for _, line in read_lines(out / "evidence.jsonl", dict[str, Any])
+    }
+    if training.cell in recorded:
+        return genotype_codec.from_json(recorded[training.cell])
+    return drawn(training, genotype_codec.from_json(recorded[training.search.name]), overrides)
 
 
 def drawn(training: Training, like: Genotype, overrides: list[str]) -> Genotype:

@@ -80,6 +80,17 @@ def test_what_is_done_is_not_done_again_nor_what_another_process_is_at(scripts, 
     assert begun == []
 
 
+def test_a_record_alone_suffices_for_further_trainings_of_its_cells(scripts, tiny, tmp_path, monkeypatch):
+    _, out, lines = tiny
+    (tmp_path / "evidence.jsonl").write_bytes((out / "evidence.jsonl").read_bytes())
+    monkeypatch.setattr(scripts.evidence, "drawn", lambda *_: pytest.fail("a recorded cell is drawn again"))
+    tasks = scripts.plan.plan(searches=1, random_cells=1, trainings=2)
+    for task in filter(lambda task: task.name.endswith("_t1"), tasks):
+        if task.search.name == "robust_s0":
+            found = scripts.evidence.cell_of(task, tmp_path, TINY)
+            assert scripts.evidence.genotype_codec.to_json(found) == lines[task.name.replace("_t1", "_t0")]["genotype"]
+
+
 def test_the_first_of_everything_comes_before_the_second_of_anything(scripts):
     names = [task.name for task in scripts.plan.plan(searches=2, random_cells=4, trainings=2)]
     assert names[:9] == [
