@@ -12,8 +12,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from dsrna.config.compose import key_of, run_settings
 from dsrna.config.model import Model, check_all, distinct, refused
 from dsrna.config.parts import nearest
-from dsrna.config.settings import Seed, Settings
+from dsrna.config.settings import Settings
 from dsrna.config.validate import validate
+from dsrna.config.value_types import Seed
 from dsrna.errors import ConfigError
 
 OF_A_SEARCH = (

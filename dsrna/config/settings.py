@@ -15,42 +15,33 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    Strict,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from dsrna.config import kinds
 from dsrna.config.external import ExternalSettings
 from dsrna.config.model import Model, distinct, refused
-from dsrna.config.parts import build_part, nearest, number, with_fractions
+from dsrna.config.parts import build_part, nearest, with_fractions
+from dsrna.config.threat_settings import BallSettings, ThreatSettings
+from dsrna.config.value_types import (
+    LARGEST,
+    BatchSize,
+    Cells,
+    Channels,
+    Count,
+    Few,
+    Flag,
+    Limit,
+    NotNegative,
+    Progress,
+    Rate,
+    Seed,
+    Share,
+    Whole,
+)
 from dsrna.errors import ConfigError, DsrnaError
-from dsrna.types import Norm, Threat
 
 STAGES = ("search", "retrain", "evaluate", "report")
-_LARGEST = 2**63 - 1
-
-
-def _from_one(most: int) -> Any:
-    """Far above what is of use: what is too much for any machine is no setting."""
-    return Field(ge=1, le=most, description=f"a whole number, at least 1, at most {most:,}")
-
-
-Count = Annotated[int, _from_one(1_000_000)]
-BatchSize = Annotated[int, _from_one(10_000_000)]
-Cells = Annotated[int, _from_one(1_000)]
-Channels = Annotated[int, _from_one(100_000)]
-Limit = Annotated[int | None, Field(ge=1, le=_LARGEST, description="a whole number, at least 1, or null for no limit")]
-Whole = Annotated[int, Field(ge=0, le=_LARGEST, description="a whole number, 0 or more")]
-Few = Annotated[int, Field(ge=0, le=10_000, description="a whole number, 0 to 10,000")]
-Seed = Annotated[int, Field(ge=0, lt=2**32, description="a whole number in [0, 2**32)")]
-Share = Annotated[float, Field(gt=0, lt=1, description="a share in (0, 1)")]
-Rate = Annotated[float, Field(ge=0, lt=1, description="a value in [0, 1)")]
-NotNegative = Annotated[float, Field(ge=0, description="a finite number, 0 or more")]
-Flag = Annotated[bool, Strict(False)]
-"""True, false, or what else YAML and people write for it: on, off, yes, no, 0, 1."""
-Progress = Literal["auto", "on", "off"]
 
 
 class AugmentationSettings(Model):
@@ -68,34 +59,8 @@ class DataSettings(Model):
     augmentation: AugmentationSettings
     pixels: Annotated[
         int | None,
-        Field(ge=1, le=_LARGEST, description="a whole number, at least 1, or null for the images as they are"),
+        Field(ge=1, le=LARGEST, description="a whole number, at least 1, or null for the images as they are"),
     ] = None  # files of a user's data set need not name it
-
-
-class BallSettings(Model):
-    """A threat model; ``value`` is what all others are given."""
-
-    norm: Norm
-    eps: Any  # a number, or a fraction such as 8/255
-
-    @property
-    def value(self) -> Threat:
-        return Threat(self.norm, number(self.eps, "eps"))
-
-    @field_validator("eps")
-    @classmethod
-    def _check(cls, eps: Any, info: ValidationInfo) -> Any:
-        try:
-            Threat(info.data.get("norm", "l2"), number(eps, ""))
-        except DsrnaError as error:
-            raise refused(error) from error
-        return eps
-
-
-class ThreatSettings(BallSettings):
-    """The threat model of the run; in l_1 there are attacks to evaluate by, but none to train by."""
-
-    norm: Literal["linf", "l2"]
 
 
 class MetricSettings(Model):

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, open_dict
 from dsrna.config.kinds import MethodPart, ProxyPart
 from dsrna.config.model import read
 from dsrna.config.parts import build_part
-from dsrna.config.settings import BatchSize
 from dsrna.config.validate import check_root
+from dsrna.config.value_types import BatchSize
 from dsrna.errors import ConfigError
 from dsrna.query_searches.base import QuerySearch
 from dsrna.query_searches.encoding import gene_space

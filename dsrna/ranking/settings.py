@@ -10,8 +10,10 @@ from pydantic import AfterValidator, Field
 from dsrna.config.kinds import ProxyPart, SpacePart
 from dsrna.config.model import Model, read, refused
 from dsrna.config.parts import build_part
-from dsrna.config.settings import Cells, Channels, Count, DataSettings, Progress, RunSettings, ThreatSettings
+from dsrna.config.settings import DataSettings, RunSettings
+from dsrna.config.threat_settings import ThreatSettings
 from dsrna.config.validate import balls, check_root
+from dsrna.config.value_types import Cells, Channels, Count, Progress
 from dsrna.errors import ConfigError
 
 

@@ -14,8 +14,9 @@ from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.compose import run_settings
 from dsrna.config.model import refused
 from dsrna.config.parts import build_part, located
-from dsrna.config.settings import Seed, Settings
+from dsrna.config.settings import Settings
 from dsrna.config.validate import attack_grid, checks_of, corruption_sweep
+from dsrna.config.value_types import Seed
 from dsrna.corruptions import SEVERITIES
 from dsrna.errors import ConfigError
 from dsrna.functional.seeding import generator
