@@ -22,10 +22,12 @@ from dsrna.config.compose import compose_with_hydra, key_of, settings_from
 from dsrna.config.fingerprint import fingerprint_of, hashed
 from dsrna.config.settings import RunSettings, Settings
 from dsrna.config.validate import validate
-from dsrna.errors import ConfigError
+from dsrna.errors import ConfigError, DsrnaError
+from dsrna.files import write_json
 from dsrna.querying.run import QUERY
 from dsrna.querying.settings import QuerySettings
 from dsrna.run_folder import RunFolder
+from dsrna.run_lock import held_if_free
 from dsrna.runs.command import Program, nothing
 from dsrna.runs.inside import run_inside
 from dsrna.runs.request import Request, choices_of
@@ -79,19 +81,34 @@ class Job:
         return [] if source is None else [f"from={quoted(source)}"]
 
     def run(self, outer: Request[ComparisonSettings]) -> None:
-        """Does it, or goes on with it."""
+        """Does it, or goes on with it; its folder says why it failed.
+
+        Raises:
+            DsrnaError, Interrupted: as of :func:`dsrna.runs.life_cycle.run`.
+        """
         program: Program[Any, Any] = QUERY if self.kind == "query" else STAGES
-        run_inside(
-            replace(program, summary=nothing),  # the table tells it
-            outer,
-            self.kind,
-            self.settings,
-            self.folder.path,
-            [*replayed_overrides(self.config, self.choices), *self._source],
-            config=self.config,
-            choices=self.choices,
-            fingerprint=self.fingerprint,
-        )
+        self.folder.failure_json.unlink(missing_ok=True)
+        try:
+            run_inside(
+                replace(program, summary=nothing),  # the table tells it
+                outer,
+                self.kind,
+                self.settings,
+                self.folder.path,
+                [*replayed_overrides(self.config, self.choices), *self._source],
+                config=self.config,
+                choices=self.choices,
+                fingerprint=self.fingerprint,
+            )
+        except DsrnaError as error:
+            write_json(self.folder.failure_json, {"error": str(error)})
+            raise
+
+    def run_if_free(self, outer: Request[ComparisonSettings]) -> None:
+        """The same, unless another process is at it, or has done it."""
+        with held_if_free(self.folder.path) as refusal:
+            if refusal is None and not self.is_done:
+                self.run(outer)
 
 
 S = TypeVar("S", bound=RunSettings)

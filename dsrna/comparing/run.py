@@ -98,8 +98,9 @@ def _estimate(comparison: Comparison) -> None:
 
 
 def _work(comparison: Comparison) -> None:
-    with helped(comparison.request, comparison.request.settings.processes - 1):
-        comparison.work.do_all(comparison.request, comparison.costs)
+    request = comparison.request
+    with helped(request, 0 if request.launcher is not None else request.settings.processes - 1):
+        comparison.work.do_all(request, comparison.costs)
 
 
 def _table(comparison: Comparison) -> None:

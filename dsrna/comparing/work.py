@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from dsrna.comparing.cells import Cells
@@ -12,10 +14,10 @@ from dsrna.comparing.jobs import Job, Jobs
 from dsrna.comparing.plan import Chain, Plan
 from dsrna.comparing.settings import ComparisonSettings
 from dsrna.errors import DsrnaError
-from dsrna.files import write_json
 from dsrna.progress import duration
 from dsrna.run_lock import held_if_free
-from dsrna.runs.inside import work_together
+from dsrna.runs.inside import WAIT_SECONDS, work_together
+from dsrna.runs.launched import launch_tasks
 from dsrna.runs.request import Request
 
 log = logging.getLogger("dsrna")
@@ -72,8 +74,11 @@ class Work:
         return list(found.values())
 
     def do_all(self, request: Request[ComparisonSettings], costs: Costs) -> None:
-        """Does all that is left, and waits for what others are doing."""
-        work_together(self.left, lambda job: self._do(job, request, costs))
+        """Does all that is left, or has the request's launcher do it, and waits for what others are doing."""
+        if request.launcher is None:
+            work_together(self.left, lambda job: self._do(job, request, costs))
+        else:
+            self._launch(request, costs)
         for label, error in self.failures.items():
             log.error("%s failed: %s", label, error)
 
@@ -88,16 +93,38 @@ class Work:
             if job.is_done:  # by one that ended just now
                 return True
             log.info("%s %s", self._progress(costs), job.label)
-            job.folder.failure_json.unlink(missing_ok=True)
             try:
                 job.run(request)
             except DsrnaError as error:
-                self._failed[job.folder.path] = job.label, str(error)
-                write_json(job.folder.failure_json, {"error": str(error)})
-                log.error("%s: %s", job.label, error)
+                self._note_failure(job, str(error))
             else:
                 costs.note(job.cost, job.seconds)
         return True
+
+    def _launch(self, request: Request[ComparisonSettings], costs: Costs) -> None:
+        """In waves: all that can be done now is launched at once, and what depends on it when all of that has ended."""
+        launched = 0
+        while left := self.left():
+            wave = {job.folder.path.relative_to(request.folder).as_posix(): job for job in left if _is_free(job)}
+            if not wave:
+                time.sleep(WAIT_SECONDS)
+                continue
+            log.info(
+                "%s %d launched: %s", self._progress(costs), len(wave), "; ".join(job.label for job in wave.values())
+            )
+            failures = launch_tasks(
+                request, {name: partial(job.run_if_free, request) for name, job in wave.items()}, launched
+            )
+            launched += len(wave)
+            for name, job in wave.items():
+                if job.is_done:
+                    costs.note(job.cost, job.seconds)
+                elif name in failures or _is_free(job):
+                    self._note_failure(job, failures.get(name, "it ended without a result; see the log in its folder"))
+
+    def _note_failure(self, job: Job, error: str) -> None:
+        self._failed[job.folder.path] = job.label, error
+        log.error("%s: %s", job.label, error)
 
     def _progress(self, costs: Costs) -> str:
         """Runs done of all, rows done of all, and the time left."""
@@ -112,3 +139,9 @@ class Work:
             f"[{'#' * filled}{'.' * (_BAR - filled)}] {done} of {len(chains)} runs, "
             f"{len(rows) - len(open_rows)} of {len(rows)} rows done{left}:"
         )
+
+
+def _is_free(job: Job) -> bool:
+    """Whether nobody is at it."""
+    with held_if_free(job.folder.path) as refusal:
+        return refusal is None

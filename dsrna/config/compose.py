@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import hydra
 from hydra.conf import HydraConf
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -75,18 +76,15 @@ def as_typed(overrides: Iterable[str]) -> list[str]:
     return [override.removeprefix("++") for override in overrides]
 
 
-def sweeper_of(entry: str, overrides: list[str]) -> DictConfig:
-    """The node of the sweeper of a multirun, from the config that Hydra composes for it, of what isn't swept.
+def compose_multirun(entry: str, overrides: list[str]) -> tuple[DictConfig, ConfigLoader]:
+    """The config that Hydra composes for a multirun, of what isn't swept, and what composes those of its jobs.
 
     Raises:
         ConfigError: as of :func:`compose`.
     """
     with _composing(entry, overrides):
         loader = GlobalHydra.instance().config_loader()
-        node: DictConfig = loader.load_configuration(
-            entry, as_composed(overrides), run_mode=RunMode.MULTIRUN
-        ).hydra.sweeper
-    return node
+        return loader.load_configuration(entry, as_composed(overrides), run_mode=RunMode.MULTIRUN), loader
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from dsrna.config.catalog import is_searchpath
 from dsrna.config.command_line import parsed
-from dsrna.config.compose import key_of, sweeper_of
+from dsrna.config.compose import compose_multirun, key_of
 from dsrna.config.explain import unreadable
 from dsrna.errors import ConfigError
 
@@ -42,7 +42,7 @@ def jobs_of(entry: str, overrides: Sequence[str]) -> Jobs:
         ConfigError: what is the same for all jobs can't be composed, or the sweeper doesn't know such a sweep.
     """
     read = parsed(overrides)
-    node = sweeper_of(entry, list(overrides))
+    node = compose_multirun(entry, list(overrides))[0].hydra.sweeper
     is_basic = node.get("_target_") == _BASIC
     try:
         if is_basic:

@@ -38,6 +38,8 @@ class Request(Generic[S]):
         in_sweep: whether it is one job of a multirun.
         resume_command: the command line that goes on with the run, or with the whole multirun.
         choices: config group -> what was chosen.
+        launcher: Hydra's config of the launcher that was chosen for the tasks that the job consists of; None: this
+            process does them.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Request(Generic[S]):
     in_sweep: bool
     resume_command: str
     choices: dict[str, str]
+    launcher: dict[str, Any] | None = None
 
     @property
     def config_text(self) -> str:
@@ -86,6 +89,7 @@ def request_of(
         in_sweep=of_hydra.mode == RunMode.MULTIRUN,
         resume_command=resume_command,
         choices=choices_of(of_hydra),
+        launcher=_launcher_of(of_hydra),
     )
 
 
@@ -97,6 +101,13 @@ def choices_of(of_hydra: DictConfig | HydraConf) -> dict[str, str]:
         if last == "_target_" and group in chosen:
             chosen[group] = override.partition("=")[2]
     return chosen
+
+
+def _launcher_of(of_hydra: DictConfig | HydraConf) -> dict[str, Any] | None:
+    """The launcher that was chosen; one that runs the jobs of a multirun has done its part."""
+    if of_hydra.mode == RunMode.MULTIRUN or of_hydra.runtime.choices.get("hydra/launcher") == "basic":
+        return None
+    return OmegaConf.to_container(of_hydra.launcher)  # type: ignore[return-value]
 
 
 def resume_command(module: Sequence[str], typed: Sequence[str], multirun: bool) -> str:

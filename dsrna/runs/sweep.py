@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,11 +49,17 @@ class Sweep:
         with writing_to(self.path):
             self.stop_file.unlink(missing_ok=True)
 
-    def stop(self, number: int) -> None:
-        """No further job is started, and those under way in other processes of this machine are told to stop."""
+    def stop(self, number: int, jobs: Iterable[Path] | None = None) -> None:
+        """No further job is started, and those under way in other processes of this machine are told to stop.
+
+        Args:
+            number: of the signal.
+            jobs: their folders; all that lie in this one where they are left out.
+        """
         with suppress(OSError):  # a full disk: then the jobs under way are still told
             write_text(self.stop_file, str(number))
-        for lock in self.path.rglob(RunFolder(self.path).lock.name):
+        every = self.path.rglob(RunFolder(self.path).lock.name)
+        for lock in every if jobs is None else [RunFolder(job).lock for job in jobs]:
             holder = holder_of(lock)
             if holder is not None and holder.is_living and holder.process.pid != os.getpid():
                 with suppress(ProcessLookupError, PermissionError):

@@ -197,11 +197,18 @@ def test_a_training_can_be_evaluated_by_itself(done, plans, command_line):
     assert RunFolder.open(folder).is_complete
 
 
-def test_a_row_that_fails_leaves_the_others_alone_and_is_tried_again(plans, command_line, monkeypatch):
-    (plans / "comparison" / "failing.yaml").write_text(
-        SMALL.replace("random: 1 }]", "random: 1 }, { name: same, random: 1 }]")
-    )
-    given = ["--config-dir", str(plans), "+comparison=failing", *TINY, f"out={plans / 'failing'}"]
+@pytest.mark.parametrize("launcher", [None, "here"])
+def test_a_row_that_fails_leaves_the_others_alone_and_is_tried_again(plans, command_line, monkeypatch, launcher):
+    """Done by this process, or launched by Hydra as the plan says, in this process again."""
+    rows = SMALL.replace("random: 1 }]", "random: 1 }, { name: same, random: 1 }]")
+    if launcher is not None:
+        (plans / "hydra" / "launcher").mkdir(parents=True)
+        basic = "_target_: hydra._internal.core_plugins.basic_launcher.BasicLauncher\n"
+        (plans / "hydra" / "launcher" / f"{launcher}.yaml").write_text(basic)
+        rows += f"defaults: [{{ override /hydra/launcher: {launcher} }}]\n"
+    (plans / "comparison" / "failing.yaml").write_text(rows)
+    out = plans / f"failing_{launcher}"
+    given = ["--config-dir", str(plans), "+comparison=failing", *TINY, f"out={out}"]
     step, begun = RetrainModule.training_step, []
 
     def failing(module, batch, batch_idx):
@@ -215,9 +222,11 @@ def test_a_row_that_fails_leaves_the_others_alone_and_is_tried_again(plans, comm
         outcome = command_line("compare", *given)
     assert outcome.status == 2
     assert begun == [0, 1]  # once, though two rows have the cell
-    results = Results.load(plans / "failing" / "failing")
+    results = Results.load(out / "failing")
     assert list(results.failures.values()) == ["The loss became nan."]
     assert [one.seed for one in results.trained] == [0]
-    assert "1 of its runs are not done yet" in (plans / "failing" / "failing" / "table.html").read_text()
+    assert "1 of its runs are not done yet" in (out / "failing" / "table.html").read_text()
+    log = (out / "failing" / "run.log").read_text()
+    assert log.count("2 launched: ") == (0 if launcher is None else 1)
     assert command_line("compare", *given).status == 0
-    assert [one.seed for one in Results.load(plans / "failing" / "failing").trained] == [0, 1]
+    assert [one.seed for one in Results.load(out / "failing").trained] == [0, 1]
