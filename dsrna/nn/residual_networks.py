@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.errors import ConfigError
+from dsrna.nn.chain import Link, links
 
 _WIDE = re.compile(r"wrn_(\d+)_(\d+)")
 _PLAIN = "preact_resnet18"
@@ -69,6 +70,11 @@ class PreActNetwork(nn.Module):
         features = F.relu(self.norm(self.blocks(self.stem(x))))
         logits: Tensor = self.classifier(features.mean(dim=(2, 3)))
         return logits
+
+    def links(self) -> list[Link]:
+        """Its parts one after the other, see :func:`dsrna.nn.chain.links`; a block is one nonlinear layer."""
+        last = nn.Sequential(self.norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.classifier)
+        return [*links(self.stem), *links(self.blocks), *links(last)]
 
 
 def residual_network(name: str, channels_in: int, classes: int, width: int = 64) -> PreActNetwork:

@@ -175,7 +175,12 @@ def worst_loss(margins: Tensor, y: Tensor) -> Tensor:
     Returns:
         Scalar, differentiable in ``margins``.
     """
-    return F.cross_entropy(worst_logits(margins, y), y)
+    return worst_losses(margins, y).mean()
+
+
+def worst_losses(margins: Tensor, y: Tensor) -> Tensor:
+    """The same of each image, (N,)."""
+    return F.cross_entropy(worst_logits(margins, y), y, reduction="none")
 
 
 def worst_logits(margins: Tensor, y: Tensor) -> Tensor:

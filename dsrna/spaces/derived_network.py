@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from dsrna.nn.cell_shape import CellShape
 from dsrna.nn.cell_topology import CellTopology
+from dsrna.nn.chain import Link
 from dsrna.nn.derived_cell import DerivedCell
 from dsrna.nn.drop_path import DropPath
+from dsrna.spaces.cell_chain import cell_chain
 from dsrna.spaces.cell_network import CellNetwork
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.skeletons.base import Skeleton
@@ -66,6 +68,10 @@ class DerivedNetwork(CellNetwork):
         if self.auxiliary_head is None:
             return logits, None
         return logits, self.auxiliary_head(features[self.skeleton.auxiliary_position])
+
+    def links(self) -> list[Link]:
+        """Its parts one after the other, see :func:`dsrna.nn.chain.links`; a block is one nonlinear layer."""
+        return cell_chain(self, self._inputs)
 
     def set_drop_path(self, probability: float) -> None:
         """Sets the drop-path probability of every cell.

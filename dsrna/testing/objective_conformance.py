@@ -145,23 +145,29 @@ def _check_gradient(objective: Objective) -> None:
 
 @contextmanager
 def _attacked_once(objective: Objective) -> Iterator[None]:
-    """Inside, what ``examples`` found first is what it finds from then on, where an objective attacks by that name."""
-    attack = getattr(objective, "examples", None)
-    if attack is None:
-        yield
-        return
-    found: list[Tensor] = []
+    """Inside, what an objective's attacks found first is what they find from then on.
 
-    def examples(*arguments: Any) -> Tensor:
+    They are known by the methods ``examples`` and, inside a network, ``latent_examples``.
+    """
+    attacks = {name: getattr(objective, name, None) for name in ("examples", "latent_examples")}
+    held = {name: _once(attack) for name, attack in attacks.items() if attack is not None}
+    vars(objective).update(held)
+    try:
+        yield
+    finally:
+        for name in held:
+            del vars(objective)[name]
+
+
+def _once(attack: Callable[..., Any]) -> Callable[..., Any]:
+    found: list[Any] = []
+
+    def examples(*arguments: Any) -> Any:
         if not found:
             found.append(attack(*arguments))
         return found[0]
 
-    vars(objective)["examples"] = examples
-    try:
-        yield
-    finally:
-        del vars(objective)["examples"]
+    return examples
 
 
 def _check_statistics(objective: Objective) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dsrna.errors import ConfigError, DsrnaError, MissingPartError
+from dsrna.nn.chain import Link, links
 from dsrna.nn.cnn7 import cnn7
 from dsrna.nn.normalize import Normalize
 from dsrna.nn.residual_networks import residual_network
@@ -77,6 +78,10 @@ class ExternalNetwork(nn.Module):
         """Maps x (N, C, H, W) in [0, 1] to logits (N, K)."""
         logits: Tensor = self.inner(self.normalize(x))
         return logits
+
+    def links(self) -> list[Link]:
+        """Its parts one after the other, see :func:`dsrna.nn.chain.links`."""
+        return [*links(self.normalize), *links(self.inner)]
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, None]:
         """As a derived network's, without an auxiliary head."""
