@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from dsrna.config.catalog import conf_folder, groups, own_folders
+from dsrna.config.composing import hydra_composed
 from dsrna.config.explain import explained
 from dsrna.config.model import Check, read
 from dsrna.config.names import fill_in_name
@@ -44,7 +45,7 @@ def compose_with_hydra(entry: str, overrides: list[str]) -> tuple[DictConfig, Di
     """The same, and Hydra's own part of the config: what was overridden, and what was chosen in each group."""
     _refuse_repeats(overrides)
     with _composing(entry, overrides):
-        config = hydra.compose(entry, as_composed(overrides), return_hydra_config=True)
+        config = hydra_composed(entry, as_composed(overrides))
     with open_dict(config):
         of_hydra = config.pop("hydra")
     _refuse_modes(of_hydra)
