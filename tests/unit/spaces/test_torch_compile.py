@@ -1,6 +1,7 @@
 """Gradients of layers that torch.compile made, against eager ones, on maps of even and odd sides.
 
-By default the poolings, on all sides from 5 to 33 by one or two graphs each. ``DSRNA_EVERY_LAYER=1`` takes all layers;
+By default the pooling of blocks, on all sides from 5 to 33 by one or two graphs each. ``DSRNA_THOROUGH=1`` adds the
+padded one, which is the same function with other arguments. ``DSRNA_EVERY_LAYER=1`` takes all layers;
 ``DSRNA_EVERY_LAYER=static`` makes a graph for each layer and side, as a run does: hours of compiling. With torch 2.15.0
 all 33 layers passed ``DSRNA_EVERY_LAYER=1`` (the auxiliary head in a run of its own, two minutes of one core).
 """
@@ -13,11 +14,12 @@ import torch
 from dsrna.functional.pooling import halved
 from dsrna.nn.edges.compiled.library import cpp_compiler
 from tests.layers import CHANNELS, layers
+from tests.thorough import thorough
 
 SIDES = range(5, 34)
 WANTED = os.environ.get("DSRNA_EVERY_LAYER", "")
 FIRST = 9
-CHOSEN = ["halving", "avg_pool_3x3, stride 2"]
+CHOSEN = ["halving", thorough("avg_pool_3x3, stride 2")]
 SIZED = "auxiliary head"
 """The layer that is built for one size. Its instances share their code, so that torch would refuse the ninth graph."""
 
