@@ -67,7 +67,7 @@ def test_a_second_ctrl_c_stops_at_once(command, small, tmp_path):
     slow += ["search.batch_size=150", "search.warmup_epochs=0", "trainer.limits.cells=20", "trainer.limits.channels=64",
              "trainer.limits.batches=1", "search.implementation=reference"]  # fmt: skip
     run = command(tmp_path / "runs", *slow)
-    run.wait_for(lambda folder: "steps, supernet with" in folder.run_log.read_text())
+    run.wait_for(lambda folder: folder.run_log.exists() and "steps, supernet with" in folder.run_log.read_text())
     time.sleep(0.3)
     os.kill(run.process.pid, signal.SIGINT)
     run.wait_for(lambda folder: "press Ctrl-C again" in run.errors.read_text())
