@@ -57,7 +57,7 @@ class Objective(Protocol):
 def setting(*, dropout: bool = True) -> tuple[nn.Sequential, Tensor, Tensor]:
     """In training mode and double precision, with two nonlinear layers; one image is misclassified from the start."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(3)  # weights that give every class to some image, and that attacks of the suite fool
         last = nn.Linear(4 * 6 * 6, 12), nn.ReLU(), nn.Linear(12, 3)
     model = nn.Sequential(*tiny_classifier()[:-1], *last).double()
     if not dropout:
