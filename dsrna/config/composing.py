@@ -1,4 +1,4 @@
-"""What Hydra composes, without its composing the same choices twice in one process.
+"""Hydra's composition of configs, remembered: the same choices are composed once in a process.
 
 Reading the files that the choices name and merging them takes Hydra most of half a second; setting values in what came
 out takes it none. A comparison composes a config for each of its rows, and a notebook or a program one after the other.

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -28,11 +29,7 @@ def request_to(tmp_path):
     made = request_of("rank", ["dsrna.rank"], settings, config, of_hydra, folder, "again")
     assert made.launcher is None, "Hydra's default stands for no launcher"
 
-    def run(launcher):
-        object.__setattr__(made, "launcher", launcher)
-        return made
-
-    return run
+    return lambda launcher: replace(made, launcher=launcher)
 
 
 def note(folder):
