@@ -57,6 +57,16 @@ def groups(overrides: Sequence[str] = ()) -> list[str]:
     return sorted({name.partition("/")[0] for name in _every(overrides) if "/" in name})
 
 
+def entries() -> list[str]:
+    """The primary configs, one for each command with settings."""
+    return sorted(name for name in _shipped_names(conf_folder()) if "/" not in name)
+
+
+def is_global(group: str, choice: str, overrides: Sequence[str] = ()) -> bool:
+    """Whether a choice sets keys anywhere in the config, by Hydra's package header, instead of a node of its own."""
+    return "# @package _global_\n" in _every(overrides)[f"{group}/{choice}"].read_text(encoding="utf-8")
+
+
 def description(group: str, choice: str, overrides: Sequence[str] = ()) -> str:
     """What a choice is: the first comment line of its file that is not Hydra's package header."""
     lines = (_every(overrides)[f"{group}/{choice}"]).read_text(encoding="utf-8").splitlines()

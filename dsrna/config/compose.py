@@ -21,6 +21,7 @@ from dsrna.config.composing import hydra_composed
 from dsrna.config.explain import explained
 from dsrna.config.model import Check, read
 from dsrna.config.names import fill_in_name
+from dsrna.config.places import refuse_unread
 from dsrna.config.settings import Settings
 from dsrna.config.trust import refuse_foreign_targets
 from dsrna.config.usual import lend_usual
@@ -49,6 +50,7 @@ def compose_with_hydra(entry: str, overrides: list[str]) -> tuple[DictConfig, Di
     with open_dict(config):
         of_hydra = config.pop("hydra")
     _refuse_modes(of_hydra)
+    refuse_unread(entry, config, overrides)
     refuse_foreign_targets(config, overrides)
     complete(config, of_hydra)
     return config, of_hydra

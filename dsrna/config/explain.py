@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from dsrna.config.catalog import choices, conf_folder, groups
+from dsrna.config.catalog import choices, groups
 from dsrna.config.parts import nearest
+from dsrna.config.places import plain, unread
 
 
 def explained(
@@ -34,6 +33,8 @@ def explained(
         return f"Unknown {group or 'config'} `{name}`.{nearest(name, names)} Choose from: {', '.join(names)}.{own}"
     if match := re.search(r"An item is already at '([^']+)'", message):
         return f"`{match[1]}` is there already: write {match[1]}=VALUE without the +."
+    if match := re.search(r"Multiple values for \S+\. .* 'override (\S+): (.*)'", message):
+        return f"`{match[1]}` is chosen already: write {match[1]}={match[2]} without the +. (conf: {match[1]})"
     if match := re.search(r"Could not (?:override|delete from config)[^']*'([^'=]+)", message):
         return _not_there(entry, match[1].lstrip("+~"), overrides)
     return unreadable(error)
@@ -67,12 +68,13 @@ def _no_name(overrides: Sequence[str]) -> str:
 
 
 def _not_there(entry: str, key: str, overrides: Sequence[str]) -> str:
-    """One sentence for a group that the command doesn't have, or for what can't be removed as it isn't there."""
-    if key == "experiment":
-        return "`experiment` is added to the defaults: write +experiment=NAME."
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        config = OmegaConf.to_container(hydra.compose(entry), resolve=False)
-    best = nearest(key, sorted({*_flat(config), *groups(overrides)} - {key}))
+    """One sentence for a group that the command doesn't have there, or for what can't be removed as it isn't there."""
+    group = key.partition("@")[0]
+    if group in groups(overrides):
+        typed = OverridesParser.create().parse_overrides(list(overrides))
+        choice = next((each.value() for each in typed if each.get_key_element() == key and not each.is_delete()), None)
+        return unread(entry, group, overrides, choice)
+    best = nearest(key, sorted({*_flat(plain(entry, overrides)[0]), *groups(overrides)} - {key}))
     return f"Unknown key `{key}`.{best} `python -m dsrna show` prints all keys."
 
 

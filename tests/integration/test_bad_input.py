@@ -82,7 +82,7 @@ def files(tmp_path_factory):
 ROWS = {
     # names
     "unknown experiment": ("search", "+experiment=cifar10_jacobain", "Unknown experiment|`cifar10_jacobian`"),
-    "experiment without a plus": ("search", "experiment=digits_pcdarts", "`experiment`|+experiment=NAME"),
+    "experiment without a plus": ("search", "experiment=digits_pcdarts", "write +experiment=digits_pcdarts"),
     "misspelt key": ("search", "search.epcohs=3", "`search.epcohs`|Did you mean `search.epochs`"),
     "misspelt node": ("search", "serach.epochs=3", "`serach`|Did you mean `search`"),
     "misspelt key, added": ("search", "+search.epcohs=3", "`search.epcohs`|Did you mean `search.epochs`"),
@@ -95,6 +95,8 @@ ROWS = {
     "argument of a part that is switched off": ("search", "evaluate.verify.eps=[0.1]", "switched off|evaluate.verify)"),
     "network of a search": ("search", "model=torchvision:resnet18", "dsrna.retrain|conf: model"),
     "group of another command": ("search", "method=local", "Unknown key `method`"),
+    "group of several places": ("search", "attack=apgd", "attack@PLACE=apgd|+attack@evaluate.attacks.NAME=apgd"),
+    "group of several places, added": ("search", "+optimizer=sgd", "optimizer@PLACE=sgd|retrain.optimizer"),
     "key added that is there": ("search", "+seed=1", "`seed`|without the +"),
     "key removed": ("search", "~search.epochs", "`search.epochs`|search.epochs=VALUE"),
     "node removed": ("search", "~metric", "`metric`|leave out ~metric"),
