@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -26,7 +27,9 @@ from dsrna.run_folder import RunFolder
 from dsrna.run_lock import held
 from dsrna.runs.choice import choose_folder
 from dsrna.runs.command import Command
-from dsrna.runs.jobs import Jobs, jobs_of
+from dsrna.runs.composed import run_composed
+from dsrna.runs.jobs import jobs_of
+from dsrna.runs.one_job import one_job
 from dsrna.runs.replay import replay
 from dsrna.runs.request import given_folder, resume_command
 from dsrna.runs.single_process import refuse_several
@@ -34,35 +37,54 @@ from dsrna.runs.sweep import Sweep
 
 
 def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
-    """Parses the command line, checks every job, then lets Hydra run them (one, or a multirun by any launcher).
+    """Parses the command line, checks every job, then has Hydra run them: one, or a multirun by any launcher.
 
     Args:
         command: what is run.
-        say: shows one message to the user.
+        echo: shows one message to the user.
     """
     try:
         typed = read_command_line(sys.argv[1:])
         if typed.asks_hydra:
-            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command.name)(_never)()
+            _hydra(command, _never)
             return
         refuse_several()
-        key = "hydra.sweep.dir" if typed.multirun else "hydra.run.dir"
-        overrides = replay(command.name, typed.overrides)
-        if typed.multirun:
-            overrides = without_globs(overrides)
-        planned = jobs_of(command.name, overrides) if typed.multirun else Jobs([overrides], may_be_compared=False)
-        jobs = planned.overrides
-        every = _checked(command, jobs)
-        if planned.may_be_compared:
-            refuse_mixed(every)
-        folder = given_folder(key, overrides) or choose_folder(every, jobs, typed.multirun, command.shared)
+        start = (_multirun if typed.multirun else _lone_job)(command, typed.overrides, echo)
         with importing():
             resolve_name(command.program)
     except DsrnaError as error:
         echo(f"[error] {error}")
         raise SystemExit(2) from None
-    again = resume_command(command.module, typed.overrides, typed.multirun)
-    sweep = Sweep(folder.absolute()) if typed.multirun else None
+    start()
+
+
+def _lone_job(command: Command[Any], typed: list[str], echo: Callable[[str], None]) -> Callable[[], None]:
+    """What runs the job of these overrides, which is right. Hydra takes it as it is composed already."""
+    with importing():  # the parts
+        job = one_job(command, typed)
+    folder = job.request.folder
+
+    def task(_: DictConfig) -> None:
+        try:
+            job.run()
+        except DsrnaError as error:
+            echo(f"[error] {error}")
+            raise SystemExit(2) from None
+
+    return partial(_told_where_nothing_was_done, folder, echo, partial(run_composed, job, task))
+
+
+def _multirun(command: Command[Any], typed: list[str], echo: Callable[[str], None]) -> Callable[[], None]:
+    """What runs the jobs that these overrides stand for, all of which are right."""
+    overrides = without_globs(replay(command.name, typed))
+    planned = jobs_of(command.name, overrides)
+    jobs = planned.overrides
+    every = _checked(command, jobs)
+    if planned.may_be_compared:
+        refuse_mixed(every)
+    folder = given_folder("hydra.sweep.dir", overrides) or choose_folder(every, jobs, True, command.shared)
+    again = resume_command(command.module, typed, multirun=True)
+    sweep = Sweep(folder.absolute())
 
     def task(config: DictConfig) -> float | None:
         """One job. Launchers may run it in another process: it reports by files alone."""
@@ -70,38 +92,41 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             with StopSignals(at_once=True), nullcontext() if command.shared else held(folder):
-                if sweep is not None and sweep.stopped_by is not None:
+                if sweep.stopped_by is not None:
                     return None
                 RunFolder(folder).failure_json.unlink(missing_ok=True)
                 return command.run(command.request(command.settings(config), config, HydraConfig.get(), folder, again))
         except DsrnaError as error:
             echo(f"[error] {error}")
-            if sweep is None:
-                raise SystemExit(2) from None
             sweep.note_failure(folder, error)
             return None  # the other jobs go on
         except Interrupted as stopped:
-            if sweep is None:
-                raise
             sweep.stop(stopped.number)
             return None  # no other job is begun
         except Exception as error:
-            if sweep is not None:
-                sweep.note_failure(folder, error)
+            sweep.note_failure(folder, error)
             raise
         finally:
             with suppress(OSError):  # only an empty folder goes: nothing was done in it
                 folder.rmdir()
 
-    # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
-    flags = ["--multirun"] if typed.multirun else []
-    sys.argv = [sys.argv[0], *flags, *as_composed(overrides), f"{key}={quoted(str(folder))}"]
-    start = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command.name)(task)
+    def start() -> None:
+        # The folder is Hydra's own setting, so that every launcher and sweeper sees it.
+        sys.argv = [sys.argv[0], "--multirun", *as_composed(overrides), f"hydra.sweep.dir={quoted(str(folder))}"]
+        _run_all(sweep, len(jobs), partial(_hydra, command, task), command, echo, again)
+
+    return partial(_told_where_nothing_was_done, folder, echo, start)
+
+
+def _hydra(command: Command[Any], task: Callable[[DictConfig], Any]) -> None:
+    """Hydra does what this process's command line says."""
+    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command.name)(task)()
+
+
+def _told_where_nothing_was_done(folder: Path, echo: Callable[[str], None], start: Callable[[], None]) -> None:
+    """Starts it; after a signal that came before anything was done, that is said. An empty folder goes."""
     try:
-        if sweep is None:
-            start()
-        else:
-            _run_all(sweep, len(jobs), start, command, echo, again)
+        start()
     except Interrupted:
         if not any(folder.rglob("run.json")):
             echo("Stopped before anything was done.")

@@ -15,7 +15,7 @@ def _alone(monkeypatch):
 @pytest.mark.parametrize("variable", COUNTS)
 def test_several_processes_are_refused_before_any_work(variable, monkeypatch, command_line, tmp_path):
     monkeypatch.setenv(variable, "2")
-    monkeypatch.setattr("dsrna.runs.launch.hydra.main", lambda **_: pytest.fail("began"))
+    monkeypatch.setattr("dsrna.runs.launch.one_job", lambda *_: pytest.fail("began"))
     for kind in ("search", "rank", "query"):
         outcome = command_line(kind, f"out={tmp_path / 'runs'}")
         assert outcome.status == 2
