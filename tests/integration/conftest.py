@@ -35,21 +35,24 @@ def _ctrl_c_reaches_children():
 SMALL = [
     "trainer=debug",
     "trainer.limits.epochs=3",
-    "trainer.limits.batches=4",
-    "trainer.limits.test_images=40",
+    "trainer.limits.batches=3",
+    "trainer.limits.test_images=20",
     "trainer.checkpoint_minutes=1e-9",
-    "data.train_limit=400",
+    "data.train_limit=160",
     "space.nodes=1",
     "search.batch_size=16",
     "retrain.batch_size=16",
     "retrain.epochs=2",
+    "retrain.selection_steps=2",
+    "objective.steps=2",
     "retrain.drop_path=0.2",
     "retrain.ema_decay=0.9",
     "retrain.baseline=false",
     "retrain.certified=true",
     "certified.batch_size=16",
     "evaluate.batch_size=10",
-    "evaluate.eps_curve=[0.05,0.1]",
+    "evaluate.eps_curve=[0.1]",
+    "evaluate.attacks.pgd20.steps=4",
     "evaluate=certified",
     "evaluate.verify.engines=[ibp]",
     "evaluate.verify.batch_size=10",
@@ -58,7 +61,7 @@ SMALL = [
     "evaluate.verify.bisection_steps=4",
     "stages=[search,retrain,evaluate]",
 ]
-"""The whole pipeline but the report, in a few seconds; three epochs of four batches, a checkpoint after every batch."""
+"""The whole pipeline but the report, in seconds; three epochs of three batches, a checkpoint after every batch."""
 
 
 class Command:
