@@ -13,7 +13,7 @@ from dsrna.config.parts import located
 from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
 from dsrna.errors import CheckpointError, ConfigError
-from dsrna.training.external_model import ONNX, ExternalDescription, ExternalNetwork, build_external
+from dsrna.training.external_model import FILES, ExternalDescription, ExternalNetwork, build_external
 from dsrna.training.external_weights import load_external_weights
 from dsrna.training.trained_network import save_network
 from dsrna.verification.onnx_network import onnx_bytes
@@ -42,20 +42,22 @@ def described_model(settings: Settings, splits: Splits) -> ExternalDescription:
     """The description of ``model``, for these images.
 
     Raises:
-        ConfigError: the normalisation has another number of channels, or an ONNX file is to be trained.
+        ConfigError: the normalisation has another number of channels, or a file is to be trained.
     """
     assert settings.model is not None
     mean, std = _normalization(settings.normalization, splits)
     path, content = Path(settings.model), None
-    if path.suffix.lower() == ONNX:
+    if path.suffix.lower() in FILES:
         if "retrain" in settings.stages:
             raise ConfigError(
-                "An ONNX file can be evaluated; to train its network, name the function that builds it. (conf: model)"
+                f"A {path.suffix} file can be evaluated; to train its network, name the function that builds it. "
+                "(conf: model)"
             )
         if not path.is_file():
-            raise CheckpointError(f"Expected an ONNX file at {path}, found none. (conf: model)")
+            raise CheckpointError(f"Expected a {path.suffix} file at {path}, found none. (conf: model)")
         with located("model"):
-            content = torch.frombuffer(bytearray(onnx_bytes(path)), dtype=torch.uint8)
+            given = onnx_bytes(path) if path.suffix.lower() == ".onnx" else path.read_bytes()
+            content = torch.frombuffer(bytearray(given), dtype=torch.uint8)
     model = settings.model if content is None else path.name
     arguments, test = settings.model_arguments or {}, splits.test
     return ExternalDescription(model, arguments, list(test.shape), test.classes, mean, std, content)
@@ -72,7 +74,7 @@ def load_model(settings: Settings, splits: Splits) -> LoadedModel:
     description = described_model(settings, splits)
     has_weights = description.content is not None
     if settings.checkpoint is not None and has_weights:
-        raise ConfigError("An ONNX file has its weights: leave out `checkpoint`. (conf: checkpoint)")
+        raise ConfigError(f"{description.model} has its weights: leave out `checkpoint`. (conf: checkpoint)")
     may_have = has_weights or description.is_own or any(description.arguments.get(name) for name in _PRETRAINED)
     if settings.checkpoint is None and not may_have:
         raise ConfigError(

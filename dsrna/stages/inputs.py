@@ -79,7 +79,7 @@ def read_inputs(first_stage: str, settings: Settings, splits: Splits) -> Inputs:
         raise ConfigError(
             f"The {first_stage} stage needs something to start from: from=RUN_FOLDER, "
             f"{choices if first_stage == 'retrain' else 'or from=best.ckpt'}; or, for a network that isn't dsrna's, "
-            "model=torchvision:resnet18, model=MODULE:NAME, model=FILE.onnx. (conf: from)"
+            "model=torchvision:resnet18, model=MODULE:NAME, model=FILE.onnx, model=FILE.pt2. (conf: from)"
         )
     space: SearchSpace = build_part(settings.space, "space")
     with located("from"):

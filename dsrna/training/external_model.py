@@ -1,13 +1,14 @@
-"""Networks without cells, by name: dsrna's, torchvision's, timm's, a function or class of a user's, an ONNX file."""
+"""Networks without cells, by name: dsrna's, torchvision's, timm's, a user's function or class, an ONNX or .pt2 file."""
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +19,11 @@ from dsrna.nn.chain import Link, links
 from dsrna.nn.cnn7 import cnn7
 from dsrna.nn.normalize import Normalize
 from dsrna.nn.residual_networks import residual_network
+from dsrna.training.exported_program import ExportedNetwork
 from dsrna.verification.onnx_network import OnnxNetwork
 
-ONNX = ".onnx"
+FILES: dict[str, Callable[[bytes, str], nn.Module]] = {".onnx": OnnxNetwork, ".pt2": ExportedNetwork}
+"""Files that hold a network with its weights, by their suffixes -> what reads their content, given their name."""
 _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -29,13 +32,13 @@ class ExternalDescription:
     """Everything that :func:`build_external` needs, of plain types.
 
     Attributes:
-        model: ``dsrna:NAME``, ``torchvision:NAME``, ``timm:NAME``, ``MODULE:NAME``, or the path of an ONNX file.
+        model: ``dsrna:NAME``, ``torchvision:NAME``, ``timm:NAME``, ``MODULE:NAME``, or the name of a file.
         arguments: of the function or class.
         shape: (C, H, W) of its images.
         classes: number of classes.
         mean, std: of the normalisation before it, one number a channel in [0, 1] pixel units; None where it normalises
             by itself.
-        content: of an ONNX file, its bytes (uint8).
+        content: of a file, its bytes (uint8).
     """
 
     model: str
@@ -53,7 +56,7 @@ class ExternalDescription:
 
     @property
     def needs_trust(self) -> bool:
-        """Whether who builds it must vouch for it: all but ONNX files and dsrna's or torchvision's models of numbers.
+        """Whether who builds it must vouch for it: all but files and dsrna's or torchvision's models of numbers.
 
         Others import what they name, or read the files that their arguments name.
         """
@@ -106,6 +109,7 @@ def build_external(description: ExternalDescription) -> ExternalNetwork:
     Raises:
         ConfigError: there is no such module, function or model, it refuses the arguments, or what it gives isn't a
             network of these images and classes.
+        DataError, UnsupportedError: a file isn't of its kind, or holds an operation that isn't known.
         MissingPartError: timm or onnx isn't installed.
     """
     network = ExternalNetwork(_inner(description), description.mean, description.std)
@@ -115,14 +119,15 @@ def build_external(description: ExternalDescription) -> ExternalNetwork:
 
 def _inner(description: ExternalDescription) -> nn.Module:
     if description.content is not None:
-        return OnnxNetwork(description.content.numpy().tobytes(), description.model)
+        read = FILES[Path(description.model).suffix.lower()]
+        return read(description.content.numpy().tobytes(), description.model)
     where, _, name = description.model.partition(":")
     if where in _LIBRARIES:
         return _LIBRARIES[where](name, description)
     if not _OWN.fullmatch(description.model):
         raise ConfigError(
             "Expected dsrna:NAME, torchvision:NAME, timm:NAME, MODULE:NAME of a function or class, or a file that "
-            f"ends in {ONNX}, got {description.model!r}. (conf: model)"
+            f"ends in {' or '.join(FILES)}, got {description.model!r}. (conf: model)"
         )
     try:
         found: Any = importlib.import_module(where)

@@ -101,7 +101,7 @@ def load_network(path: Path, model: str | None = None) -> tuple[TrainedNetwork, 
         about = {"title": content["title"], "numbers": content["numbers"]}
         description = _description(path, content["network"], model)
         with torch.device("cpu" if getattr(description, "content", None) is not None else "meta"):
-            # Names and shapes alone; an ONNX file's come with its values, which a reshape reads.
+            # Names and shapes alone; a file's come with its values, which a reshape reads.
             expected = build_network(description).state_dict()
         problem = misfit(weights, expected, description.classes) or _not_finite(weights)
         if problem is None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dsrna.errors import DataError, MissingPartError, UnsupportedError
+from dsrna.functional.pooling import average_pool
 
 Values = list[Any]
 """A node's inputs: tensors, or what stands for them; None for one that is left out."""
@@ -141,7 +142,7 @@ def _average_pool(values: Values, attributes: dict[str, Any]) -> Any:
     if (top, left) != (bottom, right):
         raise UnsupportedError("No rule for an AveragePool with other padding on opposite sides.")
     window, steps = tuple(attributes["kernel_shape"]), tuple(attributes.get("strides", (1, 1)))
-    return F.avg_pool2d(values[0], window, steps, (top, left), False, bool(attributes.get("count_include_pad", 0)))
+    return average_pool(values[0], window, steps, (top, left), False, bool(attributes.get("count_include_pad", 0)))
 
 
 def _reshape(values: Values, attributes: dict[str, Any]) -> Any:

@@ -8,7 +8,10 @@ from torch import nn
 
 import dsrna
 from dsrna.errors import CheckpointError, ConfigError
+from dsrna.evaluation.foolbox_engine import FoolboxPGD
+from dsrna.nn.normalize import Normalize
 from dsrna.run_folder import RunFolder
+from dsrna.types import Threat
 
 pytestmark = pytest.mark.slow
 MODULE = """
@@ -89,6 +92,24 @@ def test_an_onnx_file_with_its_weights_beside_it(theirs, tmp_path):
     assert found["parameters"] >= sum(each.numel() for each in theirs.parameters()) - 8  # BatchNorm may be folded
 
 
+def test_an_exported_program_is_attacked_like_its_module(theirs, tmp_path):
+    program = torch.export.export(theirs, (torch.rand(2, 1, 8, 8),), dynamic_shapes=({0: torch.export.Dim("n")},))
+    torch.export.save(program, "net.pt2")
+    normalized = "normalization={mean: [0.3], std: [0.4]}"
+    run = dsrna.evaluate(None, ["model=net.pt2", normalized, f"out={tmp_path / 'runs'}", *EVALUATED])
+    (tmp_path / "net.pt2").unlink()
+    x = torch.rand(5, 1, 8, 8)
+    assert torch.equal(dsrna.load(run)(x), theirs((x - 0.3) / 0.4))
+    y, threat = torch.tensor([0, 1, 2, 3, 4]), Threat("linf", 0.1)
+    module = nn.Sequential(Normalize([0.3], [0.4]), theirs)
+    found, expected = (FoolboxPGD(steps=20).examples(each, x, y, threat, 0)[0] for each in (dsrna.load(run), module))
+    assert torch.equal(found, expected)
+    (network,) = run.evaluation["networks"].values()
+    assert network["title"] == "net.pt2"
+    assert network["result"]["clean"]["accuracy"] > 0.5
+    assert network["verification"]["curve"][0]["certified"] > 0
+
+
 def test_the_same_recipe_retrains_it(theirs, tmp_path):
     run = dsrna.retrain(
         None, ["model=their_nets:net", "model_arguments={width: 4}", "trainer=debug", f"out={tmp_path}"]
@@ -104,7 +125,7 @@ def test_the_same_recipe_retrains_it(theirs, tmp_path):
     [
         (dsrna.evaluate, ["checkpoint=net.pt"], "`checkpoint` is of a `model`"),
         (dsrna.evaluate, ["model=torchvision:resnet18"], "checkpoint=FILE"),
-        (dsrna.evaluate, ["model=net.onnx"], "Expected an ONNX file at net.onnx"),
+        (dsrna.evaluate, ["model=net.onnx"], "Expected a .onnx file at net.onnx"),
         (dsrna.evaluate, ["model=a:b", "checkpoint=net.pt", "from=x"], "leave out checkpoint"),
         (
             dsrna.evaluate,
@@ -114,6 +135,7 @@ def test_the_same_recipe_retrains_it(theirs, tmp_path):
         (dsrna.evaluate, ["model=a:b", "normalization=dta"], "normalization"),
         (dsrna.retrain, ["model=a:b", "checkpoint=net.pt"], "starts from new weights"),
         (dsrna.retrain, ["model=net.onnx"], "can be evaluated"),
+        (dsrna.retrain, ["model=net.pt2"], "A .pt2 file can be evaluated"),
         (dsrna.retrain, ["model=a:b", "from=RNAS"], "leave out one of them"),
     ],
 )

@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
 FOUND = {found for page in PAGES for found in re.findall(r"python -m dsrna[^`\n]*", page.read_text())}
-# Those that name a user's module or an ONNX file are run, with such, by tests/integration/test_external_model.py.
-COMMANDS = sorted(each for each in FOUND if "model=mypackage" not in each and "model=net.onnx" not in each)
+# Those that name a user's module or file are run, with such, by tests/integration/test_external_model.py.
+COMMANDS = sorted(each for each in FOUND if "model=mypackage" not in each and "model=net." not in each)
 RUN = "runs/…"
 
 DEBUG = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]"]
