@@ -9,12 +9,13 @@ from typing import Any, Self
 from torch import Tensor
 from torch.nn import functional as F
 
+from dsrna.bounds.attention import Attention
+from dsrna.bounds.entrywise import Entrywise
 from dsrna.bounds.movement import Move, is_view, keeps_images
-from dsrna.bounds.smooth_function import GELU, SIGMOID, SILU, TANH, SmoothFunction
-from dsrna.bounds.stand_in import StandIn
+from dsrna.bounds.normalisation import Normalisation
 
 
-class AbstractTensor(StandIn):
+class AbstractTensor(Attention, Normalisation, Entrywise):
     """A batch of values that a network's own ``forward`` can be run on; a subclass says what each operation means.
 
     Operations that only move values (slices, reshaping, transposition, copying, padding with zeros) are all built on
@@ -76,10 +77,6 @@ class AbstractTensor(StandIn):
         """max(x, 0)."""
 
     @abstractmethod
-    def _smooth(self, function: SmoothFunction) -> Self:
-        """A smooth function of each value."""
-
-    @abstractmethod
     def _mean(self, dim: tuple[int, ...], keepdim: bool) -> Self:
         """See :func:`torch.mean`; over dimensions >= 1."""
 
@@ -100,15 +97,19 @@ class AbstractTensor(StandIn):
     def _times(self, factor: Any) -> Self:
         """Product with known numbers that are broadcast."""
 
+    def _product(self, other: Any) -> Self:
+        """Product with another abstract tensor, or with one that is broadcast."""
+        self._refuse("a product of two things that depend on the image")
+
     def __add__(self, other: Any) -> Self:
         self._check_broadcast(other)
         return self._plus(other)
 
     def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, AbstractTensor):
-            self._refuse("a product of two things that depend on the image")
+        if factor is self:
+            return self.square()
         self._check_broadcast(factor)
-        return self._times(factor)
+        return self._product(factor) if isinstance(factor, AbstractTensor) else self._times(factor)
 
     def __radd__(self, other: Any) -> Self:
         return self + other
@@ -126,9 +127,10 @@ class AbstractTensor(StandIn):
         return -self + other
 
     def __truediv__(self, divisor: Any) -> Self:
-        if isinstance(divisor, AbstractTensor):
-            self._refuse("division by something that depends on the image")
-        return self._divide(divisor)
+        return self * divisor.reciprocal() if isinstance(divisor, AbstractTensor) else self._divide(divisor)
+
+    def __rtruediv__(self, dividend: Any) -> Self:
+        return self.reciprocal() * dividend
 
     def _divide(self, divisor: Any) -> Self:
         return self * (1 / divisor)
@@ -153,25 +155,6 @@ class AbstractTensor(StandIn):
     def leaky_relu(self, negative_slope: float = 0.01, inplace: bool = False) -> Self:
         """See :func:`torch.nn.functional.leaky_relu`; s z + (1 - s) max(z, 0), which is as tight for 0 <= s <= 1."""
         output = self.relu() * (1 - negative_slope) + self * negative_slope
-        return self._become(output) if inplace else output
-
-    def sigmoid(self) -> Self:
-        """See :func:`torch.sigmoid`."""
-        return self._smooth(SIGMOID)
-
-    def tanh(self) -> Self:
-        """See :func:`torch.tanh`."""
-        return self._smooth(TANH)
-
-    def gelu(self, approximate: str = "none") -> Self:
-        """See :func:`torch.nn.functional.gelu`; not its approximation by tanh."""
-        if approximate != "none":
-            self._refuse(f"GELU with approximate={approximate!r}")
-        return self._smooth(GELU)
-
-    def silu(self, inplace: bool = False) -> Self:
-        """See :func:`torch.nn.functional.silu`."""
-        output = self._smooth(SILU)
         return self._become(output) if inplace else output
 
     def mean(self, dim: Any = None, keepdim: bool = False) -> Self:
@@ -236,5 +219,7 @@ class AbstractTensor(StandIn):
     def _check_broadcast(self, other: Any) -> None:
         """Refuses arithmetic after which the first dimension would not be that of the images."""
         shape = tuple(getattr(other, "shape", ()))
+        if isinstance(other, AbstractTensor) and (len(shape) != self.ndim or shape[0] != self.shape[0]):
+            self._refuse_mixing()
         if len(shape) > self.ndim or (len(shape) == self.ndim and shape[0] not in (1, self.shape[0])):
             self._refuse_mixing()

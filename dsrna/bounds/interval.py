@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import copy
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +14,9 @@ from torch.nn import functional as F
 from dsrna.bounds.box import Box
 from dsrna.bounds.margin_matrix import margin_matrix
 from dsrna.bounds.rounding import unit_roundoff
-from dsrna.bounds.smooth_function import SmoothFunction
+from dsrna.bounds.scalar_function import ScalarFunction
+from dsrna.bounds.softmax import softmax
+from dsrna.bounds.standardisation import Standardisation
 from dsrna.functional.pooling import average_pool
 
 
@@ -120,14 +123,66 @@ class Interval(Box):
         radius = torch.where(lower >= 0, self.radius, half)
         return self._made(half + F.relu(lower) / 2, radius, operations=2, size=lambda: 2 * half)
 
-    def _smooth(self, function: SmoothFunction) -> Self:
-        low, high = function.range(self.lower, self.upper)
-        # Where the interval is narrow, a difference of its ends would have no digits.
-        narrow = self.radius < math.sqrt(torch.finfo(self.dtype).eps) * (1 + self.centre.abs())
-        taylor = function.slope(self.centre).abs() * self.radius + function.curvature / 2 * self.radius.square()
-        centre = torch.where(narrow, function.value(self.centre), (low + high) / 2)
-        radius = torch.where(narrow, taylor, (high - low) / 2)
-        return self._made(centre, radius, operations=16, size=lambda: 1 + function.steepest * self.magnitude)
+    def _entrywise(self, function: ScalarFunction) -> Self:
+        low = self.lower.clamp(min=function.least)
+        if function.above > -math.inf and not bool((low > function.above).all()):
+            self._refuse(f"a root or quotient of what may be {function.above:g} or less in the ball")
+        return self._between(
+            *function.range(low, self.upper),
+            function.value(self.centre),
+            function.reach(self.centre, self.radius),
+            operations=16,
+            size=lambda: function.size(low, self.upper),
+        )
+
+    def _product(self, other: Self) -> Self:
+        """Between the least and the largest of the four products of ends.
+
+        c_x c_y + sign(c_x c_y) m +- (a + b + c - m) with a = |c_x| r_y, b = r_x |c_y|, c = r_x r_y, m = min(a, b, c).
+        """
+        own, others, both = (
+            self.centre.abs() * other.radius,
+            self.radius * other.centre.abs(),
+            self.radius * other.radius,
+        )
+        product, common = self.centre * other.centre, torch.minimum(torch.minimum(own, others), both)
+        return self._made(
+            product + product.sign() * common,
+            own + others + both - common,
+            operations=8,
+            size=lambda: self.magnitude * other.magnitude,
+        )
+
+    def _matrix_product(self, other: Self) -> Self:
+        products = self.unsqueeze(-1) * other.unsqueeze(-3)
+        return products._positive_linear(lambda values: values.sum(-2), self.shape[-1])
+
+    def _softmax(self) -> Interval:
+        return softmax(self)
+
+    def _standardised(self, dims: tuple[int, ...], smallest: float) -> Interval:
+        statistics = Standardisation(self, dims, smallest)
+        deviations = statistics.deviations()
+        return statistics.result(deviations, statistics.power(deviations))
+
+    def _between(
+        self,
+        low: Tensor,
+        high: Tensor,
+        centre: Tensor,
+        radius: Tensor,
+        *,
+        operations: int,
+        size: Callable[[], Tensor],
+    ) -> Self:
+        """Between two ends; where these are close, a difference of them would have no digits: centre +- radius."""
+        narrow = radius < math.sqrt(torch.finfo(self.dtype).eps) * (1 + centre.abs())
+        return self._made(
+            torch.where(narrow, centre, (low + high) / 2),
+            torch.where(narrow, radius, (high - low) / 2),
+            operations=operations,
+            size=size,
+        )
 
     def max_pool2d(
         self,

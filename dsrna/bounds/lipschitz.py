@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Self, cast
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from dsrna.bounds.abstract_tensor import AbstractTensor
 from dsrna.bounds.convolution import pair
 from dsrna.bounds.movement import Move
-from dsrna.bounds.smooth_function import SmoothFunction
+from dsrna.bounds.scalar_function import ScalarFunction
 from dsrna.types import Norm
 
 
@@ -99,7 +100,9 @@ class LipschitzGain(AbstractTensor):
     def _rectified(self) -> Self:
         return self._scaled(self.zeros)
 
-    def _smooth(self, function: SmoothFunction) -> Self:
+    def _entrywise(self, function: ScalarFunction) -> Self:
+        if function.steepest == math.inf:
+            self._refuse("the Lipschitz constant of a root, a quotient or an exponential")
         return self._scaled(self.zeros, function.steepest, function.steepest)
 
     def max_pool2d(

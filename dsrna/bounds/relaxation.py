@@ -14,10 +14,14 @@ from dsrna.bounds.convolution import pair, transposed_conv2d
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.maximum_node import MaximumNode
 from dsrna.bounds.movement import Move
+from dsrna.bounds.product_node import Bilinear, ProductNode
 from dsrna.bounds.relu_node import ReluNode
-from dsrna.bounds.smooth_function import SmoothFunction
-from dsrna.bounds.smooth_node import SmoothNode
+from dsrna.bounds.scalar_function import ScalarFunction
+from dsrna.bounds.scalar_node import ScalarNode
+from dsrna.bounds.softmax_node import SoftmaxNode
+from dsrna.bounds.standardisation import Standardisation
 from dsrna.bounds.substitution import Node, Substituted
+from dsrna.bounds.variance_node import VarianceNode
 from dsrna.functional.pooling import average_pool
 
 Tighten = Callable[[Node, Interval, Tensor], Interval]
@@ -108,12 +112,48 @@ class Relaxation(AbstractTensor):
         rectified = self.interval.relu()
         return type(self)(rectified, ReluNode(self.node, self.interval).rounded(rectified.rounding), self._tighten)
 
-    def _smooth(self, function: SmoothFunction) -> Self:
+    def _entrywise(self, function: ScalarFunction) -> Self:
         if self._tighten is not None:
             self._narrow(self.interval.radius > 0)
-        result = self.interval._smooth(function)
-        node = SmoothNode(self.node, self.interval, function).rounded(result.rounding)
+        result = self.interval._entrywise(function)
+        node = ScalarNode(self.node, self.interval, function).rounded(result.rounding)
         return type(self)(result, node, self._tighten)
+
+    def _standardised(self, dims: tuple[int, ...], smallest: float) -> Self:
+        statistics = Standardisation(self.interval, dims, smallest)
+        deviations = self._next(
+            statistics.deviations(), lambda rows: Substituted((rows - rows.mean([d + 1 for d in dims], keepdim=True),))
+        )
+        deviations._narrow(deviations.interval.radius > 0)
+        variance = VarianceNode(self.node, statistics, deviations.interval)
+        interval = statistics.power(deviations.interval)
+        power = type(self)(interval, variance.rounded(interval.rounding), self._tighten)
+        root = power._entrywise(statistics.inverse_root)  # which narrows the power
+        result = statistics.result(deviations.interval, power.interval)
+        return self._multiplied((deviations, root), torch.mul, result)
+
+    def _product(self, other: Self) -> Self:
+        return self._narrowly_multiplied(other, torch.mul)
+
+    def _matrix_product(self, other: Self) -> Self:
+        return self._narrowly_multiplied(other, torch.matmul)
+
+    def _softmax(self) -> Self:
+        self._narrow(self.interval.radius > 0)
+        result = self.interval._softmax()
+        return type(self)(result, SoftmaxNode(self.node, self.interval, result).rounded(result.rounding), self._tighten)
+
+    def _narrowly_multiplied(self, other: Self, apply: Bilinear) -> Self:
+        for factor in (self, other) if other is not self else (self,):
+            factor._narrow(factor.interval.radius > 0)
+        first, second = self.interval, other.interval
+        result = first * second if apply is torch.mul else first @ second
+        return self._multiplied((self, other), apply, result)
+
+    def _multiplied(self, factors: tuple[Self, Self], apply: Bilinear, result: Interval) -> Self:
+        first, second = factors
+        node = ProductNode((first.node, second.node), (first.interval, second.interval), apply, result)
+        return type(self)(result, node.rounded(result.rounding), self._tighten)
 
     def max_pool2d(
         self,

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from dsrna.bounds.scalar_function import Enclosure, ScalarFunction
 
 _PARTS = 16
 """Into how many an interval is cut to find lines: their intercepts are off by 1 / 256 of what a chord is."""
 
 
 @dataclass(frozen=True)
-class SmoothFunction:
-    """A function of single numbers with what bounds of it need to know.
+class SmoothFunction(ScalarFunction):
+    """A function whose curvature is known, and that is a line far from 0.
 
     Attributes:
-        value: f.
-        slope: f'.
-        steepest: at least |f'| everywhere.
+        value, slope, steepest, above, least: see :class:`ScalarFunction`.
         curvature: at least |f''| everywhere.
         tail: from here on in both directions, f is a line up to ``remainder``.
         remainder: at least |f - line| there.
@@ -37,15 +36,25 @@ class SmoothFunction:
     tail: float
     remainder: float
     lowest: float = -math.inf
+    above: float = -math.inf
+    least: float = -math.inf
 
     def range(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The smallest and the largest value between two ends."""
         first, last = self.value(low), self.value(high)
         least = torch.minimum(first, last)
         if self.lowest > -math.inf:
             bottom = self.value(torch.full_like(low, self.lowest)) - 4 * torch.finfo(low.dtype).eps
             least = torch.where((low < self.lowest) & (self.lowest < high), torch.minimum(least, bottom), least)
         return least, torch.maximum(first, last)
+
+    def reach(self, centre: Tensor, radius: Tensor) -> Tensor:
+        return self.slope(centre).abs() * radius + self.curvature / 2 * radius.square()
+
+    def size(self, low: Tensor, high: Tensor) -> Tensor:
+        return 1 + self.steepest * torch.maximum(low.abs(), high.abs())
+
+    def enclosure(self, low: Tensor, high: Tensor) -> Enclosure:
+        return enclosing_lines(self, low, high)
 
 
 def _sigmoid_slope(z: Tensor) -> Tensor:
@@ -66,15 +75,6 @@ SIGMOID = SmoothFunction(torch.sigmoid, _sigmoid_slope, 0.25, 0.09623, tail=12.0
 TANH = SmoothFunction(torch.tanh, lambda z: 1 - z.tanh().square(), 1.0, 0.7699, tail=6.0, remainder=1.3e-5)
 GELU = SmoothFunction(F.gelu, _gelu_slope, 1.1290, 0.79789, tail=5.0, remainder=1.5e-6, lowest=-0.7517915246935645)
 SILU = SmoothFunction(F.silu, _silu_slope, 1.0999, 0.5, tail=12.0, remainder=7.4e-5, lowest=-1.2784645427610738)
-
-
-class Enclosure(NamedTuple):
-    """lower * z + floor <= f(z) <= upper * z + ceiling, entry by entry."""
-
-    lower: Tensor
-    floor: Tensor
-    upper: Tensor
-    ceiling: Tensor
 
 
 def enclosing_lines(function: SmoothFunction, low: Tensor, high: Tensor) -> Enclosure:

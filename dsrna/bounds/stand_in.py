@@ -20,6 +20,12 @@ _METHODS: dict[Any, str] = {
     F.conv2d: "conv2d",
     F.linear: "linear",
     F.batch_norm: "batch_norm",
+    F.layer_norm: "layer_norm",
+    torch.layer_norm: "layer_norm",
+    F.group_norm: "group_norm",
+    torch.group_norm: "group_norm",
+    F.instance_norm: "instance_norm",
+    torch.instance_norm: "instance_norm",
     F.relu: "relu",
     torch.relu: "relu",
     F.leaky_relu: "leaky_relu",
@@ -27,6 +33,10 @@ _METHODS: dict[Any, str] = {
     torch.tanh: "tanh",
     F.gelu: "gelu",
     F.silu: "silu",
+    **{getattr(torch, name): name for name in ("exp", "square", "sqrt", "rsqrt", "reciprocal", "pow")},
+    F.softmax: "softmax",
+    torch.softmax: "softmax",
+    F.scaled_dot_product_attention: "scaled_dot_product_attention",
     torch.max_pool2d: "max_pool2d",
     F.max_pool2d: "max_pool2d",
     F.avg_pool2d: "avg_pool2d",
@@ -44,11 +54,22 @@ _METHODS: dict[Any, str] = {
     torch.mul: "__mul__",
     Tensor.mul: "__mul__",
     Tensor.__mul__: "__mul__",
+    torch.div: "__truediv__",
+    torch.true_divide: "__truediv__",
+    Tensor.div: "__truediv__",
+    Tensor.__truediv__: "__truediv__",
+    torch.matmul: "__matmul__",
+    torch.bmm: "__matmul__",
+    Tensor.matmul: "__matmul__",
+    Tensor.__matmul__: "__matmul__",
 }
 """torch function -> the method of an abstract tensor that stands for it."""
 
 _SHARED = {"max_pool2d", "avg_pool2d"}
 """Methods whose results are kept with the tensor, for the next who asks for the same."""
+
+_OF_SEVERAL = {"scaled_dot_product_attention"}
+"""Methods that take several abstract tensors."""
 
 _DIMENSIONS = {"conv2d": 4, "max_pool2d": 4, "avg_pool2d": 4, "adaptive_avg_pool2d": 4}
 """Functions that take a batch with fewer dimensions for a single image."""
@@ -126,7 +147,8 @@ class StandIn(ABC):
             if isinstance(first, StandIn):
                 return first._apply(method, (rest[0],), kwargs)
             return rest[0]._apply(method.replace("__", "__r", 1), (first,), kwargs)
-        if not isinstance(first, StandIn) or any(isinstance(other, StandIn) for other in (*rest, *kwargs.values())):
+        several = any(isinstance(other, StandIn) for other in (*rest, *kwargs.values()))
+        if not isinstance(first, StandIn) or (several and method not in _OF_SEVERAL):
             cls._refuse(f"`{name}` with weights that depend on the image")
         if first.ndim != _DIMENSIONS.get(method, first.ndim) or (method == "linear" and first.ndim < 2):
             first._refuse_mixing()
@@ -200,9 +222,9 @@ class StandIn(ABC):
     __hash__ = object.__hash__
 
     def _no_rule(self, *_: Any) -> NoReturn:
-        self._refuse("an operator that is neither of + - * / with known numbers, nor a sum")
+        self._refuse("an operator that is none of + - * / @ and **")
 
-    __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __rtruediv__ = __mod__ = __floordiv__ = __abs__ = _no_rule
+    __rpow__ = __mod__ = __floordiv__ = __abs__ = _no_rule
 
     def __setitem__(self, item: Any, value: Any) -> NoReturn:
         self._refuse("an assignment to some of a value's entries; put the value together with `torch.cat`")
@@ -215,7 +237,7 @@ class StandIn(ABC):
     def _refuse(cls, what: str) -> NoReturn:
         raise UnsupportedError(
             f"No bound is known for {what}. Bounds exist for conv2d, linear, BatchNorm and dropout in evaluation mode, "
-            "ReLU, LeakyReLU, Sigmoid, Tanh, GELU, SiLU, max and average pooling, means, sums, products with known "
-            "numbers, concatenation, slices and zero padding: write the layer with these, or add a rule to "
-            "dsrna.bounds."
+            "LayerNorm, GroupNorm, InstanceNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, SiLU, max and average pooling, "
+            "means, sums, products, quotients, matrix products, softmax, concatenation, slices and zero padding: write "
+            "the layer with these, or add a rule to dsrna.bounds."
         )

@@ -35,6 +35,9 @@ _LAYERS: dict[str, Callable[[], nn.Module]] = {
     "permute": lambda: _Permuted(),
     "LayerNorm": lambda: nn.LayerNorm((_CHANNELS, _SIZE, _SIZE)),
     "GroupNorm": lambda: nn.GroupNorm(2, _CHANNELS),
+    "InstanceNorm2d": lambda: nn.InstanceNorm2d(_CHANNELS),
+    "products, quotients, roots": lambda: _Gate(),
+    "matrix products, Softmax": lambda: _DotProducts(),
     "MultiheadAttention": lambda: _Attention(),
 }
 """Layers of torch, those that aren't supported among them."""
@@ -55,6 +58,16 @@ class _Beside(nn.Module):
 class _Permuted(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.permute(0, 2, 3, 1).relu()
+
+
+class _Gate(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * x.sigmoid() / (x.square() + 1).sqrt()
+
+
+class _DotProducts(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ x.transpose(2, 3)).softmax(3) @ x
 
 
 class _Attention(nn.Module):

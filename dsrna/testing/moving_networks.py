@@ -81,7 +81,7 @@ REFUSED: dict[str, Step] = {
     "one entry for all": lambda x: x if x.sum() > 0 else -x,
     "comparison": lambda x: x * (x > 0.5),
     "assignment": lambda x: _assigned(x),
-    "product with itself": lambda x: x * x,
+    "cube": lambda x: x**3,
 }
 """What no bound can follow."""
 

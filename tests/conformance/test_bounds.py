@@ -123,6 +123,53 @@ class Permuted(nn.Module):
         return torch.transpose(torch.transpose(moved.relu(), 1, 3), 2, 3)
 
 
+class Last(nn.Module):
+    """Channels to the end; from there, rows."""
+
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1) if x.shape[1] == 3 else x.permute(0, 3, 1, 2)
+
+
+class Gated(nn.Module):
+    """Products, quotients and powers of values that depend on the image."""
+
+    def forward(self, x):
+        gate = x.sigmoid()
+        return x * gate + x / (1 + x * x) + (gate**2 + 0.5).sqrt() * (-gate).exp()
+
+
+class Tokens(nn.Module):
+    """A layer of tokens (N, T, C) on a map whose rows are averaged."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.mean(2).transpose(1, 2)).transpose(1, 2).unsqueeze(2) + x
+
+
+class AttentionBlock(nn.Module):
+    """A block of a transformer: attention of one head and a perceptron, each behind a LayerNorm."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.norms = nn.ModuleList(normalised(nn.LayerNorm(channels)) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Linear(channels, channels) for _ in range(3))
+        self.perceptron = nn.Sequential(nn.Linear(channels, 4), nn.GELU(), nn.Linear(4, channels))
+
+    def forward(self, x):
+        query, key, value = (head(self.norms[0](x)) for head in self.heads)
+        x = x + (query @ key.transpose(-2, -1) * 0.6).softmax(-1) @ value
+        return x + self.perceptron(self.norms[1](x))
+
+
+def normalised(layer):
+    """With weights and biases, of values that vary little or much."""
+    nn.init.normal_(layer.weight), nn.init.normal_(layer.bias)
+    return layer
+
+
 ACTIVATIONS = {
     "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
     "sigmoid": nn.Sigmoid,
@@ -130,6 +177,12 @@ ACTIVATIONS = {
     "gelu": nn.GELU,
     "silu": lambda: nn.SiLU(inplace=True),
     "permuted": Permuted,
+    "layer_norm": lambda: normalised(nn.LayerNorm((3, 5, 6))),
+    "channel_norm": lambda: nn.Sequential(Last(), normalised(nn.LayerNorm(3)), Last()),
+    "group_norm": lambda: normalised(nn.GroupNorm(3, 3)),
+    "instance_norm": lambda: nn.InstanceNorm2d(3),
+    "attention": lambda: Tokens(AttentionBlock()),
+    "gated": lambda: Gated(),
 }
 
 
@@ -152,12 +205,13 @@ def test_branch_and_bound(norm):
     check_bounds(engine, norm, network, x, 3 * NORMS[norm], agreement=1.0, monotone=False)
 
 
-@pytest.mark.parametrize("name", ["leaky_relu", "tanh", "gelu"])
+@pytest.mark.parametrize("name", ["leaky_relu", "tanh", "gelu", "layer_norm", "group_norm", "attention", "gated"])
 @pytest.mark.parametrize("kind", ["ibp", "crown_ibp"])
 def test_activations_in_training_have_the_gradient_of_their_bounds(kind, name):
     torch.manual_seed(6)
     x = torch.rand(2, 2, 5, 6, dtype=torch.float64)
-    check_gradient(bound_engine(kind), around(ACTIVATIONS[name]()).double(), x, 0.01)
+    network = around(nn.Sequential(nn.Conv2d(4, 3, 1), ACTIVATIONS[name]())).double()
+    check_gradient(bound_engine(kind), network, x, 0.01)
 
 
 @pytest.mark.parametrize("name", PIECES)

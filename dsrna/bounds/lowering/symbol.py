@@ -17,7 +17,7 @@ from dsrna.bounds.lowering.operation_weight import OperationWeight
 from dsrna.bounds.lowering.pooling import average_pooled, max_pooled
 from dsrna.bounds.lowering.rearrangement import as_rearrangement
 from dsrna.bounds.movement import Move
-from dsrna.bounds.smooth_function import SmoothFunction
+from dsrna.bounds.scalar_function import ScalarFunction
 
 Sources = Mapping[int, Callable[[], Tensor]]
 """id of a parameter or buffer of the network -> how to get it again."""
@@ -118,7 +118,7 @@ class Symbol(AbstractTensor):
     def _rectified(self) -> Self:
         return self._with(self.graph.relu(self.resolve()))
 
-    def _smooth(self, function: SmoothFunction) -> Self:
+    def _entrywise(self, function: ScalarFunction) -> Self:
         self._refuse("smooth activation functions in a lowered network")
 
     def max_pool2d(

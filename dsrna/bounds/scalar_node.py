@@ -1,20 +1,20 @@
-"""Smooth activation functions in a backward substitution."""
+"""Functions of single numbers in a backward substitution."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from dsrna.bounds.interval import Interval
-from dsrna.bounds.smooth_function import SmoothFunction, enclosing_lines
+from dsrna.bounds.scalar_function import ScalarFunction
 from dsrna.bounds.substitution import Node, Substituted, dot
 
 
-class SmoothNode(Node):
-    """A smooth function of each entry between two lines."""
+class ScalarNode(Node):
+    """A function of each entry between two lines."""
 
-    def __init__(self, source: Node, interval: Interval, function: SmoothFunction) -> None:
+    def __init__(self, source: Node, interval: Interval, function: ScalarFunction) -> None:
         super().__init__(source.shape, (source,))
-        self._lines = enclosing_lines(function, interval.lower, interval.upper)
+        self._lines = function.enclosure(interval.lower, interval.upper)
 
     def substitute(self, rows: Tensor) -> Substituted:
         lines = self._lines

@@ -1,0 +1,232 @@
+"""Products of two values, matrix products, softmax, roots and powers: in intervals and between planes."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from dsrna.bounds.convex_function import EXP, RECIPROCAL, RSQRT, SQRT, SQUARE
+from dsrna.bounds.engines import bound_engine
+from dsrna.bounds.interval import Interval
+from dsrna.bounds.relaxation import Relaxation
+from dsrna.bounds.substitution import lower_functions
+from dsrna.errors import UnsupportedError
+
+REACHES = [0.0, 1e-9, 0.1, 1.0, 30.0]
+
+
+def box(shape, reach, seed):
+    draw = torch.Generator().manual_seed(seed)
+    centre = torch.randn(shape, generator=draw, dtype=torch.float64)
+    return Interval(centre, reach * torch.rand(shape, generator=draw, dtype=torch.float64))
+
+
+def points(interval, seed, number=300):
+    draw = torch.Generator().manual_seed(seed)
+    place = 2 * torch.rand(number, *interval.shape, generator=draw, dtype=torch.float64) - 1
+    place[number // 2 :] = place[number // 2 :].sign()
+    return interval.centre + interval.radius * place
+
+
+def halves(x):
+    """Two matrices (N, 2, 3) of values (N, 12)."""
+    return x[:, :6].unflatten(1, (2, 3)), x[:, 6:].unflatten(1, (2, 3))
+
+
+def multiplied(x):
+    first, second = halves(x)
+    return first * second
+
+
+def broadcast(x):
+    first, second = halves(x)
+    return first * second[:, :, :1]
+
+
+def matrices(x):
+    first, second = halves(x)
+    return torch.matmul(first, second.transpose(1, 2))
+
+
+OPERATIONS = {
+    "product": multiplied,
+    "broadcast": broadcast,
+    "matrices": matrices,
+    "softmax": lambda x: F.softmax(x.unflatten(1, (3, 4)), dim=2),
+    "softmax over another dimension": lambda x: x.unflatten(1, (3, 4)).softmax(1),
+    "square": lambda x: x * x,
+    "exp": torch.exp,
+    "quotient": lambda x: x / (x**2 + 0.5),
+    "roots": lambda x: (torch.square(x) + 0.1) ** 0.5 - (x**2 + 0.1).rsqrt(),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@settings(max_examples=8, deadline=None)
+@given(reach=st.sampled_from(REACHES), seed=st.integers(0, 10**6))
+def test_values_lie_in_the_interval_and_between_the_planes(name, reach, seed):
+    operation = OPERATIONS[name]
+    interval = box((4, 12), reach, seed)
+    x = points(interval, seed)
+    values = operation(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    found = operation(interval)
+    slack = 1e-10 * (1 + values.abs()) + 1e-15 * found.magnitude  # ends are differences of centre and radius
+    assert bool((found.lower - slack <= values).all())
+    assert bool((values <= found.upper + slack).all())
+    relaxed = operation(Relaxation.ball(interval))
+    rows = torch.randn(5, *relaxed.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    planes = lower_functions(relaxed.node, rows)
+    reached = (rows[:, None] * values).flatten(3).sum(dim=3)
+    terms = planes.rows[:, None] * x
+    below = terms.sum(dim=3) + planes.constant[:, None]
+    scale = terms.abs().sum(dim=3) + planes.constant.abs()[:, None] + (rows[:, None] * values).abs().flatten(3).sum(3)
+    assert bool((below <= reached + 1e-9 * (1 + scale)).all())
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_planes_of_a_tiny_box_are_the_derivative(name):
+    operation, interval = OPERATIONS[name], box((1, 12), 1e-7, 0)
+    relaxed = operation(Relaxation.ball(interval))
+    count = relaxed.shape.numel()
+    rows = torch.eye(count, dtype=torch.float64).view(count, *relaxed.shape)
+    planes = lower_functions(relaxed.node, rows)
+    jacobian = torch.autograd.functional.jacobian(operation, interval.centre).view(count, 12)
+    torch.testing.assert_close(planes.rows[:, 0], jacobian, atol=1e-4, rtol=1e-4)
+
+
+def test_products_are_exact_at_the_corners():
+    interval = box((200, 12), 1.5, 1)
+    first, second = halves(interval)
+    ends = torch.stack([x * y for x in (first.lower, first.upper) for y in (second.lower, second.upper)])
+    found = multiplied(interval)
+    torch.testing.assert_close(found.lower, ends.amin(dim=0))
+    torch.testing.assert_close(found.upper, ends.amax(dim=0))
+    product = matrices(interval)
+    pairs = first.unsqueeze(2) * second.unsqueeze(1)
+    torch.testing.assert_close(product.lower, pairs.lower.sum(dim=3))
+    torch.testing.assert_close(product.upper, pairs.upper.sum(dim=3))
+
+
+def test_softmax_is_exact_for_each_entry_by_itself():
+    interval = box((50, 4), 2.0, 2)
+    for place in range(4):
+        own = F.one_hot(torch.tensor(place), 4).bool()
+        highest = torch.where(own, interval.upper, interval.lower).softmax(1)[:, place]
+        lowest = torch.where(own, interval.lower, interval.upper).softmax(1)[:, place]
+        found = interval.softmax(1)
+        torch.testing.assert_close(found.upper[:, place], highest)
+        torch.testing.assert_close(found.lower[:, place], lowest)
+
+
+def test_softmax_of_huge_differences_stays_finite():
+    x = torch.tensor([[0.0, 300.0, -300.0]], requires_grad=True)
+    relaxed = Relaxation.ball(Interval(x, torch.full_like(x, 200.0))).softmax(1)
+    planes = lower_functions(relaxed.node, torch.tensor([1.0, -1.0, 1.0]).view(1, 1, 3))
+    assert bool(planes.rows.isfinite().all())
+    assert bool(planes.constant.isfinite().all())
+    (gradient,) = torch.autograd.grad(planes.constant.sum() + relaxed.interval.upper.sum(), x)
+    assert bool(gradient.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "function", [EXP, SQUARE, RECIPROCAL, SQRT, RSQRT], ids=["exp", "square", "reciprocal", "sqrt", "rsqrt"]
+)
+def test_a_function_lies_between_its_lines_and_in_its_range(function, dtype):
+    draw = torch.Generator().manual_seed(0)
+    centre = 3 * torch.randn(300, generator=draw, dtype=dtype)
+    reach = 10 ** (7 * torch.rand(300, generator=draw, dtype=dtype) - 6)
+    if function.above == 0:
+        centre = centre.abs() + 1.0001 * reach
+    low, high = centre - reach, centre + reach
+    lines, (least, most) = function.enclosure(low, high), function.range(low, high)
+    z = torch.lerp(low.double(), high.double(), torch.linspace(0, 1, 501, dtype=torch.float64)[:, None])
+    value = function.value(z)
+    slack = 4 * torch.finfo(dtype).eps * function.size(low, high).double()
+    assert bool((lines.lower.double() * z + lines.floor.double() <= value).all())
+    assert bool((lines.upper.double() * z + lines.ceiling.double() >= value).all())
+    assert bool((least - slack <= value).all())
+    assert bool((most + slack >= value).all())
+    torch.testing.assert_close(
+        function.slope(z), torch.autograd.functional.jvp(function.value, z, torch.ones_like(z))[1]
+    )
+
+
+class Heads(nn.Module):
+    """Attention of two heads of 2 channels, written out or by torch's function."""
+
+    def __init__(self, by_hand):
+        super().__init__()
+        self.weights = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
+        self.by_hand = by_hand
+        self.classifier = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = x.flatten(2).transpose(1, 2)
+        query, key, value = (layer(x).reshape(len(x), -1, 2, 2).permute(0, 2, 1, 3) for layer in list(self.weights)[:3])
+        if self.by_hand:
+            output = torch.matmul(F.softmax(torch.matmul(query, key.transpose(-2, -1)) / 2**0.5, dim=-1), value)
+        else:
+            output = F.scaled_dot_product_attention(query, key, value)
+        return self.classifier(self.weights[3](output.transpose(1, 2).flatten(2)).mean(1))
+
+
+def heads(by_hand):
+    torch.manual_seed(0)
+    return Heads(by_hand).requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ["ibp", "crown_ibp", "crown"])
+def test_attention_by_torchs_function_is_that_written_out(name):
+    x = torch.rand(2, 4, 2, 2)
+    found, expected = (bound_engine(name)(heads(by_hand), x, 0.01) for by_hand in (False, True))
+    for end, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(end, other)
+
+
+@pytest.mark.parametrize("name", ["ibp", "crown"])
+def test_allowance_is_made_for_rounding(name):
+    model, x = heads(True), torch.rand(20, 4, 2, 2)
+    model.weights[0].weight.mul_(30)
+    exact = copy.deepcopy(model).double()
+    lower, upper = bound_engine(name).allowing_for(torch.float32)(exact, x.double(), 0.0)
+    for reached in (model(x).double(), exact(x.double())):
+        assert bool(((lower <= reached) & (reached <= upper)).all())
+    assert (upper - lower).max() < 1e-2
+
+
+def test_known_matrices_multiply_from_either_side():
+    x = torch.rand(2, 3, 4, dtype=torch.float64)
+    left, right = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
+    box = Interval.ball(x, 0.1, "linf")
+    found = left @ box @ right
+    torch.testing.assert_close(found.centre, left @ box.centre @ right)
+    torch.testing.assert_close(found.radius, left.abs() @ box.radius @ right.abs())
+
+
+REFUSED = {
+    "softmax over images": (lambda x: x.softmax(0), "mixes the images"),
+    "one dimension": (lambda x: x.flatten(1) @ x.flatten(1), "mixes the images"),
+    "other dimensions": (lambda x: x * x.flatten(1)[:, :2], "mixes the images"),
+    "known matrix of images": (lambda x: torch.rand(2, 2) @ x.flatten(1), "mixes the images"),
+    "quotient": (lambda x: 1 / (x - 0.5), "quotient of what may be 0"),
+    "cube": (lambda x: x**3, "the power 3"),
+    "power of 2": (lambda x: 2**x, "an operator"),
+    "many matrices": (lambda x: x @ torch.rand(2, 2, 2, 2), "one known matrix"),
+    "causal": (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), "is_causal"),
+    "dropout": (lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.1), "dropout"),
+    "softmax": (lambda x: F.softmax(x), "without its dimension"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("kind", [Interval, Relaxation])
+def test_what_has_no_rule_is_refused(kind, name):
+    operation, reason = REFUSED[name]
+    x = Interval.ball(torch.full((2, 1, 2, 2), 0.5), 0.1, "linf")
+    with pytest.raises(UnsupportedError, match=reason):
+        operation(x if kind is Interval else Relaxation.ball(x))
