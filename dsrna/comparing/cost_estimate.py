@@ -69,7 +69,8 @@ def estimate_lines(left: Counter[str], costs: Costs) -> list[str]:
     return [
         *lines,
         f"estimated cost of what is left, in one process: {known} (less where searches end in the same cell; "
-        "evaluations are taken as if every image withstood every attack)",
+        "evaluations are taken as if every image withstood every attack; "
+        "the table and a transfer between networks come on top)",
     ]
 
 
@@ -119,7 +120,7 @@ class _Rehearsed:
             cell, shared = self._example(row.name), self._jobs.shared(row.name)
             found[train] = (
                 self._key(train, self._jobs.training(row.name, cell, 0).fingerprint),
-                lambda shared=shared, cell=cell: training_seconds(shared, self._splits, cell),  # type: ignore[misc]
+                lambda shared=shared, cell=cell: training_seconds(shared, self._request, self._splits, cell),  # type: ignore[misc]
             )
             found[evaluate] = (
                 self._key(evaluate, self._jobs.evaluation(row.name, cell, 0).fingerprint),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from dsrna.attacks.pgd import PGD
-from dsrna.comparing.architectures import Architecture, description_of
+from dsrna.comparing.architectures import Architecture, FixedNetwork, description_of
 from dsrna.comparing.jobs import Composed, Job
 from dsrna.config.objectives import retrain_objective
 from dsrna.config.search_parts import search_epochs
@@ -22,6 +23,7 @@ from dsrna.functional.multiply_adds import multiply_adds
 from dsrna.functional.seeding import generator
 from dsrna.run_folder import RunFolder
 from dsrna.runs.request import Request
+from dsrna.spaces import genotype_codec
 from dsrna.stages.evaluation_cost import pass_seconds, seconds_of
 from dsrna.stages.evaluation_passes import evaluation_passes
 from dsrna.stages.job import at_most
@@ -31,10 +33,12 @@ from dsrna.training.trained_network import Description, build_network
 
 _EPOCHS, _BATCHES = 4, 2
 """Of a rehearsed search: two epochs of weight steps, two with architecture steps; the first of each warms up."""
+_TRAINING_EPOCHS = 2
+"""Of a rehearsed training; the first of them warms up."""
 _AFFORDABLE = 4e9
 """Multiply-adds of a forward pass of a rehearsed batch on a CPU, where an image's cost hardly depends on the batch."""
 _SMALL_SIDE, _FEW_IMAGES = 16, 4
-"""The same for searches: so many images where they have longer sides."""
+"""So many images a batch where images have longer sides than this, or a whole batch costs too much."""
 
 
 def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
@@ -54,29 +58,19 @@ def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
     short = settings.model_copy(
         update={
             "search": settings.search.model_copy(update={"epochs": _EPOCHS, "warmup_epochs": _EPOCHS // 2}),
-            "logger": LoggerSettings(kind="none"),
-            "trainer": settings.trainer.model_copy(
-                update={
-                    "progress": "off",
-                    "limits": limits.model_copy(
-                        update={"batches": min(_BATCHES, steps), "batch_size": rehearsed_size, "epochs": None}
-                    ),
-                }
-            ),
+            **_quietly(settings, min(_BATCHES, steps), rehearsed_size),
         }
     )
-    with tempfile.TemporaryDirectory() as folder:
-        request = replace(outer, settings=short, folder=Path(folder), kind="search", fingerprint=job.fingerprint)
-        with STAGES.working(Opened(request, splits), True) as opened:
-            STAGES.stages(short)["search"](opened)
-        records = RunFolder(Path(folder)).read_metrics()
-    taken = [record["search/seconds"] for record in records if record.get("kind") == "epoch"]
+    taken, _ = short_run("search", short, replace(outer, fingerprint=job.fingerprint), splits)
     scale = batch_size / rehearsed_size * steps / min(_BATCHES, steps)
     return scale * (warmup * taken[1] + (epochs - warmup) * taken[3])
 
 
-def training_seconds(composed: Composed[Settings], splits: Splits, architecture: Architecture) -> float:
-    """What a network's training will take: its steps, and the attack on the validation split after every epoch."""
+def training_seconds(
+    composed: Composed[Settings], outer: Request[Any], splits: Splits, architecture: Architecture
+) -> float:
+    """What a network's training will take: its steps, the attack on the validation split after every epoch, and what
+    is beside them, as a training of two short epochs shows."""
     settings, retrain, limits = composed.settings, composed.settings.retrain, composed.settings.trainer.limits
     threat, device = threat_of(settings), device_of(settings.trainer.accelerator)
     description = description_of(architecture, settings, splits)
@@ -99,7 +93,41 @@ def training_seconds(composed: Composed[Settings], splits: Splits, architecture:
     epochs = at_most(retrain.epochs, limits.epochs)
     steps = at_most(max(1, len(splits.train) // batch_size), limits.batches)
     validated = at_most(len(splits.validation), None if limits.batches is None else limits.batches * batch_size)
-    return epochs * (steps * batch_size * a_step + validated * a_validation)
+    few, batches = count if count == batch_size else min(count, _FEW_IMAGES), min(_BATCHES, steps)
+    taken, whole = _short_training(settings, outer, splits, architecture, few, batches)
+    told = batches * few * a_step + min(len(splits.validation), batches * few) * a_validation
+    beside, once = max(0.0, taken[-1] - told), max(0.0, whole - sum(taken))
+    return once + epochs * (steps * batch_size * a_step + validated * a_validation + beside)
+
+
+def _short_training(
+    settings: Settings, outer: Request[Any], splits: Splits, architecture: Architecture, batch_size: int, batches: int
+) -> tuple[list[float], float]:
+    """Seconds of each of two epochs of so many batches, and of the whole stage."""
+    with tempfile.TemporaryDirectory() as folder:
+        update: dict[str, Any] = {"stages": ["retrain"], **_quietly(settings, batches, batch_size)}
+        update["retrain"] = settings.retrain.model_copy(update={"epochs": _TRAINING_EPOCHS})
+        if not isinstance(architecture, FixedNetwork):
+            update["start_from"] = str(Path(folder) / "genotype.json")
+            genotype_codec.save(architecture, Path(update["start_from"]))
+        return short_run("retrain", settings.model_copy(update=update), outer, splits)
+
+
+def short_run(stage: str, settings: Settings, outer: Request[Any], splits: Splits) -> tuple[list[float], float]:
+    """Does a stage in a folder of its own, and forgets what it gave; seconds of each epoch, and of the whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        request, began = replace(outer, settings=settings, folder=Path(folder), kind=stage), time.perf_counter()
+        with STAGES.working(Opened(request, splits), True) as opened:
+            STAGES.stages(settings)[stage](opened)
+        whole, records = time.perf_counter() - began, RunFolder(Path(folder)).read_metrics()
+    return [record[f"{stage}/seconds"] for record in records if record.get("kind") == "epoch"], whole
+
+
+def _quietly(settings: Settings, batches: int, batch_size: int) -> dict[str, Any]:
+    """Settings of a rehearsed stage: so many batches an epoch, nothing logged elsewhere."""
+    limits = settings.trainer.limits.model_copy(update={"batches": batches, "batch_size": batch_size, "epochs": None})
+    trainer = settings.trainer.model_copy(update={"progress": "off", "limits": limits})
+    return {"logger": LoggerSettings(kind="none"), "trainer": trainer}
 
 
 def evaluation_seconds(composed: Composed[Settings], splits: Splits, architecture: Architecture) -> float:

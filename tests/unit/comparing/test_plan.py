@@ -118,3 +118,11 @@ def test_what_warms_up_is_not_timed():
         time.sleep(next(taken))
 
     assert seconds_of(action, torch.device("cpu")) < 0.1
+
+
+def test_the_mean_call_is_timed_as_a_machine_has_other_work_too(monkeypatch):
+    clock = iter([0.0, 9.0, 10.0, 10.5, 11.0, 11.5, 12.0, 14.0])
+    monkeypatch.setattr("dsrna.stages.evaluation_cost.time.perf_counter", lambda: next(clock))
+    assert seconds_of(lambda: None, torch.device("cpu")) == 9.0  # long enough by itself
+    clock = iter([0.0, 1.0, 1.0, 1.25, 2.0, 2.25, 3.0, 4.0])
+    assert seconds_of(lambda: None, torch.device("cpu")) == 0.5
