@@ -33,8 +33,8 @@ from dsrna.training.trained_network import Description, build_network
 
 _EPOCHS, _BATCHES = 4, 2
 """Of a rehearsed search: two epochs of weight steps, two with architecture steps; the first of each warms up."""
-_TRAINING_EPOCHS = 2
-"""Of a rehearsed training; the first of them warms up."""
+_TRAINING_EPOCHS, _TRAINING_BATCHES = 2, 8
+"""Of a rehearsed training, the first epoch of which warms up; so many batches where a whole batch costs little."""
 _AFFORDABLE = 4e9
 """Multiply-adds of a forward pass of a rehearsed batch on a CPU, where an image's cost hardly depends on the batch."""
 _SMALL_SIDE, _FEW_IMAGES = 16, 4
@@ -69,8 +69,8 @@ def search_seconds(job: Job, outer: Request[Any], splits: Splits) -> float:
 def training_seconds(
     composed: Composed[Settings], outer: Request[Any], splits: Splits, architecture: Architecture
 ) -> float:
-    """What a network's training will take: its steps, the attack on the validation split after every epoch, and what
-    is beside them, as a training of two short epochs shows."""
+    """What a network's training will take: its steps and the attack on the validation split after every epoch, as much
+    longer as two short epochs of a real training take than these alone, and the start of that training."""
     settings, retrain, limits = composed.settings, composed.settings.retrain, composed.settings.trainer.limits
     threat, device = threat_of(settings), device_of(settings.trainer.accelerator)
     description = description_of(architecture, settings, splits)
@@ -93,11 +93,12 @@ def training_seconds(
     epochs = at_most(retrain.epochs, limits.epochs)
     steps = at_most(max(1, len(splits.train) // batch_size), limits.batches)
     validated = at_most(len(splits.validation), None if limits.batches is None else limits.batches * batch_size)
-    few, batches = count if count == batch_size else min(count, _FEW_IMAGES), min(_BATCHES, steps)
+    few, batches = (count, _TRAINING_BATCHES) if count == batch_size else (min(count, _FEW_IMAGES), _BATCHES)
+    batches = min(batches, steps)
     taken, whole = _short_training(settings, outer, splits, architecture, few, batches)
     told = batches * few * a_step + min(len(splits.validation), batches * few) * a_validation
-    beside, once = max(0.0, taken[-1] - told), max(0.0, whole - sum(taken))
-    return once + epochs * (steps * batch_size * a_step + validated * a_validation + beside)
+    longer, once = max(1.0, taken[-1] / told), max(0.0, whole - sum(taken))
+    return once + epochs * longer * (steps * batch_size * a_step + validated * a_validation)
 
 
 def _short_training(

@@ -31,14 +31,14 @@ def test_steps_validation_start_and_epochs_are_counted(of_digits, monkeypatch):
 
     def short_run(stage, settings, *_):
         asked.append((stage, settings.trainer.limits.batches, settings.trainer.limits.batch_size))
-        told = 2 * A_STEP + 2 * A_VALIDATION  # of two batches, trained and validated
-        return [9.0, told + 3.0], 9.0 + told + 3.0 + 11.0
+        told = 8 * A_STEP + len(splits.validation) / size * A_VALIDATION  # of eight batches, and what they validate
+        return [9.0, 1.5 * told], 9.0 + 1.5 * told + 11.0
 
     monkeypatch.setattr(rehearsal, "short_run", short_run)
     size = composed.settings.retrain.batch_size
-    expected = 7 * (len(splits.train) // size * A_STEP + len(splits.validation) / size * A_VALIDATION + 3.0) + 11.0
-    assert rehearsal.training_seconds(*of_digits) == pytest.approx(expected)
-    assert asked == [("retrain", 2, size)]
+    an_epoch = len(splits.train) // size * A_STEP + len(splits.validation) / size * A_VALIDATION
+    assert rehearsal.training_seconds(*of_digits) == pytest.approx(7 * 1.5 * an_epoch + 11.0)
+    assert asked == [("retrain", 8, size)]
 
 
 def test_a_short_training_is_a_real_one_and_leaves_nothing_behind(of_digits):
