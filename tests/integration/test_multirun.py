@@ -21,6 +21,8 @@ TINY = [
     "trainer.limits.test_images=4",
     "trainer.limits.attacks=[pgd20]",
     "evaluate.eps_curve=[0.1]",
+    "search.random_cells=0",
+    "retrain.selection_steps=1",
     "retrain.baseline=false",
 ]
 SWEEP = ["-m", "metric=none,jacobian", "seed=0,1", *TINY, "stages=[search,retrain,evaluate]", "resume=auto"]

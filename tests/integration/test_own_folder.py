@@ -10,7 +10,8 @@ from dsrna.run_folder import RunFolder
 pytestmark = pytest.mark.slow
 
 TINY = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "trainer.limits.attacks=[fgsm]",
-        "evaluate.eps_curve=[]", "retrain.baseline=false"]  # fmt: skip
+        "evaluate.eps_curve=[]", "retrain.baseline=false", "retrain.selection_steps=1",
+        "search.random_cells=0"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from dsrna.spaces.nasbench201.index import string_at
 from dsrna.spaces.notation.writing import published_text
 from dsrna.testing.data_roots import write_arrays
 from dsrna.testing.made_up_tables import share
+from tests.thorough import thorough
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
@@ -32,7 +33,10 @@ FOUND = {found for page in PAGES for found in re.findall(r"python -m dsrna[^`\n]
 COMMANDS = sorted(each for each in FOUND if "model=mypackage" not in each and "model=net." not in each)
 RUN = "runs/…"
 
-DEBUG = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]"]
+DEBUG = [
+    "trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]",
+    "search.random_cells=0", "retrain.selection_steps=1",
+]  # fmt: skip
 SCORED = ["images=4", "cells=1", "channels=4"]
 SMALL = {
     "search": [*DEBUG, "retrain.baseline=false", "stages=[search,retrain,evaluate]"],
@@ -54,6 +58,7 @@ SMALL = {
         "evaluate.verify.radius=false", "trainer.limits.test_images=1",
     ],
     "-m": ["stages=[search]"],
+    "evaluate.threats=[{norm: l2, eps: 0.5}]": ["trainer.limits.attacks=[fgsm]"],
     "stages=[search]": ["stages=[search]"],
     "metric=none": ["stages=[search,retrain,evaluate,report]"],
     "evaluate=corruptions": ["trainer.limits.test_images=2", "stages=[evaluate,report]"],
@@ -63,6 +68,26 @@ SMALL = {
     "method=[local,genetic]": ["method.genetic.population=8"],
 }  # fmt: skip
 """What is put behind a command's words: of its entry point, and where it has these words. They win over its own."""
+
+RUNS = [each for each in COMMANDS if re.match(r"python -m dsrna\.(?!benchmark)", each)]
+REPEATED = {
+    "python -m dsrna.compare +comparison=digits_tour",
+    "python -m dsrna.evaluate from=runs/… threat.eps=4/255",
+    "python -m dsrna.evaluate model=torchvision:resnet18 checkpoint=net.pt data=cifar10",
+    "python -m dsrna.query",
+    "python -m dsrna.rank",
+    "python -m dsrna.retrain from=PC_DARTS data=cifar10",
+    "python -m dsrna.retrain from=genotypes.py:MINE",
+    "python -m dsrna.retrain from=runs/…",
+    "python -m dsrna.retrain from=runs/… objective=trades",
+    "python -m dsrna.retrain model=torchvision:resnet18 data=cifar10 objective=trades",
+    "python -m dsrna.search -m metric=none,jacobian seed=0,1,2",
+    "python -m dsrna.search hypergradient=unrolled",
+    "python -m dsrna.search metric=none",
+    "python -m dsrna.search optimizer@retrain.optimizer=adamw schedule@retrain.schedule=cosine",
+    "python -m dsrna.search stages=[search]",
+}
+"""Commands of which other tests walk the same way; what is written here need only be understood."""
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +123,36 @@ def small(kind, words, out):
 
 def test_the_commands_are_found():
     assert len(COMMANDS) > 30
+    assert set(RUNS) > REPEATED
     assert "python -m dsrna export from=runs/… --network certified --images 50 threat.eps=0.05" in COMMANDS
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if re.match(r"python -m dsrna\.(?!benchmark)", each)])
-def test_a_run_of_the_readme(command, request, root, command_line, tmp_path):
-    if RUN in command:
-        command = command.replace(RUN, str(request.getfixturevalue("finished")))
-    (root / "genotypes.py").write_text(f"MINE = {published_text(genotype_codec.to_json(published('RNAS')))}")
-    command = command.replace("genotypes.py", str(root / "genotypes.py")).replace("net.pt", str(root / "net.pt"))
-    words = shlex.split(command.replace("/path/to/data", str(root)))[2:]
+@pytest.fixture
+def typed(request, root):
+    """command -> its words behind ``python -m``, with files of ours for those that it names."""
+
+    def words(command):
+        if RUN in command:
+            command = command.replace(RUN, str(request.getfixturevalue("finished")))
+        (root / "genotypes.py").write_text(f"MINE = {published_text(genotype_codec.to_json(published('RNAS')))}")
+        command = command.replace("genotypes.py", str(root / "genotypes.py")).replace("net.pt", str(root / "net.pt"))
+        return shlex.split(command.replace("/path/to/data", str(root)))[2:]
+
+    return words
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_a_run_of_the_readme_is_understood(command, typed, capsys):
+    module, *words = typed(command)
+    if words[:1] == ["-m"]:
+        words = [word.partition(",")[0] for word in words[1:]]
+    assert main(["show", module.partition(".")[2], *words]) == 0
+    assert "seed: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [thorough(each) if each in REPEATED else each for each in RUNS])
+def test_a_run_of_the_readme(command, typed, command_line, tmp_path):
+    words = typed(command)
     kind = words[0].partition(".")[2]
     if kind == "search" and not any("nb201" in word or "nasbench201" in word for word in words):
         words.append("space.nodes=1")

@@ -9,7 +9,8 @@ from dsrna.spaces.registry import space_of
 pytestmark = pytest.mark.slow
 
 TINY = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "trainer.limits.attacks=[fgsm]",
-        "evaluate.eps_curve=[]", "retrain.baseline=false", "search.random_cells=0"]  # fmt: skip
+        "evaluate.eps_curve=[]", "retrain.baseline=false", "retrain.selection_steps=1",
+        "search.random_cells=0"]  # fmt: skip
 TOY = """# One node behind the cell before
 _target_: dsrna.spaces.search_space.SearchSpace
 nodes: 1
@@ -27,14 +28,14 @@ def only(folder):
 
 
 def test_other_operations_and_nodes_go_all_the_way(command_line, tmp_path):
-    chosen = ["space.nodes=5", "space.primitives=[none,skip_connect,sep_conv_7x7,conv_7x1_1x7]"]
+    chosen = ["space.nodes=2", "space.primitives=[none,skip_connect,sep_conv_7x7,conv_7x1_1x7]"]
     search = command_line("search", *TINY, *chosen, f"out={tmp_path / 'search'}", "stages=[search,retrain,evaluate]")
     assert search.status == 0, search.text
     genotype_file = only(tmp_path / "search") / "genotype.json"
     genotype = load(genotype_file)
     assert read_json(genotype_file)["version"] == 2
     assert genotype.topology == {
-        "nodes": 5, "primitives": ["none", "skip_connect", "sep_conv_7x7", "conv_7x1_1x7"],
+        "nodes": 2, "primitives": ["none", "skip_connect", "sep_conv_7x7", "conv_7x1_1x7"],
     }  # fmt: skip
     assert {name for cell in genotype.cells.values() for node in cell.nodes for name, _ in node} <= {
         "skip_connect", "sep_conv_7x7", "conv_7x1_1x7",

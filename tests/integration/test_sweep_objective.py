@@ -8,8 +8,8 @@ from dsrna.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
-TINY = ["trainer=debug", "trainer.limits.epochs=3", "trainer.limits.batches=2", "data.train_limit=300", "space.nodes=1",
-        "retrain.baseline=false"]  # fmt: skip
+TINY = ["trainer=debug", "trainer.limits.epochs=3", "trainer.limits.batches=2", "data.train_limit=160", "space.nodes=1",
+        "search.random_cells=0", "retrain.selection_steps=2", "retrain.baseline=false"]  # fmt: skip
 
 
 @pytest.fixture
