@@ -17,6 +17,8 @@ TINY = [
     "trainer.limits.batches=1",
     "trainer.limits.test_images=6",
     "evaluate.eps_curve=[0.1]",
+    "retrain.selection_steps=1",
+    "search.random_cells=0",
 ]
 
 

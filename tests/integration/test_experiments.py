@@ -46,7 +46,8 @@ def test_an_experiment_runs_in_its_debug_form(experiment, data_root, command_lin
     outcome = command_line(
         stages[0], f"+experiment={experiment}", "trainer=debug", *given,
         f"stages=[{','.join(stages)}]", "trainer.limits.test_images=2", "trainer.limits.batches=1",
-        "evaluate.eps_curve=[0.01]", "data.download=false", f"out={tmp_path}",
+        "evaluate.eps_curve=[0.01]", "search.random_cells=0", "retrain.selection_steps=1", "data.download=false",
+        f"out={tmp_path}",
     )  # fmt: skip
     assert outcome.status == 0, outcome.text
     (path,) = tmp_path.iterdir()

@@ -20,7 +20,10 @@ TINY = [
     "trainer=debug",
     "trainer.limits.batches=1",
     "space.nodes=1",
+    "trainer.limits.test_images=4",
     "evaluate.eps_curve=[0.1]",
+    "retrain.selection_steps=1",
+    "search.random_cells=0",
     "trainer.progress=off",
 ]
 
@@ -115,7 +118,7 @@ def test_a_network_in_training_mode_is_refused(run):
 
 
 def test_later_stages_start_from_a_run_and_runs_are_compared(run, tmp_path):
-    again = dsrna.evaluate(run, ["trainer=debug", "evaluate.eps_curve=[0.1]", f"out={tmp_path}"])
+    again = dsrna.evaluate(run, ["trainer=debug", "trainer.limits.test_images=4", f"out={tmp_path}"])
     assert again.accuracies == run.accuracies
     trained = dsrna.retrain(run, [*TINY, "stages=[retrain]", "retrain.baseline=false", f"out={tmp_path}"])
     assert trained.genotype == run.genotype

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["trainer=debug", "trainer.limits.batches=1", "trainer.limits.test_images=4", "evaluate.eps_curve=[0.1]",
+         "space.nodes=1", "search.random_cells=0", "retrain.selection_steps=1"]  # fmt: skip
 
 
 def uv() -> str:
@@ -42,7 +44,7 @@ def run(installed, folder, *arguments):
 def test_the_main_job_runs_from_an_empty_folder(installed, tmp_path):
     where = run(installed, tmp_path, "-c", "import dsrna; print(dsrna.__file__)")
     assert Path(where.stdout.strip()).is_relative_to(installed)
-    done = run(installed, tmp_path, "-m", "dsrna.search", "trainer=debug", "trainer.limits.batches=1")
+    done = run(installed, tmp_path, "-m", "dsrna.search", *SMALL)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     expected = {"genotype.json", "evaluation.json", "report.html", "retrain", "baseline"}

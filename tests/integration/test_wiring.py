@@ -37,7 +37,7 @@ SETTINGS = [
     "retrain.cutout=0", "objective=pgd", "objective.steps=3", "threat=linf", f"threat.eps={EPS}", "evaluate=quick",
     f"evaluate.eps_curve=[{','.join(map(str, CURVE))}]", "evaluate.batch_size=10", "evaluate.attacks.pgd100=null",
     "evaluate.attacks.autoattack=null", "evaluate.attacks.cw=null", "evaluate.attacks.apgd_dlr=null",
-    "evaluate.attacks.square=null",
+    "evaluate.attacks.square=null", "search.random_cells=0",
 ]  # fmt: skip
 
 

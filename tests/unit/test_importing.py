@@ -15,6 +15,7 @@ def _collecting():
     gc.enable()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_collecting")
 @pytest.mark.parametrize("collecting", [True, False])
 def test_nothing_is_collected_meanwhile_and_what_was_made_never_looked_at(collecting):
@@ -35,6 +36,7 @@ def test_an_error_leaves_the_collector_on():
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_a_command_imports_so_and_its_first_job_is_read_so_and_no_other(monkeypatch):
     collecting = []
     monkeypatch.setattr(commands, "main_of", lambda name: collecting.append(gc.isenabled()))

@@ -41,6 +41,7 @@ def test_nas_robbench_201_comes_back_by_run_and_as_a_mean(tmp_path):
     assert keys == published
 
 
+@pytest.mark.slow
 def test_the_robustness_dataset_comes_back_with_its_grids_and_severities(tmp_path):
     grid = (0.1 / 255, 0.5 / 255, 1.0)
     networks = [

@@ -45,6 +45,7 @@ def test_bad_files_and_names(tmp_path):
             PublishedProxies(tmp_path)
 
 
+@pytest.mark.slow
 def test_parameters_equal_those_of_networks():
     space = Nasbench201Space()
     for index in (0, 50, 4321, 13433, 15624):

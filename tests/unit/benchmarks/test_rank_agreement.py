@@ -16,6 +16,7 @@ from dsrna.spaces.nasbench201.space import Nasbench201Space
 from tests.thorough import examples
 
 
+@pytest.mark.slow
 @examples(15)
 @given(seed=st.integers(0, 2**31), count=st.integers(8, 20), levels=st.integers(4, 30))
 def test_coefficients_and_intervals_are_scipys(seed, count, levels):

@@ -50,6 +50,7 @@ def column(salt):
     return np.array([share(index, salt) for index in CLASSES])
 
 
+@pytest.mark.slow
 def test_every_accuracy_is_a_column(analysed):
     adversarial, standard = analysed
     assert [entry.label for entry in adversarial.columns] == ["clean", "pgd 8/255", "autoattack"]

@@ -89,6 +89,7 @@ def robbench(folder):
     return NasRobBench201(folder, folder / "cache")
 
 
+@pytest.mark.slow
 @examples(40)
 @given(index=st.integers(0, COUNT - 1), dataset=st.sampled_from(["cifar10", "imagenet16_120"]))
 def test_robustness_dataset_gives_what_was_written(robustness, index, dataset):
@@ -103,6 +104,7 @@ def test_robustness_dataset_gives_what_was_written(robustness, index, dataset):
     assert robustness.query_many(np.array([index]), dataset, "clean_cm").tolist() == [[[uid, 1], [2, 3]]]
 
 
+@pytest.mark.slow
 @examples(40)
 @given(index=st.integers(0, COUNT - 1), dataset=st.sampled_from(["cifar10", "imagenet16_120"]))
 def test_nas_robbench_201_gives_what_was_written(robbench, index, dataset):
@@ -326,6 +328,7 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path):
         NasRobBench201(path, tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_verdict_ranks_among_classes(robbench, robustness):
     rows = verdict(13433, robbench, "cifar10")
     assert [row.label for row in rows] == [

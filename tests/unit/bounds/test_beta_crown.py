@@ -75,6 +75,7 @@ def shifted(hard, margin):
     return moved, Interval.ball(x, eps, "linf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precise", [False, True])
 def test_a_least_margin_just_above_0_is_proved_where_alpha_crown_proves_nothing(hard, precise):
     model, ball = shifted(hard, 1e-3)
@@ -100,6 +101,7 @@ def test_a_least_margin_just_below_0_is_shown_by_a_point(hard):
     assert found.lower.min() <= -1e-3 + 1e-9
 
 
+@pytest.mark.slow
 def test_linear_programs_decide_where_multipliers_are_not_optimised(hard, monkeypatch):
     """Without steps and lucky points all inputs have to be decided before an image is found to be wrong."""
     monkeypatch.setattr(beta_crown, "_MULTIPLIER_STEP", 0.0)
@@ -111,6 +113,7 @@ def test_linear_programs_decide_where_multipliers_are_not_optimised(hard, monkey
         assert (found.point is None) == proved
 
 
+@pytest.mark.slow
 def test_multipliers_of_linear_programs_give_each_completely_decided_case_its_least_margin(hard):
     model, ball = shifted(hard, -0.1)
     engine = BetaCrown()

@@ -283,6 +283,7 @@ def test_other_movements_are_not_taken_for_rearrangements(move):
     assert as_rearrangement(move(torch.arange(1, 121).view(1, *shape))[0], shape) is None
 
 
+@pytest.mark.slow
 @examples(60)
 @given(
     pads=st.tuples(*[st.integers(-2, 3)] * 4),

@@ -105,6 +105,7 @@ def test_a_narrow_interval_keeps_the_digits_of_its_radius(pair):
     torch.testing.assert_close(radius, 1e-12 * function.slope(x).abs(), rtol=1e-3, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh])
 def test_crown_is_about_as_tight_as_auto_lirpas(activation):
     """auto_LiRPA on the network as it is, of layers on which it is right."""

@@ -57,6 +57,7 @@ def runs(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_runs_that_are_equal_but_for_their_seeds_are_one_row(runs):
     table = table_of(results_of([runs[0].parent]))
     pgd, trades = table.rows
@@ -71,6 +72,7 @@ def test_runs_that_are_equal_but_for_their_seeds_are_one_row(runs):
     assert pgd.parameters == sum(one.numel() for one in described.parameters())
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_pages(runs, tmp_path, capsys):
     compare_folders([*map(str, runs), "--reference", "net objective=trades", "--out", str(tmp_path / "compared")])
     assert str(tmp_path / "compared" / "table.html") in capsys.readouterr().out
@@ -92,6 +94,7 @@ def test_a_folder_that_isnt_there_is_refused(tmp_path):
         results_of([tmp_path / "nowhere"])
 
 
+@pytest.mark.slow
 def test_what_isnt_comparable_is_refused(runs, tmp_path):
     folder = runs[3]
     evaluation = (folder / "evaluation.json").read_text()
@@ -107,6 +110,7 @@ def test_what_isnt_comparable_is_refused(runs, tmp_path):
         results_of([tmp_path / "none"])
 
 
+@pytest.mark.slow
 def test_the_index_has_every_run_and_says_which_cannot_be_read(runs):
     folder = runs[0].parent
     (folder / "sweep").mkdir()
@@ -123,6 +127,7 @@ def test_the_index_has_every_run_and_says_which_cannot_be_read(runs):
     assert any("sweep/0" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_are_listed_in_a_few_seconds(tmp_path):
     one = build_run_folder(tmp_path / "one")
     files = {name: (one.path / name).read_bytes() for name in ("run.json", "evaluation.json")}

@@ -71,6 +71,7 @@ def test_the_latex_is_a_booktabs_table_with_the_best_in_bold(results):
     assert f"\\textbf{{{100 * best.robust.mean:.2f} " in bold[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows", "sizes", "front"])
 def test_figures_have_fonts_that_papers_accept(painted, name):
     pdf = (painted / f"{name}.pdf").read_bytes()

@@ -60,6 +60,7 @@ def test_nothing_but_the_search_is_theirs(composed):
         }, name  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_was_chosen_before_does_not_stay():
     """An experiment's regularisers and objectives are not a method's."""
     before = ["+experiment=nb201_robust", "space=darts", "regulariser=[]"]
@@ -75,6 +76,7 @@ def test_a_row_is_told_by_its_source_and_what_else_was_set():
     assert searched_by(["strategy=gaea"], []) == "search strategy=gaea"
 
 
+@pytest.mark.slow
 def test_wsr_nas_mixes_eight_parts_and_two():
     metric = compose("search", ["+search_method=wsrnas"]).metric
     assert metric.weight / (1 + metric.weight) == pytest.approx(0.2)

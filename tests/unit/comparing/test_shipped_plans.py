@@ -39,6 +39,7 @@ def test_every_row_composes(name, tmp_path):
     assert len(different) == sum(row.search is not None for row in settings.rows)
 
 
+@pytest.mark.slow
 def test_the_tour_is_six_rows_and_two_seeds_and_the_other_is_full_size():
     tour, large = (
         comparison_settings(compose("compare", [f"+comparison={name}"]))
@@ -53,6 +54,7 @@ def test_the_tour_is_six_rows_and_two_seeds_and_the_other_is_full_size():
     assert large.evaluate.attacks["autoattack"] is not None
 
 
+@pytest.mark.slow
 def test_what_a_row_searches_by_leaves_the_trainings_alone(tmp_path):
     rows = "rows=[{name: a, search: ['strategy=gaea', 'search.epochs=9']}, {name: b, search: []}]"
     jobs = Jobs(request(tmp_path, rows))
@@ -73,6 +75,7 @@ def before(tmp_path_factory):
     return fingerprints(tmp_path_factory.mktemp("before"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "changes"),
     [
@@ -89,6 +92,7 @@ def test_what_changes_which_jobs(before, tmp_path, override, changes):
     assert {kind for kind in before if before[kind] != after[kind]} == changes
 
 
+@pytest.mark.slow
 def test_a_fixed_network_is_trained_by_the_recipe_of_cells(tmp_path):
     rows = "rows=[{name: a, from: DARTS_V2}, {name: b, model: 'dsrna:wrn_16_4'}]"
     jobs = Jobs(request(tmp_path, rows))
@@ -98,6 +102,7 @@ def test_a_fixed_network_is_trained_by_the_recipe_of_cells(tmp_path):
     assert (fixed.model, fixed.normalization) == ("dsrna:wrn_16_4", "data")
 
 
+@pytest.mark.slow
 def test_queries_are_of_the_comparisons_images_and_space(tmp_path):
     rows = "rows=[{name: a, query: ['proxy=[croze]', 'method=[mutate]', 'budget=9']}]"
     given = ["data.train_limit=300", "threat.eps=8/255", "space.nodes=2", "search.cells=4", "search.channels=6"]
@@ -112,17 +117,20 @@ def test_queries_are_of_the_comparisons_images_and_space(tmp_path):
     assert first.folder.path != second.folder.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["'proxy=[croze,nwot]', 'method=[mutate]'", "'proxy=[croze]'", "'method=[local]'"])
 def test_queries_that_lead_to_no_one_cell_are_refused(tmp_path, query):
     with pytest.raises(ConfigError, match="Row a: "):
         Jobs(request(tmp_path, f"rows=[{{name: a, query: [{query}]}}]"))
 
 
+@pytest.mark.slow
 def test_a_search_on_other_data_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="Row a: its search has other settings of `data`"):
         Jobs(request(tmp_path, "rows=[{name: a, search: ['+experiment=cifar10_jacobian_small']}]"))
 
 
+@pytest.mark.slow
 def test_what_is_replayed_of_a_job_composes_to_its_data_and_threat(tmp_path):
     given = request(
         tmp_path, "rows=[{name: b, random: 1}]", "data.train_limit=500", "threat.eps=8/255", "data.root=null"

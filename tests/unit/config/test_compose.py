@@ -21,6 +21,7 @@ def test_overrides_reach_the_settings_with_their_types():
     assert settings.start_from is None
 
 
+@pytest.mark.slow
 def test_an_argument_that_a_part_has_a_default_for_is_given_like_any_other():
     given = settings_of("space.primitives=[none,skip_connect]", "retrain.optimizer.nesterov=true", "space.nodes=2")
     assert given.space == {
@@ -68,6 +69,7 @@ def test_the_same_key_added_and_removed_is_no_repeat():
     assert settings_of("~search.epochs", "+search.epochs=5").search.epochs == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "read"), [("13433", "13433"), ("333333", "333333"), ("'022210'", "022210")])
 def test_numbers_name_architectures(typed, read):
     settings = settings_from(compose("retrain", [f"from={typed}", "space=nasbench201"]))

@@ -107,6 +107,7 @@ def test_a_name_of_ours_is_refused_instead_of_passed_over(own):
         compose("search", with_config_folder([], str(own)))
 
 
+@pytest.mark.slow
 def test_glob_means_the_names_that_are_there(own):
     named = with_config_folder([], str(own))
     assert without_globs(["objective=glob(pgd*)", "seed=0,1"]) == ["objective=pgd,pgd_cifar,pgd_mnist", "seed=0,1"]
@@ -167,6 +168,7 @@ def mine(tmp_path, monkeypatch):
     return named
 
 
+@pytest.mark.slow
 def test_parts_of_the_user_s_own_module_stand_wherever_ours_do(mine):
     typed = [f"{place}._target_={target}" for place, target in mine.items() if place in OWN_PARTS]
     chosen = ["strategy=darts", "objective=standard", "regulariser=[beta_decay]"]
@@ -177,6 +179,7 @@ def test_parts_of_the_user_s_own_module_stand_wherever_ours_do(mine):
     rank_settings(compose("rank", ["proxy=[snip]", f"proxy.snip._target_={mine['proxy.snip']}"]))
 
 
+@pytest.mark.slow
 def test_the_key_of_a_part_within_a_part_is_the_whole_way_to_it(mine):
     bad = "metric.parts.local_radius.metric.eps=-1"
     with pytest.raises(ConfigError, match=r"\(conf: metric\.parts\.local_radius\.metric\.eps\)$"):

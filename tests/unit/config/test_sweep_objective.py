@@ -82,6 +82,7 @@ def test_a_sweeper_that_maximises_compares_one_number():
     refuse_mixed([settings_from(compose("search", [*job, "sweep_objective=search/val/acc"])) for job in jobs])
 
 
+@pytest.mark.slow
 def test_intervals_are_known_to_other_sweepers_alone():
     """Both ends are checked before the first job, however the sweeper was chosen."""
     ConfigStore.instance().store("other", {"_target_": "hydra_plugins.other.Other"}, group="hydra/sweeper")

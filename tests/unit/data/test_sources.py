@@ -132,6 +132,7 @@ def test_an_archive_that_would_not_fit_into_memory_is_not_unpacked(tmp_path, mon
         load_arrays(str(tmp_path / "mine.npz"))
 
 
+@pytest.mark.slow
 def test_damaged_archives_are_refused_or_read(tmp_path):
     file = tmp_path / "mine.npz"
     whole, draw = Path(save(file)).read_bytes(), np.random.default_rng(0)

@@ -58,9 +58,7 @@ def images(count=24, seed=3):
 
 
 @pytest.mark.parametrize("norm", THREATS)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "autoattack" else ()) for name in EXACT]
-)
+@pytest.mark.parametrize("name", [thorough(name) if name == "autoattack" else name for name in EXACT])
 def test_two_classes_have_the_closed_form(name, norm):
     model, x, threat = linear_network(2), images(), THREATS[norm]
     y = model(x).argmax(1)

@@ -7,6 +7,7 @@ from torch import nn
 from dsrna.evaluation import APGD, AutoAttack, FoolboxFGSM, FoolboxPGD, Square, evaluate
 from dsrna.evaluation.masking import MEANINGS, Measurement, masking_checks
 from dsrna.types import Threat
+from tests.thorough import thorough
 
 CHECKS = set(MEANINGS) - {"transfer"}
 """Those of one network alone."""
@@ -149,7 +150,7 @@ def test_masking_is_found_out_in_l2(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threat", [Threat("linf", 0.01), Threat("l2", 0.06)], ids=str)
+@pytest.mark.parametrize("threat", [Threat("linf", 0.01), thorough(Threat("l2", 0.06))], ids=str)
 def test_a_linear_network_passes_all(threat, tmp_path):
     assert those(checks_of(Linear(), tmp_path, (*ATTACKS, AutoAttack()), threat), "passed") == CHECKS
 

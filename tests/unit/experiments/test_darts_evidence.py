@@ -50,6 +50,7 @@ def lines_of(out):
     return [line for _, line in sys.modules["evidence"].read_lines(out / "evidence.jsonl", dict)]
 
 
+@pytest.mark.slow
 def test_everything_is_done_and_written_down_as_the_run_folders_have_it(tiny):
     tasks, out, lines = tiny
     assert [task.name for task in tasks] == list(lines) == ["robust_s0", "robust_s0_t0", "random0_of_robust_s0_t0"]

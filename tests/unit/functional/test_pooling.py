@@ -79,6 +79,7 @@ class Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_no_layer_asks_cuda_for_a_padded_pooling_of_channels_last_maps():
     with FakeTensorMode(), torch.device("cuda"), Watch() as watch:
         for layer in layers(9).values():

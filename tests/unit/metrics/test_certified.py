@@ -117,6 +117,7 @@ def linear_score(weight, bias, x, y, norm, eps, engine, form, reduction):
     return torch.tensor(scores, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @every_other
 def test_conformance(setting, norm):
     metric = Certified(norm, **setting)
@@ -361,7 +362,7 @@ def test_eps_grows_with_the_search(make):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "setting", [SETTINGS[0], thorough(SETTINGS[1]), SETTINGS[2]], ids=lambda setting: "-".join(setting.values())
+    "setting", [SETTINGS[0], *map(thorough, SETTINGS[1:3])], ids=lambda setting: "-".join(setting.values())
 )
 def test_a_deep_supernet_in_single_precision_has_a_bounded_score(setting):
     """Its bounds are 1e8 and more times wider than the ball: eps lies below the last digit of a pixel."""

@@ -179,6 +179,7 @@ def test_central_differences_are_of_second_order_on_smooth_networks(setting):
         assert error(1e-2, torch.float32) < 5e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_with_relu_central_differences_follow_the_mean_score_where_autograd_does_not(norm):
     """Kinks that pass an image change its row by a jump; over many images that is part of the derivative."""

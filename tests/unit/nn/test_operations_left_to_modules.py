@@ -164,6 +164,7 @@ def supernet(*primitives):
     return RelaxedSupernet(made, Darts().initial(space, torch.Generator().manual_seed(4))).double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivative", ["exact", "finite_difference"])
 def test_a_second_order_step_is_the_references(kind, derivative):
     reference = supernet("noise", "skip_connect", "sep_conv_3x3", "sep_conv_7x7")

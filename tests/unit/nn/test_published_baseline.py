@@ -10,13 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.darts import Darts
 from dsrna.strategies.relaxed_supernet import RelaxedSupernet
+from tests.thorough import thorough
 
 SOURCE = Path(__file__).resolve().parents[3] / "experiments" / "bench" / "published_darts.py"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SOURCE.is_file(), reason="experiments/ isn't part of the installed package")
-@pytest.mark.parametrize(("channels", "cells"), [(4, 3), (8, 5), (16, 8)])
+@pytest.mark.parametrize(("channels", "cells"), [(4, 3), (8, 5), thorough(16, 8)])
 def test_the_transcription_has_as_many_weights_and_operations(channels, cells):
     spec = importlib.util.spec_from_file_location("published_darts", SOURCE)
     module = importlib.util.module_from_spec(spec)

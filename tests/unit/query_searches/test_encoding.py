@@ -13,6 +13,7 @@ from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.spaces.search_space import SearchSpace
 
 
+@pytest.mark.slow
 def test_every_architecture_of_nasbench201_once():
     space = Nasbench201Space()
     every = product(*(range(count) for count in gene_space(space).choices))

@@ -65,6 +65,7 @@ def test_optimum_is_found(search):
         assert TARGET in [query.genes for query in run_queries(search, SPACE, likeness, 400, seed)]
 
 
+@pytest.mark.slow
 def test_guided_searches_need_fewer_queries_than_random():
     space, target = GeneSpace((5,) * 6), (4, 0, 2, 1, 3, 3)
 

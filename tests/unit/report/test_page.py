@@ -140,6 +140,7 @@ def test_smoothed_classifiers_have_a_table_of_their_own(page: Page, folder: RunF
     ]
 
 
+@pytest.mark.slow
 def test_where_the_threat_is_in_l2_what_smoothing_certifies_stands_beside_the_attacks(tmp_path: Path) -> None:
     folder = build_run_folder(tmp_path, ("evaluate",))
     evaluation = example_evaluation(0.7)
@@ -311,6 +312,7 @@ def test_a_network_at_chance_is_called_so(tmp_path: Path, low: float, chance: bo
     assert ("guessing gets 10.3 %. Its accuracies under attack say nothing" in text) == chance
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("text_alone")
 def test_a_run_that_did_not_search_shows_no_strategy_and_no_metric(tmp_path: Path) -> None:
     """Its config has them, as every config does, but nothing was done with them."""

@@ -218,6 +218,7 @@ def test_eps_is_shown_in_255ths_where_it_is_one() -> None:
     assert list(line.get_xdata()) == pytest.approx([0, 2, 4, 6, 8, 10, 12])
 
 
+@pytest.mark.slow
 def test_pictures_are_png_files_with_something_on_them(data: RunData, drawn: Any) -> None:
     from matplotlib.image import imread
 
@@ -258,6 +259,7 @@ def test_operations_of_other_spaces_get_distinct_colours() -> None:
     assert len(set(colours.values())) == 10
 
 
+@pytest.mark.slow
 def test_pictures_leave_pyplot_alone(data: RunData) -> None:
     import subprocess
     import sys

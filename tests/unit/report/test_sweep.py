@@ -49,6 +49,7 @@ def test_rows_say_what_differs_and_what_came_out(sweep: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_key_that_only_some_jobs_have_differs(sweep: Path) -> None:
     rows = sweep_table([sweep / "0", sweep / "10"])
     assert rows[0].differs == {"metric": "none", "seed": "0", "search.epochs": "3"}
@@ -56,10 +57,12 @@ def test_a_key_that_only_some_jobs_have_differs(sweep: Path) -> None:
     assert (rows[1].numbers, rows[1].parameters, rows[1].state) == ({}, None, "retrain failed")
 
 
+@pytest.mark.slow
 def test_jobs_that_are_alike_differ_in_nothing(sweep: Path) -> None:
     assert [row.differs for row in sweep_table([sweep / "0", sweep / "0"])] == [{}, {}]
 
 
+@pytest.mark.slow
 def test_the_written_table_has_one_row_a_job_in_order(sweep: Path) -> None:
     (sweep / "1" / "report.html").write_text("")
     page = write_sweep_report(sweep)
@@ -80,6 +83,7 @@ def test_the_written_table_has_one_row_a_job_in_order(sweep: Path) -> None:
     assert "<i>" not in text
 
 
+@pytest.mark.slow
 def test_published_numbers_are_columns(sweep: Path) -> None:
     pgd = {"label": "pgd 8/255", "metric": "pgd", "training": "adversarial training", "benchmark": "NAS-RobBench-201"}
     numbers = {"eps": 8 / 255, "accuracy": 0.4567, "rank": 1234, "regret": 0.0244, "headline": True}
@@ -112,6 +116,7 @@ def test_a_folder_without_jobs_is_refused(tmp_path: Path) -> None:
         write_sweep_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_job_is_refused(sweep: Path) -> None:
     with pytest.raises(CheckpointError, match="notes"):
         sweep_table([sweep / "0", sweep / "notes"])
@@ -142,6 +147,7 @@ def test_whatever_attacks_were_run_are_columns_and_those_on_fewer_images_say_so(
     assert "AutoAttack" not in text
 
 
+@pytest.mark.slow
 def test_means_over_seeds_of_otherwise_equal_settings(tmp_path: Path) -> None:
     accuracies = {"none": [0.5, 0.6, 0.64], "jacobian": [0.7]}
     for metric, values in accuracies.items():

@@ -156,6 +156,7 @@ def test_what_an_earlier_run_switched_off_is_there_again_where_something_of_it_i
     assert (attacks["pgd20"]["steps"], attacks["pgd20"]["restarts"]) == (5, 2)
 
 
+@pytest.mark.slow
 def test_settings_of_a_part_that_another_one_replaces_are_replayed_where_it_has_them(earlier):
     own = ["evaluate=smoothed", "evaluate.smoothing.samples=7", "evaluate.batch_size=9", "threat.eps=0.3",
            "objective.relative_step_size=0.1", "objective.label_smoothing=0.2"]  # fmt: skip

@@ -23,6 +23,7 @@ from dsrna.run_lock import held
 from dsrna.runs.command import Command
 from dsrna.runs.launch import launch
 from tests.processes import apart
+from tests.thorough import thorough
 
 cloudpickle = pytest.importorskip("cloudpickle", reason="what parallel launchers pickle with; comes with joblib")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # other processes can't import the tests
@@ -162,11 +163,8 @@ def wait_to_be_stopped(request):
         raise
 
 
-launchers = pytest.mark.parametrize("launcher", ["basic", "apart"])
-
-
 @pytest.mark.slow
-@launchers
+@pytest.mark.parametrize("launcher", ["basic", "apart"])
 def test_a_multirun_whose_jobs_fail_says_which_and_why(multirun, launcher):
     ended, said, _ = multirun(fail, "seed=0,1", f"hydra/launcher={launcher}")
     assert (type(ended), ended.code) == (SystemExit, 2)
@@ -176,7 +174,7 @@ def test_a_multirun_whose_jobs_fail_says_which_and_why(multirun, launcher):
 
 
 @pytest.mark.slow
-@launchers
+@pytest.mark.parametrize("launcher", ["basic", thorough("apart")])
 def test_one_failed_job_is_enough_and_a_second_run_forgets_what_is_mended(multirun, launcher):
     ended, said, folder = multirun(fail_sometimes, "seed=0,1,2", f"hydra/launcher={launcher}")
     assert ended.code == 2

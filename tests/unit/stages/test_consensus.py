@@ -35,6 +35,7 @@ def searched(path, architecture=RIGHT, finished=True, **changed):
     return path
 
 
+@pytest.mark.slow
 def test_run_folders_and_folders_of_them_are_taken_together(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_adversarial(tmp_path, [int(i) for i in np.unique(isomorphs())])

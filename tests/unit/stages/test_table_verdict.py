@@ -196,6 +196,7 @@ def load_cifar10():
     """A user's own loader, of a name that one of ours has."""
 
 
+@pytest.mark.slow
 def test_a_loader_of_a_user_s_is_not_taken_for_one_of_ours(run, tmp_path, monkeypatch):
     write_adversarial_table(tmp_path)
     monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(load_cifar10=load_cifar10))

@@ -10,6 +10,7 @@ from dsrna.spaces.darts.space import DartsSpace
 from dsrna.strategies.uniform import Uniform
 
 
+@pytest.mark.slow
 def test_every_operation_of_an_edge_is_drawn_equally_often():
     space = DartsSpace(nodes=1)
     architecture = Uniform().initial(space, torch.Generator().manual_seed(0))

@@ -259,6 +259,7 @@ def test_when_checkpoints_are_written(tmp_path, minutes, expected):
     assert trainer.saved_at == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["search", "retrain"])
 def test_a_non_finite_loss_stops_with_its_step_and_a_snapshot(search_stage, retrain_stage, tmp_path, kind, caplog):
     """The learning rate throws the weights far out in the second epoch."""
@@ -286,6 +287,7 @@ def test_a_non_finite_loss_stops_with_its_step_and_a_snapshot(search_stage, retr
     assert "(step 5) is in" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_non_finite_score_says_where_too(search_stage, tmp_path):
     class Broken(RobustnessMetric):
         def score(self, model, x, y, generator):

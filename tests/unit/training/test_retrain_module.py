@@ -101,6 +101,7 @@ def test_it_is_the_textbook_loop(retrain_stage, tmp_path, adversarial, auxiliary
     assert all(name in record for record in stage.folder.read_metrics())
 
 
+@pytest.mark.slow
 def test_validation_measures_the_average_in_evaluation_mode_and_changes_nothing(retrain_stage, tmp_path):
     stage = retrain_stage(tmp_path, epochs=1)
     changes = []
@@ -125,6 +126,7 @@ def test_validation_measures_the_average_in_evaluation_mode_and_changes_nothing(
     assert record["retrain/val/acc_adv"] <= record["retrain/val/acc"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("robust_first", "clean", "robust", "kept"),
     [
@@ -256,6 +258,7 @@ def test_the_average_is_kept_where_there_is_one(retrain_stage, tmp_path):
     assert kept.keys() == stage.module.network.state_dict().keys(), "it loads into a plain network"
 
 
+@pytest.mark.slow
 def test_the_loss_sees_images_with_noise_and_nothing_else_does(retrain_stage, tmp_path):
     """An image of every batch is noted where the network is asked for logits by the loss, by attack and validation."""
 

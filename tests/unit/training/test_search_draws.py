@@ -169,6 +169,7 @@ class Push(Regulariser):
         return self.size * next(iter(self.supernet.parameters())).flatten()[0]
 
 
+@pytest.mark.slow
 def test_regularisers_add_to_the_weight_steps_loss(search_stage, tmp_path):
     ended = []
     for size in (0.0, 1.0):

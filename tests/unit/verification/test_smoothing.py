@@ -30,6 +30,7 @@ def radii(folder):
     return [one["radius"] for one in json.loads((folder / "smoothing.json").read_text())["smoothed"]]
 
 
+@pytest.mark.slow
 def test_the_radius_of_a_linear_network_is_its_distance_from_the_boundary(tmp_path):
     """The smoothed classifier of half spaces is the classifier itself; sampling may only fall short."""
     model, x = halves(), torch.rand(30, 1, 1, 3, generator=torch.Generator().manual_seed(0))
@@ -53,6 +54,7 @@ def test_the_radius_of_a_linear_network_is_its_distance_from_the_boundary(tmp_pa
         assert point["certified"] == pytest.approx((found >= point["eps"]).float().mean().item())
 
 
+@pytest.mark.slow
 def test_a_certificate_is_wrong_no_more_often_than_it_says(tmp_path):
     """An image so near the boundary that every radius above its distance is wrong, 300 times."""
     model = halves((1.0, 0.0, 0.0), -0.5)

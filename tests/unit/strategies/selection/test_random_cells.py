@@ -37,6 +37,7 @@ def close_to(count, share):
     return abs(count - DRAWS * share) <= 5 * (DRAWS * share * (1 - share)) ** 0.5
 
 
+@pytest.mark.slow
 def test_operations_are_drawn_in_proportion_to_their_weights():
     weights = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4]).repeat(6, 1)
     weights[2] = weights[2].flip(0)
@@ -48,6 +49,7 @@ def test_operations_are_drawn_in_proportion_to_their_weights():
             assert close_to(int(counts[edge, operation]), share), (edge, operation)
 
 
+@pytest.mark.slow
 def test_edges_are_drawn_one_after_the_other_in_proportion_to_their_strength():
     operations = torch.tensor([[5.0, 0.1, 0.2, 0.1], [5.0, 0.4, 0.2, 0.2]] + [[9.0, 0.3, 0.3, 0.2]] * 3)
     edges = torch.tensor([1.0, 1.0, 0.5, 0.25, 0.25])
@@ -71,6 +73,7 @@ def test_distinct_cells_begin_alike_and_leave_out_what_they_are_told(space):
     assert distinct_cells(space, equal_weights(space), 4, draw(), but=[few[1]]) == [few[0], *few[2:]]
 
 
+@pytest.mark.slow
 def test_a_space_with_few_cells_gives_what_it_has():
     tiny = DartsSpace(nodes=1, primitives=("skip_connect", "max_pool_3x3"))  # two edges a cell, all kept
     assert len(distinct_cells(tiny, equal_weights(tiny), 100, draw())) == 2**4
@@ -138,7 +141,7 @@ def test_a_score_is_that_of_the_calibrated_one_hot_supernet(space, partial, obje
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", [thorough("darts"), "nasbench201"])
 def test_the_only_path_that_was_trained_is_told_from_random_cells(name):
     space = SPACES[name]
     known, *others = distinct_cells(space, equal_weights(space), 25, draw(3))
