@@ -37,6 +37,10 @@ class NonFiniteError(DsrnaError):
         self.image = image
 
 
+class DistributedError(DsrnaError):
+    """The processes that train one network together have lost one another, or differ."""
+
+
 class MissingPartError(DsrnaError):
     """An optional package is needed and not installed; the message names the one command that installs it."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from dsrna.attacks.base import required
 from dsrna.attacks.pgd import PGD
+from dsrna.distributed.group import per_image
 from dsrna.functional.projections import project
 from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
@@ -48,5 +51,6 @@ class TradesAttack(PGD):
 
     def start(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         generator = required(generator)
-        noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
+        draw = partial(torch.randn, generator=generator, device=generator.device, dtype=x.dtype)
+        noise = per_image(draw, x.shape)
         return project(x + START_DEVIATION * noise.to(x.device), x, self.threat.norm, self.threat.eps)

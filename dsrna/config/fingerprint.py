@@ -18,7 +18,8 @@ CHANGES_NO_RESULT = (
     # Where the images are; which ones they are says their own digest, in run.json.
     "data.root", "data.download",
     # How fast it is. Random starts of an evaluation are drawn by batches: another size draws others, as good as these.
-    "workers", "trainer.threads", "search.implementation", "retrain.torch_compile", "evaluate.torch_compile",
+    "workers", "trainer.threads", "trainer.devices", "search.implementation",
+    "retrain.torch_compile", "evaluate.torch_compile",
     "evaluate.batch_size", "evaluate.verify.batch_size",
 )  # fmt: skip
 """Keys that may differ between a run and its continuation."""
@@ -27,7 +28,7 @@ CHANGES_NO_RESULT = (
 ADDED: dict[str, Any] = {
     "model": None, "model_arguments": None, "checkpoint": None, "normalization": None,
     "evaluate.smoothing": None, "retrain.noise": 0.0, "evaluate.threats": [], "evaluate.save_examples": False,
-    "evaluate.attacks.apgd_dlr": None, "evaluate.attacks.square": None,
+    "trainer.sync_batchnorm": False, "evaluate.attacks.apgd_dlr": None, "evaluate.attacks.square": None,
 }  # fmt: skip
 """Keys that came later, with the values at which runs from before them are still found."""
 

@@ -183,6 +183,8 @@ class LimitSettings(Model):
 
 class TrainerSettings(Model):
     accelerator: str
+    devices: Annotated[int, Field(ge=1, le=1024, description="a number of processes on this machine, 1 to 1,024")]
+    sync_batchnorm: Flag
     precision: Annotated[
         Literal["32-true", "64-true", "bf16-mixed"],
         Field(

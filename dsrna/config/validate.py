@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.compose import run_settings
+from dsrna.config.devices import check_devices
 from dsrna.config.model import Check, check_all
 from dsrna.config.objectives import retrain_objective
 from dsrna.config.parts import build_part, located, nearest, number, target_of, with_fractions
@@ -37,6 +39,14 @@ def validated(config: DictConfig) -> Settings:
     return run_settings(Settings, config, checks_of)
 
 
+def settings_noted_in(config_yaml: Path) -> Settings:
+    """The settings of a run that another process has begun, for working silently beside it."""
+    config = OmegaConf.load(config_yaml)
+    assert isinstance(config, DictConfig)
+    config.trainer.progress, config.logger = "off", {"kind": "none"}
+    return validated(config)
+
+
 def validate(settings: Settings) -> None:
     """Raises one ConfigError that lists all settings that don't go together."""
     check_all(checks_of(settings))
@@ -59,6 +69,7 @@ def checks_of(settings: Settings) -> list[Check]:
         lambda: check_alphas_optimizer(settings),
         lambda: check_root(settings.data, settings.space),
         lambda: sweep_objective(settings),
+        lambda: check_devices(settings),
     ]
 
 

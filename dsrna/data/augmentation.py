@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dsrna.distributed.group import per_image
 from dsrna.errors import ConfigError
 
 
@@ -46,10 +49,11 @@ class Augmentation:
         rows = torch.arange(height).expand(count, height)
         columns = torch.arange(width).expand(count, width)
         if self.horizontal_flip:
-            flip = torch.randint(2, (count, 1), generator=generator, dtype=torch.bool)
+            flip = per_image(partial(torch.randint, 2, generator=generator, dtype=torch.bool), (count, 1))
             columns = torch.where(flip, columns.flip(1), columns)
         if self.crop_padding:
-            offsets = torch.randint(2 * self.crop_padding + 1, (2, count, 1), generator=generator)
+            draw = partial(torch.randint, 2 * self.crop_padding + 1, generator=generator)
+            offsets = per_image(draw, (2, count, 1), images=1)
             rows, columns = rows + offsets[0], columns + offsets[1]
         if self.horizontal_flip or self.crop_padding:
             padded = F.pad(x, [self.crop_padding] * 4)
@@ -77,7 +81,7 @@ class Augmentation:
         """(N, 1, H, W), true inside each image's square."""
         inside = []
         for side in (height, width):
-            first = torch.randint(side, (count, 1), generator=generator) - self.cutout // 2
+            first = per_image(partial(torch.randint, side, generator=generator), (count, 1)) - self.cutout // 2
             place = torch.arange(side)
             inside.append((place >= first) & (place < first + self.cutout))
         return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import torch
 from torch import Tensor
 
 from dsrna.data.augmentation import Augmentation
 from dsrna.data.images import ImageDataset
+from dsrna.distributed import group
 from dsrna.errors import CheckpointError, ConfigError, DataError
 from dsrna.functional.seeding import generator
 
@@ -33,6 +34,7 @@ class BatchLoader:
         augmentation: applied to each batch; None: images as they are.
         drop_last: leave out a smaller last batch.
         prefetch: read one batch ahead in a background thread; None: only where images must be decoded.
+        in_parts: give each process its part of every batch, where several train the network together.
         replays: how often each batch is given in a row. An epoch has the same number of batches as without: batch b of
             epoch e is number (e * len + b) // replays, counted over all epochs without replays.
 
@@ -56,6 +58,7 @@ class BatchLoader:
         augmentation: Augmentation | None = None,
         drop_last: bool = False,
         prefetch: bool | None = None,
+        in_parts: bool = False,
         replays: int = 1,
     ) -> None:
         if batch_size < 1:
@@ -66,6 +69,11 @@ class BatchLoader:
                 f"Expected at least {fewest} images for one batch of `{purpose}`, got {len(dataset)}. "
                 "Lower its batch_size, raise data.train_limit, or add images. (conf: batch_size)"
             )
+        if in_parts and (batch_size % group.size() or not drop_last):
+            raise ConfigError(
+                f"Expected batches of `{purpose}` that {group.size()} processes can share evenly, got {batch_size} "
+                "images. (conf: batch_size)"
+            )
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
@@ -74,6 +82,7 @@ class BatchLoader:
         self.augmentation = augmentation
         self.drop_last = drop_last
         self.prefetch = dataset.decodes if prefetch is None else prefetch
+        self.in_parts = in_parts
         self.replays = replays
         self.epoch = 0
         self.start_batch = 0
@@ -119,9 +128,12 @@ class BatchLoader:
                 yield ahead.result()
 
     def _batch(self, epoch: int, number: int, indices: Tensor) -> Batch:
+        if self.in_parts:
+            indices = indices[group.part(len(indices))]
         x, y = self.dataset.batch(indices)
         if self.augmentation is not None:
-            x = self.augmentation(x, generator(self.seed, self.purpose, epoch, number))
+            with group.in_parts() if self.in_parts else nullcontext():
+                x = self.augmentation(x, generator(self.seed, self.purpose, epoch, number))
         return x, y
 
 

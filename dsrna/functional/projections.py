@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from dsrna.distributed.group import per_image
 from dsrna.functional.norms import image_norm, steepest_step
 from dsrna.types import Norm
 
@@ -77,13 +81,16 @@ def uniform_start(center: Tensor, norm: Norm, eps: float, generator: torch.Gener
     Returns:
         (N, ...) points in the ball and in [0, 1].
     """
-    device, dtype = generator.device, center.dtype
+
+    def draw(of: Callable[..., Tensor]) -> Callable[[Sequence[int]], Tensor]:
+        return partial(of, generator=generator, device=generator.device, dtype=center.dtype)
+
     if norm == "linf":
-        uniform = torch.rand(center.shape, generator=generator, device=device, dtype=dtype)
+        uniform = per_image(draw(torch.rand), center.shape)
         perturbation = (2 * uniform - 1) * eps
     else:
-        direction = steepest_step(torch.randn(center.shape, generator=generator, device=device, dtype=dtype), "l2")
-        share = torch.rand(_per_image_shape(center), generator=generator, device=device, dtype=dtype)
+        direction = steepest_step(per_image(draw(torch.randn), center.shape), "l2")
+        share = per_image(draw(torch.rand), _per_image_shape(center))
         perturbation = direction * eps * share ** (1 / center[0].numel())
     return (center + perturbation.to(center.device)).clamp(0, 1)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from dsrna.distributed.group import per_image
 from dsrna.errors import ConfigError
 from dsrna.functional.gradient_norm import slope_along
 from dsrna.functional.jacobian import central_difference, directional_derivative, jacobian_row
@@ -138,7 +140,7 @@ class JacobianNorm(RobustnessMetric):
         if self.estimator == "exact" or self.projections >= classes:
             return torch.arange(classes, device=logits.device)[:, None].expand(-1, images)
         source = _required(generator)
-        keys = torch.rand(images, classes, generator=source, device=source.device)
+        keys = per_image(partial(torch.rand, generator=source, device=source.device), (images, classes))
         return keys.argsort(dim=1)[:, : self.projections].T.to(logits.device)
 
     def _projected_norms(self, model: nn.Module, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -146,8 +148,8 @@ class JacobianNorm(RobustnessMetric):
         source = _required(generator)
         derivatives = []
         for _ in range(self.projections):
-            draw = torch.randn(x.shape, generator=source, device=source.device, dtype=x.dtype).to(x.device)
-            derivatives.append(self._directional_derivative(model, x, draw))
+            drawn = per_image(partial(torch.randn, generator=source, device=source.device, dtype=x.dtype), x.shape)
+            derivatives.append(self._directional_derivative(model, x, drawn.to(x.device)))
         # E|J_k z| = sqrt(2/pi) ||J_k||_2, since J_k z is normal with standard deviation ||J_k||_2.
         return math.sqrt(math.pi / 2) * torch.stack(derivatives).abs().mean(dim=(0, 2))
 

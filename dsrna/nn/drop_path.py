@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from dsrna.distributed.group import per_image
 from dsrna.errors import ConfigError
 
 
@@ -38,5 +39,5 @@ class DropPath(nn.Module):
         if not self.training or self.probability == 0:
             return x
         keep = 1 - self.probability
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.dim() - 1)).bernoulli_(keep)
+        mask = per_image(lambda shape: x.new_empty(shape).bernoulli_(keep), (x.shape[0],) + (1,) * (x.dim() - 1))
         return x * (mask / keep)

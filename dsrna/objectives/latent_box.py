@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dsrna.attacks.base import required
+from dsrna.distributed.group import per_image
 from dsrna.functional.margins import all_margins
 
 Values = tuple[Tensor, ...]
@@ -83,7 +85,11 @@ class LatentBox(NamedTuple):
         rivals, draw = self.margins.shape[1], required(generator)
         steps_of = [relative_step_size / 2 * (high - low) for low, high in zip(lower, upper, strict=True)]
         points = tuple(
-            low + (high - low) * torch.rand((rivals, *low.shape), generator=draw, dtype=low.dtype).to(low.device)
+            low
+            + (high - low)
+            * per_image(partial(torch.rand, generator=draw, dtype=low.dtype), (rivals, *low.shape), images=1).to(
+                low.device
+            )
             for low, high in zip(lower, upper, strict=True)
         )
         best, least = points, torch.full_like(self.margins.detach(), torch.inf)

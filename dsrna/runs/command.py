@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.compose import compose
 from dsrna.config.settings import RunSettings
+from dsrna.distributed.meeting import follows
 from dsrna.run_folder import RunFolder
 from dsrna.runs.replay import replay
 from dsrna.runs.request import Request, request_of
+from dsrna.runs.single_process import refuse_several
 
 
 class Work(Protocol):
@@ -69,6 +72,8 @@ class Program(Generic[S, W]):
         summary: shows what came out; its third argument says whether the run was finished before.
         product: what a user looks at in the folder of a finished run.
         finish_sweep: is called with the folder of a multirun when its jobs are done.
+        follow: where the function is, as ``module:name``, by which other processes take part in the stages of one that
+            runs the command; None: it runs in one process.
     """
 
     prepare: Callable[[Request[S]], W]
@@ -79,6 +84,7 @@ class Program(Generic[S, W]):
     summary: Callable[[RunFolder, S, bool], None] = nothing
     product: Callable[[RunFolder], Path] = lambda folder: folder.path
     finish_sweep: Callable[[Path], None] = nothing
+    follow: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,23 @@ class Command(Generic[S]):
 
         life = shared_life.run if self.shared else life_cycle.run
         return life(resolve_name(self.program), request)
+
+    def follow(self) -> bool:
+        """Takes part, as one of the processes that torchrun started beside the one that runs the command.
+
+        Returns:
+            Whether this process is one of them; False for the one that is to run it.
+
+        Raises:
+            ConfigError: the command runs in one process.
+        """
+        follow = resolve_name(self.program).follow
+        if follow is None:
+            refuse_several()
+        elif follows(os.environ):
+            resolve_name(follow)()
+            return True
+        return False
 
     def config_text(self, overrides: list[str]) -> str:
         """The config that a job would run with, as YAML; what must still be given stands there as ???.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from dsrna.config.command_line import quoted, read_command_line, without_globs
 from dsrna.config.compose import as_composed, complete, compose
 from dsrna.config.settings import RunSettings
 from dsrna.config.sweep_objective import refuse_mixed
+from dsrna.distributed.meeting import launched_from_outside
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.importing import importing
 from dsrna.interruption import Interrupted, StopSignals
@@ -48,7 +50,10 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
         if typed.asks_hydra:
             _hydra(command, _never)
             return
-        refuse_several()
+        if not launched_from_outside(os.environ) or typed.multirun:
+            refuse_several()
+        elif command.follow():
+            return
         start = (_multirun if typed.multirun else _lone_job)(command, typed.overrides, echo)
         with importing():
             resolve_name(command.program)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -12,6 +12,8 @@ from dsrna.config.settings import Settings
 from dsrna.config.validate import threat_of
 from dsrna.data.augmentation import Augmentation
 from dsrna.data.splits import Splits
+from dsrna.distributed import group
+from dsrna.distributed.meeting import Stages
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.training.dashboards import Dashboard
@@ -31,6 +33,7 @@ class Job:
         fingerprint: of settings and data; checkpoints carry it.
         splits: the data.
         dashboard: W&B, TensorBoard, or neither.
+        shared: the stages that several processes work on together, if there are several.
     """
 
     settings: Settings
@@ -38,6 +41,7 @@ class Job:
     fingerprint: str
     splits: Splits
     dashboard: Dashboard
+    shared: Stages = field(default_factory=lambda: Stages(None))
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -62,6 +66,8 @@ class Job:
             _, height, width = self.splits.train.shape
             if max(height, width) <= _TOO_SMALL_FOR_THREADS:
                 torch.set_num_threads(1)
+            elif group.size() > 1:
+                torch.set_num_threads(max(1, torch.get_num_threads() // group.size()))
         else:
             torch.set_num_threads(threads)
 

@@ -13,7 +13,9 @@ from dsrna.config.objectives import retrain_objective
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.data.loader import BatchLoader
 from dsrna.data.splits import Splits
+from dsrna.distributed import group
 from dsrna.functional.seeding import derive_seed
+from dsrna.nn.synced_batchnorm import synced
 from dsrna.objectives.base import Objective
 from dsrna.objectives.standard import Standard
 from dsrna.spaces import genotype_codec
@@ -80,6 +82,7 @@ def _train(
         shuffle=True,
         augmentation=job.augmentation(retrain.cutout),
         drop_last=True,
+        in_parts=group.size() > 1,
         replays=objective.replays,
     )
     validation = BatchLoader(splits.validation, batch_size, seed=settings.seed, purpose="selection", shuffle=False)
@@ -92,6 +95,8 @@ def _train(
     )
     network = build_network(description)
     objective.initialise(network)
+    if settings.trainer.sync_batchnorm:
+        synced(network)
 
     def optimizer(weights: list[nn.Parameter]) -> tuple[Any, Any]:
         made = build_optimizer(training.optimizer, f"{where}.optimizer", weights)

@@ -19,6 +19,8 @@ from dsrna.config.sweep_objective import sweep_objective
 from dsrna.config.validate import threat_of
 from dsrna.console import echo
 from dsrna.data.splits import Splits
+from dsrna.distributed import group
+from dsrna.distributed.leading import led
 from dsrna.errors import CheckpointError
 from dsrna.nn.freed_memory import keep_freed_memory
 from dsrna.objectives.standard import Standard
@@ -80,10 +82,10 @@ class Opened:
 def plan(settings: Settings) -> dict[str, Callable[[Job], object]]:
     """The stages in order; the baseline and the certified training go with the retrain stage."""
     known: dict[str, Callable[[Job], object]] = {
-        "search": search,
-        "retrain": retrain,
-        "certified": certified,
-        "baseline": baseline,
+        "search": together("search", search),
+        "retrain": together("retrain", retrain),
+        "certified": together("certified", certified),
+        "baseline": together("baseline", baseline),
         "evaluate": evaluate,
         "report": report,
     }
@@ -93,6 +95,17 @@ def plan(settings: Settings) -> dict[str, Callable[[Job], object]]:
     if "retrain" in wanted and settings.retrain.certified:
         wanted.add("certified")
     return {name: stage for name, stage in known.items() if name in wanted}
+
+
+def together(name: str, stage: Callable[[Job], object]) -> Callable[[Job], object]:
+    """A stage that every process of the run takes part in, if there are several."""
+
+    def work(job: Job) -> None:
+        if group.leads():
+            job.shared.announce(name)
+        stage(job)
+
+    return work
 
 
 def first_line(request: Request[Settings]) -> str:
@@ -168,10 +181,11 @@ def _working(opened: Opened, begins: bool) -> Iterator[Job]:
     job = Job(settings, folder, f"{request.fingerprint} {splits.digest}", splits, dashboard)
     failed, threads_before = True, torch.get_num_threads()
     try:
-        job.choose_threads()
         if job.device.type == "cpu":
             keep_freed_memory()
-        yield job
+        with led(settings.trainer.devices, job.device.type, folder.path, "dsrna.stages.follow") as job.shared:
+            job.choose_threads()
+            yield job
         failed = False
     finally:
         torch.set_num_threads(threads_before)
@@ -206,4 +220,5 @@ STAGES: Program[Settings, Opened] = Program(
     objective=_objective,
     summary=_show,
     finish_sweep=_finish_sweep,
+    follow="dsrna.stages.follow:follow",
 )

@@ -14,10 +14,12 @@ from dsrna.config.search_parts import build_regularisers, build_search_schedules
 from dsrna.config.settings import Settings
 from dsrna.data.loader import BatchLoader, PairedLoader
 from dsrna.data.splits import Splits, search_halves
+from dsrna.distributed import group
 from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.edges.implementation import use_implementation
+from dsrna.nn.synced_batchnorm import synced
 from dsrna.objectives.base import Objective
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace
@@ -60,6 +62,7 @@ def search(job: Job) -> None:
             shuffle=shuffle,
             augmentation=job.augmentation() if shuffle else None,
             drop_last=shuffle,
+            in_parts=shuffle and group.size() > 1,
         )
 
     train = PairedLoader(loader(weights_half, "weights"), loader(architecture_half, "architecture"))
@@ -67,6 +70,8 @@ def search(job: Job) -> None:
     seed_all(derive_seed(settings.seed, "search"))
     strategy: Strategy = build_part(settings.strategy, "strategy")
     supernet = build_supernet(settings, splits, job.space, strategy)
+    if settings.trainer.sync_batchnorm:
+        synced(supernet)
     architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
     regularisers = build_regularisers(settings)
     for regulariser in regularisers:
@@ -76,6 +81,8 @@ def search(job: Job) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive_seed(settings.seed, "supernet", number))
             made = build_supernet(settings, splits, job.space, strategy, **sizes)
+        if settings.trainer.sync_batchnorm:
+            synced(made)
         use_implementation(made, search.implementation, device_of(settings.trainer.accelerator).type)
         return made
 
@@ -130,6 +137,8 @@ def search(job: Job) -> None:
     )  # fmt: skip
     validation = loader(architecture_half, "validation", shuffle=False)
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
+    if not group.leads():
+        return
     supernet, expected = module.model.supernet, module.model.architecture.expected()  # a schedule may have replaced it
 
     def new_supernet() -> Supernet:

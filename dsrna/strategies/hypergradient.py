@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dsrna.distributed import group
 from dsrna.errors import UnsupportedError
 
 Loss = Callable[[], Tensor]
@@ -141,10 +142,11 @@ def objective_gradients(
 
 
 def loss_gradients(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
-    """d loss / d inputs, with zeros for inputs that the loss doesn't depend on."""
+    """d loss / d inputs, zeros where the loss doesn't depend on one; without a graph the mean over all processes."""
     if not loss.requires_grad:
         return [torch.zeros_like(tensor) for tensor in inputs]
     gradients = torch.autograd.grad(
         loss, list(inputs), create_graph=create_graph, allow_unused=True, materialize_grads=True
     )
-    return list(gradients)
+    # With a graph they are this process's own, of which something linear is differentiated, and averaged, next.
+    return list(gradients) if create_graph else group.averaged_all(gradients)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
+
+from dsrna.distributed import group
 
 
 class Averages:
@@ -36,6 +40,10 @@ class Averages:
         """All means so far."""
         return {name: self.mean(name) for name in self._sums}
 
+    def merge(self) -> None:
+        """Takes in what every other process has added, each of which calls this at the same place."""
+        self.load_state_dict(merged(group.gathered(self.state_dict())))
+
     def pop(self) -> dict[str, float]:
         """All means; starts anew."""
         means = self.means()
@@ -48,3 +56,14 @@ class Averages:
     def load_state_dict(self, state: dict[str, dict[str, float]]) -> None:
         self._sums = dict(state["sums"])
         self._counts = {name: int(count) for name, count in state["counts"].items()}
+
+
+def merged(states: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The state of all values together, of several :class:`Averages` that each had some of them."""
+    first, *others = states
+    together: dict[str, dict[str, Any]] = {kind: dict(first[kind]) for kind in ("sums", "counts")}
+    for state in others:
+        for kind, of_names in together.items():
+            for name, value in state[kind].items():
+                of_names[name] = of_names.get(name, 0) + value
+    return together

@@ -15,6 +15,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from dsrna.data.loader import BatchLoader, PairedLoader
+from dsrna.distributed import group
 from dsrna.errors import CheckpointError, ConfigError
 from dsrna.interruption import Interrupted, StopSignals
 from dsrna.run_folder import RunFolder
@@ -55,7 +56,7 @@ def fit(
         Interrupted: by a signal; the state is saved, except after a second Ctrl-C.
         NonFiniteError: a loss or gradient became NaN or infinite.
     """
-    last = folder.last_checkpoint(module.stage)
+    last, device = folder.last_checkpoint(module.stage), device_of(options.accelerator)
     resuming = last.exists()
     done = _go_on_from(last, module, train, options.limit_batches) if resuming else 0
     folder.truncate_metrics(module.stage, done)
@@ -64,8 +65,8 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         trainer = pl.Trainer(
-            accelerator=device_of(options.accelerator).type,
-            devices=1,
+            accelerator=device.type,
+            devices=1 if device.type == "cpu" else [device.index],
             precision=options.precision,  # type: ignore[arg-type]
             deterministic="warn" if options.deterministic else False,
             max_epochs=module.epochs,
@@ -76,7 +77,8 @@ def fit(
                 SaveLast(last, options.checkpoint_minutes, stop),
                 ProgressCallback(module.stage, options.progress),
             ],
-            # One process, whatever a scheduler's variables say: else Lightning would requeue the job by itself.
+            # One process, whatever a scheduler's variables say: else Lightning would requeue the job by itself. Of
+            # several processes each has a Trainer of its own: DDP's hooks never see what torch.autograd.grad takes.
             plugins=[WholeCheckpoints(), LightningEnvironment()],
             enable_checkpointing=True,
             enable_progress_bar=False,
@@ -130,9 +132,9 @@ def device_of(accelerator: str) -> torch.device:
             raise ConfigError(
                 "Expected a GPU, found none: use trainer=auto or trainer=cpu. (conf: trainer.accelerator)"
             )
-        return torch.device("cuda", 0)
+        return torch.device("cuda", group.local_rank())
     if accelerator == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        return torch.device("cuda", group.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
     raise ConfigError(f"Expected auto, cpu or gpu, got {accelerator!r}. (conf: trainer.accelerator)")
 
 

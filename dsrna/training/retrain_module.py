@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dsrna.attacks.pgd import PGD
 from dsrna.data.loader import Batch
+from dsrna.distributed.group import per_image
 from dsrna.functional.seeding import generator
 from dsrna.nn.modes import evaluation_mode
 from dsrna.objectives.base import LossForward, Objective, Outputs
@@ -98,7 +100,7 @@ class RetrainModule(StageModule):
     def _set_drop_path(self) -> None:
         self.network.set_drop_path(self.drop_path * self.current_epoch / self.epochs)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def train_on(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         self.objective.advance(self.global_step / (self.epochs * int(self.trainer.num_training_batches)))
         draws = generator(self.seed, self.stage, "attack", self.current_epoch, batch_idx)
@@ -121,12 +123,12 @@ class RetrainModule(StageModule):
         draws = generator(self.seed, self.stage, "noise", self.current_epoch, batch_idx)
 
         def forward(images: torch.Tensor) -> Outputs:
-            noise = torch.randn(images.shape, generator=draws, dtype=images.dtype).to(images.device)
+            noise = per_image(partial(torch.randn, generator=draws, dtype=images.dtype), images.shape).to(images.device)
             return self.network.forward_with_auxiliary(images + self.noise * noise)
 
         return forward
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validate_on(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         model = self.validated
         noise = generator(self.seed, self.stage, "selection", batch_idx)  # the same start every epoch: comparable
@@ -140,6 +142,7 @@ class RetrainModule(StageModule):
             self.averages.add("val/acc_certified", certified.float().mean(), len(y))
 
     def on_train_epoch_end(self) -> None:
+        self.averages.merge()
         numbers = {name: value for name, value in self.averages.means().items() if name.startswith("val/acc")}
         order = ["val/acc_adv", "val/acc"] if self.robust_first else ["val/acc", "val/acc_adv"]
         standing = [numbers[name] for name in ["val/acc_certified", *order] if name in numbers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from dsrna.distributed import group
 from dsrna.errors import CheckpointError, NonFiniteError
-from dsrna.interruption import StopSignals
+from dsrna.interruption import Interrupted, StopSignals
+from dsrna.training.stage_module import StageModule
 
 log = logging.getLogger("dsrna")
+
+_SAVE, _STOP = 1, 2
 
 
 class SaveLast(Checkpoint):
@@ -45,14 +50,16 @@ class SaveLast(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         due = self._seconds > 0 and self._clock() - self._saved_at >= self._seconds
-        if (due or self._stop.asked) and not trainer.is_last_batch:
-            self._save_and_stop_if_asked(trainer)
+        if not trainer.is_last_batch:
+            wanted = group.code_of_leader(_STOP if self._stop.asked else _SAVE if due else 0)
+            if wanted:
+                self._save(trainer, pl_module, stops=wanted == _STOP)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save_and_stop_if_asked(trainer)
+        self._save(trainer, pl_module, stops=group.code_of_leader(_STOP if self._stop.asked else 0) == _STOP)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if not isinstance(exception, NonFiniteError):
+        if not isinstance(exception, NonFiniteError) or not group.leads():
             return
         snapshot = self._path.with_name("nonfinite.ckpt")
         try:
@@ -62,7 +69,12 @@ class SaveLast(Checkpoint):
             return
         log.error("The state at that moment (step %d) is in %s", trainer.global_step, snapshot)
 
-    def _save_and_stop_if_asked(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self._path, weights_only=False)
+    def _save(self, trainer: pl.Trainer, module: pl.LightningModule, stops: bool) -> None:
+        if isinstance(module, StageModule):
+            module.before_checkpoint()
+        if group.leads():
+            trainer.save_checkpoint(self._path, weights_only=False)
+            self._stop.stop_if_asked()
         self._saved_at = self._clock()
-        self._stop.stop_if_asked()
+        if stops:
+            raise Interrupted(signal.SIGTERM)  # of one that follows

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dsrna.data.loader import Batch
+from dsrna.distributed import group
 from dsrna.functional.memory_format import laid_out_as
 from dsrna.functional.seeding import generator
 from dsrna.metrics.base import RobustnessMetric
@@ -118,7 +119,7 @@ class SearchModule(StageModule):
         pauses |= not self.model.architecture.learns
         return self.current_epoch >= self.warmup_epochs and not pauses
 
-    def training_step(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:
+    def train_on(self, batch: tuple[Batch, Batch], batch_idx: int) -> None:
         train, validation = self.scheduled.batch = batch
         for objective in self.objectives.values():
             objective.advance(self.progress)
@@ -166,11 +167,13 @@ class SearchModule(StageModule):
             noise = generator(self.seed, "metric", self.current_epoch, batch_idx)
             with self.located():
                 score = self.metric(self.model, x, y, noise).mean()
+            if group.size() > 1:
+                self.metric.restore(group.means_of(self.metric.numbers))
             self.averages.add("val/score", score.detach(), len(y))
             for name, number in self.metric.numbers.items():
                 self.averages.add(f"val/{name}", number, len(y))
             yield Weighed(-score, lambda of_loss, of_metric: self.metric_join.weights(of_loss, of_metric, gamma))
-            self.metric_join.observe(result.loss.item())
+            self.metric_join.observe(group.mean_of(result.loss.item()))
             for name, number in self.metric_join.numbers.items():
                 self.averages.add(f"join/{name}", number, len(y))
         for regulariser in self.model.regularisers:
@@ -198,27 +201,29 @@ class SearchModule(StageModule):
 
     def _note(self, prefix: str, result: Result, batch: Batch) -> None:
         x, y = batch
+        self._classes = result.logits.shape[1]
         self.averages.add(f"{prefix}/loss", result.loss.detach(), len(y))
         name = "acc" if result.inputs is x else "acc_adv"
         self.averages.add(f"{prefix}/{name}", accuracy(result.logits, y), len(y))
         for name, value in result.numbers.items():
             self.averages.add(f"{prefix}/{name}", value, len(y))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validate_on(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch
         with torch.no_grad():
             logits = self.model.expected_logits(x)
         loss = self.finite(F.cross_entropy(logits, y), "The validation loss")
         self.averages.add("val/loss", loss, len(y))
         self.averages.add("val/acc", accuracy(logits, y), len(y))
-        self._classes = logits.shape[1]
         if len(y) > 1:
             self.averages.add("val/logits_spread", logits_spread(logits), len(y))
 
     def on_train_epoch_end(self) -> None:
+        self.averages.merge()
         logged: dict[str, float] = {}
-        for schedule in self.schedules:
-            logged |= schedule.end_epoch(self.scheduled, self.searching)
+        with group.in_parts():
+            for schedule in self.schedules:
+                logged |= schedule.end_epoch(self.scheduled, self.searching)
         logged |= self._watch_for_collapse()
         for regulariser in self.model.regularisers:
             found = regulariser.numbers(self.model.architecture)

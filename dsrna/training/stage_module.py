@@ -11,12 +11,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dsrna.data.loader import BatchLoader, PairedLoader
-from dsrna.errors import CheckpointError, ConfigError, NonFiniteError
+from dsrna.distributed import group
+from dsrna.errors import CheckpointError, ConfigError, DistributedError, NonFiniteError
 from dsrna.functional.memory_format import laid_out_as
 from dsrna.objectives.base import Again, Carried
-from dsrna.training.averages import Averages
+from dsrna.training.averages import Averages, merged
+from dsrna.training.digest import digest_of
 from dsrna.training.rng import rng_state, set_rng_state
 from dsrna.training.weight_perturbation import perturbed
 
@@ -48,12 +51,13 @@ class StageModule(pl.LightningModule):
         self._seconds_before = 0.0
         self._started = time.monotonic()
         self._rng_to_restore: dict[str, Any] | None = None
+        self._averages_of_all: list[dict[str, Any]] | None = None
 
     def on_fit_start(self) -> None:
         # Lightning itself refuses gradient_clip_val and accumulate_grad_batches where steps are taken by hand.
         if self.trainer.world_size != 1:
             raise ConfigError(
-                f"Expected one device, got {self.trainer.world_size}: run jobs side by side with a multirun."
+                f"Expected one device, got {self.trainer.world_size}: processes are dsrna's own, by trainer.devices."
             )
         self._started = time.monotonic()
 
@@ -61,6 +65,26 @@ class StageModule(pl.LightningModule):
         if self._rng_to_restore is not None:
             set_rng_state(self._rng_to_restore)
             self._rng_to_restore = None
+        elif group.size() > 1:  # what was measured, such as a latency, is another number in every process
+            self.load_extra_state(group.from_leader(self.extra_state()))
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Takes a step on a batch, of which this process has its part."""
+        with group.in_parts():
+            self.train_on(batch, batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Validates on every batch in turn, or, of several processes, on every n-th."""
+        if batch_idx % group.size() == group.rank():
+            self.validate_on(batch, batch_idx)
+
+    def train_on(self, batch: Any, batch_idx: int) -> None:
+        """Takes the steps of a batch."""
+        raise NotImplementedError
+
+    def validate_on(self, batch: Any, batch_idx: int) -> None:
+        """Measures on a batch of the validation split."""
+        raise NotImplementedError
 
     def on_train_epoch_start(self) -> None:
         loader = self.trainer.train_dataloader
@@ -76,6 +100,7 @@ class StageModule(pl.LightningModule):
 
     def finish_epoch(self, extra: dict[str, float]) -> None:
         """Logs the epoch's record and advances the schedule; a module calls it at the end of its epoch hook."""
+        self._check_that_all_are_equal()
         record = {f"{self.stage}/{name}": value for name, value in self.averages.pop().items()}
         record |= {f"{self.stage}/{name}": value for name, value in extra.items()}
         record[f"{self.stage}/lr"] = float(self.weights_optimizer().param_groups[0]["lr"])
@@ -116,15 +141,18 @@ class StageModule(pl.LightningModule):
         """
         optimizer = self.weights_optimizer()
         wanted = weights if carried is None else [*weights, carried.delta]
-        gradients = list(torch.autograd.grad(loss, wanted, allow_unused=True))
+        gradients: list[Tensor | None] = list(torch.autograd.grad(loss, wanted, allow_unused=True))
         if carried is not None:
-            carried.move(carried.delta, self.finite(gradients.pop(), "The loss's gradient in the images"))
+            slope = gradients.pop()
+            assert slope is not None
+            carried.move(carried.delta, self.finite(slope, "The loss's gradient in the images"))
+        gradients = group.averaged(gradients)
         if again is not None:
             with perturbed(weights, gradients, again.gamma):
                 with self.located():
                     worse = again.loss()
                 self.finite(worse, "The loss of perturbed weights")
-                gradients = list(torch.autograd.grad(worse, weights, allow_unused=True))
+                gradients = group.averaged(torch.autograd.grad(worse, weights, allow_unused=True))
         norm = nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         self.finite(norm, "The norm of the weights' gradient")
         for weight, gradient in zip(weights, gradients, strict=True):
@@ -133,8 +161,42 @@ class StageModule(pl.LightningModule):
             nn.utils.clip_grads_with_norm_(weights, clip, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        group.average_(self._batchnorm_statistics())
         if self.schedule_interval == "step":
             self.advance_schedule()
+
+    def _batchnorm_statistics(self) -> list[Tensor]:
+        """The running statistics of every BatchNorm, which each process has moved by those of its own images."""
+        if group.size() == 1:
+            return []
+        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
+        return [each for norm in norms for each in (norm.running_mean, norm.running_var) if each is not None]
+
+    def _check_that_all_are_equal(self) -> None:
+        """Whether all processes have the same network, alphas, optimisers and state, to the last bit.
+
+        Raises:
+            DistributedError: they don't: a part of the search isn't made for several processes.
+        """
+        if group.size() == 1:
+            return
+        optimizers = self.optimizers()
+        states = [each.state_dict() for each in (optimizers if isinstance(optimizers, list) else [optimizers])]
+        own = {
+            "weights, alphas or BatchNorm statistics": digest_of(dict(self.state_dict())),
+            "optimisers": digest_of(states),
+            "state of the metric, the objectives, regularisers or schedules": digest_of(self.extra_state()),
+        }
+        for name in own:
+            if len(set(group.gathered(own[name]))) > 1:
+                raise DistributedError(
+                    f"The processes' {name} differ after {self.place}: a part of this run isn't made for several "
+                    "processes. Run it with trainer.devices=1. (conf: trainer.devices)"
+                )
+
+    def before_checkpoint(self) -> None:
+        """To be called by all processes, at the same place, before the leader writes a checkpoint."""
+        self._averages_of_all = group.gathered(self.averages.state_dict())
 
     @property
     def place(self) -> str:
@@ -159,11 +221,13 @@ class StageModule(pl.LightningModule):
         return value
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        of_all, self._averages_of_all = self._averages_of_all or [self.averages.state_dict()], None
         checkpoint["dsrna"] = {
             "stage": self.stage,
             "fingerprint": self.fingerprint,
             "batches_per_epoch": int(self.trainer.num_training_batches),
-            "averages": self.averages.state_dict(),
+            "averages": merged(of_all),
+            **({"averages_of_processes": of_all} if len(of_all) > 1 else {}),
             "rng": rng_state(),
             "seconds": self._seconds_before + time.monotonic() - self._started,
             "extra": self.extra_state(),
@@ -171,7 +235,10 @@ class StageModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint_state(checkpoint, self.stage, self.fingerprint)
-        self.averages.load_state_dict(state["averages"])
+        of_all = state.get("averages_of_processes", [state["averages"]])
+        if len(of_all) != group.size():  # it goes on with another number of processes
+            of_all = [state["averages"], *[Averages().state_dict()] * (group.size() - 1)]
+        self.averages.load_state_dict(of_all[group.rank()])
         self._seconds_before = state["seconds"]
         self.load_extra_state(state["extra"])
         self._rng_to_restore = state["rng"]

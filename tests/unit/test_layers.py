@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "dsrna"
 LEVELS = {
     0: (
         "functional",
+        "distributed",
         "conforming",
         "documents",
         "evaluation_documents",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -111,8 +111,11 @@ class FusedEdges(ABC):
         torch._foreach_add_([cast(Tensor, norm.num_batches_tracked) for norm in self.norms], 1)
 
     def _known(self) -> list[list[bool]]:
-        """Of each edge, which operations it computes: those that it knows, with the BatchNorm that most have."""
-        kinds = Counter(kind for edge in self.edges for kind in _norm_kinds(edge))
+        """Of each edge, which operations it computes: those that it knows, with the BatchNorm that most have.
+
+        A BatchNorm of a class of its own may compute anything, and is its module's.
+        """
+        kinds = Counter(kind for edge in self.edges for kind in _norm_kinds(edge) if kind[0] is nn.BatchNorm2d)
         usual = {kind for kind, _ in kinds.most_common(1)}
         columns = []
         for alike in zip(*(edge.operations for edge in self.edges), strict=True):
@@ -144,7 +147,7 @@ class FusedEdges(ABC):
         return None
 
 
-def _norm_kinds(module: nn.Module) -> list[Hashable]:
+def _norm_kinds(module: nn.Module) -> list[tuple[Any, ...]]:
     """Of each BatchNorm in a module, what has to be the same for all that are computed together."""
     norms = [each for each in module.modules() if isinstance(each, nn.BatchNorm2d)]
     return [(type(norm), norm.num_features, norm.affine, norm.eps, norm.momentum) for norm in norms]

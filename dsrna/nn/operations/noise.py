@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
+from dsrna.distributed.group import per_image
 from dsrna.errors import ConfigError
 from dsrna.nn.operations.table import operation
 
@@ -33,4 +36,4 @@ class Noise(nn.Module):
         zeros = x[:, :, :: self.stride, :: self.stride] * 0.0
         if not self.training:
             return zeros
-        return zeros + torch.randn(zeros.shape, dtype=zeros.dtype, device=zeros.device)
+        return zeros + per_image(partial(torch.randn, dtype=zeros.dtype, device=zeros.device), zeros.shape)

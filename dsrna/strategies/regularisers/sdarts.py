@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from dsrna.distributed.group import averaged_all
 from dsrna.errors import ConfigError, NonFiniteError
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.spaces.supernet import Supernet
@@ -112,7 +113,7 @@ class Sdarts(Regulariser):
                 for name, cell in self._moved(plain, moves).items()
             }
             with torch.enable_grad():
-                slopes = torch.autograd.grad(step.loss(at), [cell.operations for cell in at.values()])
+                slopes = averaged_all(torch.autograd.grad(step.loss(at), [cell.operations for cell in at.values()]))
             for (name, cell), slope in zip(at.items(), slopes, strict=True):
                 if not bool(slope.isfinite().all()):  # whose sign would be 0: no move, and no word
                     raise NonFiniteError(
@@ -122,7 +123,8 @@ class Sdarts(Regulariser):
                 further = self._measured(cell) + 2 * radius / self.steps * slope.sign()
                 moves[name] = (further - self._measured(plain[name])).clamp(-radius, radius)
         with torch.no_grad():
-            helps = step.loss(self._moved(plain, moves)) >= step.loss(plain)
+            moved, unmoved = averaged_all([step.loss(self._moved(plain, moves)), step.loss(plain)])
+            helps = moved >= unmoved
         return moves if helps else {}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsrna.distributed.group import averaged_all
 from dsrna.errors import ConfigError
 from dsrna.functional.lanczos import largest_eigenvalues
 from dsrna.functional.seeding import generator
@@ -115,7 +116,7 @@ def hessian_eigenvalue(search: RunningSearch, iterations: int) -> float:
 
     def product(direction: Tensor) -> Tensor:
         rows = torch.autograd.grad(slope, alphas, direction[0].to(slope), retain_graph=True, materialize_grads=True)
-        return torch.cat([row.flatten() for row in rows])[None].double()
+        return torch.cat([row.flatten() for row in averaged_all(rows)])[None].double()
 
     start = torch.randn(1, slope.numel(), generator=generator(search.epoch, "lanczos")).to(slope.device).double()
     return float(largest_eigenvalues(product, start, iterations))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dsrna.errors import ConfigError
 from dsrna.nn.edges.mixed_operation import MixedOperation
 from dsrna.spaces.supernet import Supernet
+from dsrna.strategies.hypergradient import loss_gradients
 from dsrna.strategies.schedules.base import RunningSearch, SearchSchedule
 from dsrna.types import CellWeights
 
@@ -63,7 +64,7 @@ class Freezing(SearchSchedule):
         }
         parameters = [parameter for own in operations.values() for parameter in own]
         training, validation = (
-            dict(zip(parameters, torch.autograd.grad(loss(weights), parameters, materialize_grads=True), strict=True))
+            dict(zip(parameters, loss_gradients(loss(weights), parameters), strict=True))
             for loss in (search.training_loss, search.validation_loss)
         )
         frozen = []

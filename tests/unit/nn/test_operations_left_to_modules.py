@@ -38,6 +38,21 @@ class Doubled(SeparableConv):
         return 2 * super().forward(x)
 
 
+class HalvedNorm(nn.BatchNorm2d):
+    """Torch's weights and statistics, and another function."""
+
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+def with_halved_norms():
+    operation = SeparableConv(CHANNELS, CHANNELS, 3, 1, False)
+    for module in operation.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = HalvedNorm
+    return operation
+
+
 def with_norm(*layers, channels=CHANNELS, **settings):
     return nn.Sequential(*layers, nn.BatchNorm2d(channels, affine=False, **settings))
 
@@ -48,6 +63,7 @@ def convolution(**settings):
 
 MADE = {
     "a subclass": lambda: Doubled(CHANNELS, CHANNELS, 3, 1, False),
+    "norms of a class of their own": with_halved_norms,
     "a pooling and more": lambda: nn.Sequential(*with_norm(nn.MaxPool2d(3, 1, 1)), nn.Tanh()),
     "a pooling without its norm": lambda: nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.Tanh()),
     "another divisor": lambda: with_norm(AveragePool2d(3, 1, 1, False, False, divisor_override=4)),

@@ -322,5 +322,5 @@ def test_flags_of_the_trainer_that_would_do_nothing_are_refused(search_stage, tm
 def test_several_devices_are_refused(search_stage, tmp_path, monkeypatch):
     stage = search_stage(tmp_path)
     monkeypatch.setattr(pl.Trainer, "world_size", 2)
-    with pytest.raises(Exception, match="Expected one device, got 2: run jobs side by side with a multirun"):
+    with pytest.raises(Exception, match=r"Expected one device, got 2: processes are dsrna.s own, by trainer\.devices"):
         stage.run()
