@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from dsrna.bounds.convex_function import EXP, RECIPROCAL, RSQRT, SQRT, SQUARE
 from dsrna.bounds.scalar_function import ScalarFunction
-from dsrna.bounds.smooth_function import GELU, SIGMOID, SILU, TANH
+from dsrna.bounds.smooth_function import ERF, GELU, SIGMOID, SILU, TANH
 from dsrna.bounds.stand_in import StandIn
 
 _POWERS = {2: SQUARE, 1 / 2: SQRT, -1: RECIPROCAL, -1 / 2: RSQRT}
@@ -27,6 +27,10 @@ class Entrywise(StandIn):
     def tanh(self) -> Self:
         """See :func:`torch.tanh`."""
         return self._entrywise(TANH)
+
+    def erf(self) -> Self:
+        """See :func:`torch.erf`."""
+        return self._entrywise(ERF)
 
     def gelu(self, approximate: str = "none") -> Self:
         """See :func:`torch.nn.functional.gelu`; not its approximation by tanh."""

@@ -61,6 +61,10 @@ def _sigmoid_slope(z: Tensor) -> Tensor:
     return z.sigmoid() * (-z).sigmoid()
 
 
+def _erf_slope(z: Tensor) -> Tensor:
+    return 2 / math.sqrt(math.pi) * torch.exp(-z.square())
+
+
 def _gelu_slope(z: Tensor) -> Tensor:
     return torch.special.ndtr(z) + z * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
 
@@ -70,9 +74,11 @@ def _silu_slope(z: Tensor) -> Tensor:
 
 
 # The largest slopes and curvatures: sigmoid'' = s (1 - s) (1 - 2 s) is largest at s = (3 - sqrt(3)) / 6, tanh'' is 8
-# times that; gelu'' = (2 - z^2) phi(z) is largest at 0, silu'' too; their first derivatives where the second are 0.
+# times that; erf'' = -2 z erf' is largest at -1 / sqrt(2); gelu'' = (2 - z^2) phi(z) is largest at 0, silu'' too; their
+# first derivatives where the second are 0.
 SIGMOID = SmoothFunction(torch.sigmoid, _sigmoid_slope, 0.25, 0.09623, tail=12.0, remainder=6.2e-6)
 TANH = SmoothFunction(torch.tanh, lambda z: 1 - z.tanh().square(), 1.0, 0.7699, tail=6.0, remainder=1.3e-5)
+ERF = SmoothFunction(torch.erf, _erf_slope, 1.12838, 0.96789, tail=4.0, remainder=1.6e-8)
 GELU = SmoothFunction(F.gelu, _gelu_slope, 1.1290, 0.79789, tail=5.0, remainder=1.5e-6, lowest=-0.7517915246935645)
 SILU = SmoothFunction(F.silu, _silu_slope, 1.0999, 0.5, tail=12.0, remainder=7.4e-5, lowest=-1.2784645427610738)
 

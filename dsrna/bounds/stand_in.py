@@ -33,7 +33,7 @@ _METHODS: dict[Any, str] = {
     torch.tanh: "tanh",
     F.gelu: "gelu",
     F.silu: "silu",
-    **{getattr(torch, name): name for name in ("exp", "square", "sqrt", "rsqrt", "reciprocal", "pow")},
+    **{getattr(torch, name): name for name in ("erf", "exp", "square", "sqrt", "rsqrt", "reciprocal", "pow")},
     F.softmax: "softmax",
     torch.softmax: "softmax",
     F.scaled_dot_product_attention: "scaled_dot_product_attention",

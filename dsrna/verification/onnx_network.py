@@ -36,10 +36,12 @@ class OnnxNetwork(nn.Module):
     def __init__(self, source: Path | bytes, name: str = "") -> None:
         super().__init__()
         path = source if isinstance(source, Path) else name
-        graph = _loaded(source, path).graph
+        loaded = _loaded(source, path)
+        graph = loaded.graph
         import onnx
         from onnx import numpy_helper
 
+        opset = max(one.version for one in loaded.opset_import if one.domain in ("", "ai.onnx"))
         self._constants: dict[str, int] = {}
         for one in graph.initializer:
             self._keep(one.name, torch.from_numpy(numpy_helper.to_array(one).copy()))
@@ -57,6 +59,10 @@ class OnnxNetwork(nn.Module):
                 raise UnsupportedError(
                     f"No rule for the ONNX operation {node.op_type}, of {node.name or node.output[0]} in {path}. "
                     f"Known are: {', '.join(sorted(OPERATIONS))}, Constant."
+                )
+            elif node.op_type == "Softmax" and opset < 13:  # of several dimensions at once
+                raise UnsupportedError(
+                    f"No rule for the ONNX operation Softmax of opset {opset} in {path}; use 13 or later."
                 )
             else:
                 self._nodes.append((OPERATIONS[node.op_type], attributes, list(node.input), node.output[0]))
@@ -116,14 +122,55 @@ def _gemm(values: Values, attributes: dict[str, Any]) -> Any:
 
 def _matmul(values: Values, attributes: dict[str, Any]) -> Any:
     x, weight = values
-    if not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise UnsupportedError("No rule for a MatMul but of a value and a known matrix.")
-    return F.linear(x, weight.t())
+    if isinstance(weight, Tensor) and weight.ndim == 2:
+        return F.linear(x, weight.t())
+    return torch.matmul(x, weight)
 
 
 def _batch_norm(values: Values, attributes: dict[str, Any]) -> Any:
     x, weight, bias, mean, variance = values
     return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, attributes.get("epsilon", 1e-5))
+
+
+def _layer_norm(values: Values, attributes: dict[str, Any]) -> Any:
+    x, *scales = values
+    sizes = tuple(x.shape[attributes.get("axis", -1) :])
+    weight, bias = (scales[i].expand(sizes) if i < len(scales) and scales[i] is not None else None for i in (0, 1))
+    return F.layer_norm(x, sizes, weight, bias, attributes.get("epsilon", 1e-5))
+
+
+def _group_norm(values: Values, attributes: dict[str, Any]) -> Any:
+    x, weight, bias = values
+    groups = attributes["num_groups"]
+    if len(weight) == groups:  # up to opset 20 a weight a group, then a channel
+        weight, bias = (scale.repeat_interleave(x.shape[1] // groups) for scale in (weight, bias))
+    return F.group_norm(x, groups, weight, bias, attributes.get("epsilon", 1e-5))
+
+
+def _instance_norm(values: Values, attributes: dict[str, Any]) -> Any:
+    x, weight, bias = values
+    return F.instance_norm(x, None, None, weight, bias, True, 0.0, attributes.get("epsilon", 1e-5))
+
+
+def _softmax(values: Values, attributes: dict[str, Any]) -> Any:
+    return F.softmax(values[0], attributes.get("axis", -1))
+
+
+def _mean(values: Values, attributes: dict[str, Any]) -> Any:
+    x, *axes = values
+    axes = axes[0].tolist() if axes else attributes.get("axes", range(len(x.shape)))
+    return x.mean(tuple(axes), bool(attributes.get("keepdims", 1)))
+
+
+def _power(values: Values, attributes: dict[str, Any]) -> Any:
+    x, exponent = values
+    if not isinstance(exponent, Tensor) or exponent.numel() != 1:
+        raise UnsupportedError("No rule for a Pow but to a known power, the same for all values.")
+    return torch.pow(x, exponent.item())
+
+
+def _gelu(values: Values, attributes: dict[str, Any]) -> Any:
+    return F.gelu(values[0], approximate=attributes.get("approximate", b"none").decode())
 
 
 def _max_pool(values: Values, attributes: dict[str, Any]) -> Any:
@@ -148,11 +195,24 @@ def _average_pool(values: Values, attributes: dict[str, Any]) -> Any:
 def _reshape(values: Values, attributes: dict[str, Any]) -> Any:
     x, (first, *rest) = values[0], values[1].tolist()
     sizes = [x.shape[place] if size == 0 else size for place, size in enumerate(rest, 1)]
-    if first not in (-1, 0, 1) or (first == -1 and -1 in sizes):
+    if first not in (-1, 0, 1, x.shape[0]) or (first == -1 and -1 in sizes):
         raise UnsupportedError(f"No rule for a Reshape to {[first, *rest]}, which mixes images.")
     if first == -1 and x.shape[1:].numel() != torch.Size(sizes).numel():
         raise UnsupportedError(f"No rule for a Reshape to {[first, *rest]}, which mixes images.")
     return x.reshape(x.shape[0], *sizes)
+
+
+def _slice(values: Values, attributes: dict[str, Any]) -> Any:
+    x, starts, ends, *rest = values
+    count = len(starts)
+    axes = rest[0].tolist() if rest and rest[0] is not None else range(count)
+    steps = rest[1].tolist() if len(rest) > 1 else [1] * count
+    parts = [slice(None)] * len(x.shape)
+    for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
+        if step < 1:
+            raise UnsupportedError("No rule for a Slice that goes backwards.")
+        parts[axis] = slice(start, end, step)
+    return x[tuple(parts)]
 
 
 def _flatten(values: Values, attributes: dict[str, Any]) -> Any:
@@ -188,17 +248,29 @@ OPERATIONS: dict[str, Callable[[Values, dict[str, Any]], Any]] = {
     "Conv": _conv,
     "Div": _divide,
     "Dropout": lambda values, attributes: values[0],
+    "Erf": lambda values, attributes: torch.erf(values[0]),
+    "Exp": lambda values, attributes: torch.exp(values[0]),
     "Flatten": _flatten,
+    "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
+    "GroupNormalization": _group_norm,
     "Identity": lambda values, attributes: values[0],
+    "InstanceNormalization": _instance_norm,
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda values, attributes: F.leaky_relu(values[0], attributes.get("alpha", 0.01)),
     "MatMul": _matmul,
     "MaxPool": _max_pool,
     "Mul": lambda values, attributes: values[0] * values[1],
+    "Pow": _power,
+    "ReduceMean": _mean,
     "Relu": lambda values, attributes: torch.relu(values[0]),
     "Reshape": _reshape,
+    "Shape": lambda values, attributes: torch.tensor(values[0].shape),
     "Sigmoid": lambda values, attributes: torch.sigmoid(values[0]),
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Sqrt": lambda values, attributes: torch.sqrt(values[0]),
     "Sub": _subtract,
     "Tanh": lambda values, attributes: torch.tanh(values[0]),
     "Transpose": _transpose,

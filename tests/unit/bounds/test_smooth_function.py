@@ -11,15 +11,21 @@ from dsrna.bounds.auto_lirpa import AutoLirpa
 from dsrna.bounds.compat import auto_lirpa, bounded_module
 from dsrna.bounds.engines import bound_engine
 from dsrna.bounds.interval import Interval
-from dsrna.bounds.smooth_function import GELU, SIGMOID, SILU, TANH, enclosing_lines
+from dsrna.bounds.smooth_function import ERF, GELU, SIGMOID, SILU, TANH, enclosing_lines
 from dsrna.errors import MissingPartError, UnsupportedError
 
 FUNCTIONS = {
     "sigmoid": (SIGMOID, torch.sigmoid),
     "tanh": (TANH, torch.tanh),
+    "erf": (ERF, torch.erf),
     "gelu": (GELU, F.gelu),
     "silu": (SILU, F.silu),
 }
+
+
+class Erf(nn.Module):
+    def forward(self, x):
+        return torch.erf(x)
 
 
 @pytest.fixture(params=FUNCTIONS)
@@ -56,7 +62,7 @@ def test_what_is_known_of_the_functions_is_true(pair):
     assert slope.abs().max() <= function.steepest <= 1.001 * slope.abs().max()
     assert curvature.abs().max() <= function.curvature <= 1.001 * curvature.abs().max()
     far = z.detach()[z.abs() >= function.tail]
-    line = {SIGMOID: (far > 0).double(), TANH: far.sign()}.get(function, far.relu())
+    line = {SIGMOID: (far > 0).double(), TANH: far.sign(), ERF: far.sign()}.get(function, far.relu())
     assert (reference(far) - line).abs().max() <= function.remainder
     lowest = z[reference(z).argmin()].item() if function.lowest > -math.inf else -math.inf
     assert function.lowest == pytest.approx(lowest, abs=1e-3)
@@ -89,7 +95,7 @@ def test_a_single_function_of_a_pixel_has_its_own_range(pair, name):
     with torch.no_grad():
         first.weight.fill_(8.0), first.bias.fill_(-4.0)
         last.weight.copy_(torch.tensor([[1.0], [-1.0]])), last.bias.zero_()
-    activation = {SIGMOID: nn.Sigmoid(), TANH: nn.Tanh(), GELU: nn.GELU(), SILU: nn.SiLU()}[function]
+    activation = {ERF: Erf(), SIGMOID: nn.Sigmoid(), TANH: nn.Tanh(), GELU: nn.GELU(), SILU: nn.SiLU()}[function]
     x = torch.full((1, 1, 1, 1), 0.4, dtype=torch.float64)
     lower, upper = bound_engine(name)(nn.Sequential(nn.Flatten(), first, activation, last), x, 0.2)
     values = reference(torch.linspace(-2.4, 0.8, 100001, dtype=torch.float64))

@@ -1,11 +1,13 @@
 """ONNX networks are read as onnxruntime computes them, and properties of them decided."""
 
+import copy
 import os
 from decimal import Decimal
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dsrna.__main__ import main
 from dsrna.bounds.engines import bound_engine
@@ -14,19 +16,20 @@ from dsrna.export.robustness_property import RobustnessProperty
 from dsrna.export.vnnlib import to_vnnlib
 from dsrna.verification.files import verify_files
 from dsrna.verification.onnx_network import OPERATIONS, OnnxNetwork
+from tests.thorough import thorough
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 
 
-def model(nodes, constants, shape):
+def model(nodes, constants, shape, opset=13):
     """An ONNX model from (operation, inputs, output, attributes)."""
     made = [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in nodes]
     kept = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     first, last = (helper.make_tensor_value_info(*end) for end in (("x", 1, shape), ("y", 1, None)))  # 1: float32
     graph = helper.make_graph(made, "g", [first], [last], kept)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def every_operation():
@@ -74,13 +77,74 @@ def every_operation():
         ("Concat", ["p", "v"], "z", {"axis": 1}),
         ("Gemm", ["z", "w3", "b3"], "y", {"transB": 1}),
     ]
-    return nodes, constants
+    return model(nodes, constants, [1, 2, 3, 3])
 
 
-def test_every_operation_computes_what_onnxruntime_computes_and_can_be_bounded(tmp_path):
-    nodes, constants = every_operation()
-    assert {kind for kind, *_ in nodes} == set(OPERATIONS)
-    made = model(nodes, constants, [1, 2, 3, 3])
+def operations_of_transformers(opset):
+    """A network of those that normalise by an image's own statistics, and of attention."""
+    draw = np.random.default_rng(1)
+
+    def normal(*size):
+        return draw.normal(size=size).astype(np.float32)
+
+    constants = {
+        "grouped": np.array([0, 2, -1]),
+        "two": np.float32(2.0),
+        "half": np.array([0.5], np.float32),
+        "small": np.float32(0.1),
+        "axes": np.array([2]),
+        "first": np.array([0]),
+        "last": np.array([4]),
+        "w2": normal(2),
+        "b2": normal(2),
+        "w4": normal(4),
+        "b4": normal(4),
+        "w9": normal(9),
+        "rows": np.array([0, 4, -1]),
+        "groups": normal(4 if opset >= 21 else 2),
+        "m": normal(9, 9),
+    }
+    mean = ({}, ["l", "axes"]) if opset >= 18 else ({"axes": [2]}, ["l"])
+    nodes = [
+        ("Concat", ["x", "x"], "x4", {"axis": 1}),
+        ("Shape", ["x4"], "shape", {}),
+        ("Slice", ["shape", "first", "last"], "whole", {}),
+        ("Reshape", ["x4", "grouped"], "a", {}),
+        ("InstanceNormalization", ["a", "w2", "b2"], "b", {"epsilon": 0.01}),
+        ("Reshape", ["b", "whole"], "c", {}),
+        ("GroupNormalization", ["c", "groups", "groups"], "d", {"num_groups": 2, "epsilon": 0.1})
+        if opset >= 18
+        else ("InstanceNormalization", ["c", "w4", "b4"], "d", {}),
+        ("Reshape", ["d", "rows"], "e", {}),
+        ("LayerNormalization", ["e", "w9"], "f", {"epsilon": 0.1}),
+        ("MatMul", ["f", "m"], "g", {}),
+        ("Transpose", ["g"], "h", {"perm": [0, 2, 1]}),
+        ("MatMul", ["f", "h"], "i", {}),
+        ("Softmax", ["i"], "j", {}),
+        ("MatMul", ["j", "e"], "k", {}),
+        ("Gelu", ["k"], "l", {}) if opset >= 20 else ("Erf", ["k"], "l", {}),
+        ("ReduceMean", mean[1], "n", mean[0]),
+        ("Sub", ["l", "n"], "o", {}),
+        ("Pow", ["o", "two"], "p", {}),
+        ("Add", ["p", "small"], "q", {}),
+        ("Sqrt", ["q"], "r", {}),
+        ("Div", ["o", "r"], "s", {}),
+        ("Pow", ["q", "half"], "t", {}),
+        ("Sub", ["s", "t"], "u", {}),
+        ("Exp", ["u"], "v", {}),
+        ("Flatten", ["v"], "y", {}),
+    ]
+    return model(nodes, constants, [1, 2, 3, 3], opset)
+
+
+def test_every_operation_is_tried():
+    made = [every_operation(), *(operations_of_transformers(opset) for opset in (17, 20))]
+    assert {node.op_type for one in made for node in one.graph.node} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20, 21])
+def test_every_operation_computes_what_onnxruntime_computes_and_can_be_bounded(tmp_path, opset):
+    made = every_operation() if opset == 13 else operations_of_transformers(opset)
     onnx.save(made, tmp_path / "a.onnx")
     network = OnnxNetwork(tmp_path / "a.onnx").eval()
     session = onnxruntime.InferenceSession(made.SerializeToString())
@@ -159,11 +223,79 @@ def test_what_cannot_be_decided_is_said(tmp_path):
     _, three = files(tmp_path, ("0", "0", "0"), ("1", "1", "1"))
     with pytest.raises(DataError, match="Expected 2 inputs"):
         verify_files(network, three, 1)
-    onnx.save(model([("Softmax", ["x"], "y", {})], {}, [1, 2]), network)
-    with pytest.raises(UnsupportedError, match="Softmax"):
-        verify_files(network, claim, 1)
+    for refused, opset in (("Softplus", 13), ("Softmax", 12)):
+        onnx.save(model([(refused, ["x"], "y", {})], {}, [1, 2], opset), network)
+        with pytest.raises(UnsupportedError, match=refused):
+            verify_files(network, claim, 1)
     onnx.save(model([("Gemm", ["x", "w2"], "y", {"alpha": 2.0})], {"w2": LAYERS[1]["w2"]}, [1, 2]), network)
     _, claim = files(tmp_path, ("0", "0"), ("1", "1"))
     onnx.save(model([("Gemm", ["x", "w2"], "y", {"alpha": 2.0})], {"w2": LAYERS[1]["w2"]}, [1, 2]), network)
     with pytest.raises(UnsupportedError, match=r"alpha=2\.0"):
         verify_files(network, claim, 1)
+
+
+class Residual(nn.Module):
+    """Two convolutions with GroupNorm beside an identity, as in a residual network."""
+
+    def __init__(self):
+        super().__init__()
+        layers = (nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.GroupNorm(2, 4))
+        self.block = nn.Sequential(*layers, nn.ReLU(), *(copy.deepcopy(layer) for layer in layers))
+
+    def forward(self, x):
+        return torch.relu(x + self.block(x))
+
+
+class VisionTransformer(nn.Module):
+    """Patches with places, one block of attention of two heads and a perceptron, the mean of the tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.places = nn.Conv2d(1, 4, 2, 2), nn.Parameter(torch.randn(1, 4, 4))
+        self.norms = nn.ModuleList(nn.LayerNorm(4) for _ in range(3))
+        self.heads = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
+        self.perceptron = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4))
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.places
+        count, tokens, channels = x.shape
+        query, key, value = (
+            head(self.norms[0](x)).reshape(count, tokens, 2, -1).transpose(1, 2) for head in list(self.heads)[:3]
+        )
+        attended = (query @ key.transpose(-2, -1) * 0.7).softmax(-1) @ value
+        x = x + self.heads[3](attended.transpose(1, 2).reshape(count, tokens, channels))
+        return self.norms[2](x + self.perceptron(self.norms[1](x))).mean(1)
+
+
+NETWORKS = {
+    "residual": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(1, 4), nn.ReLU(), Residual(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ),
+    "transformer": VisionTransformer,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "opset"), [("residual", 17), ("transformer", 17), thorough("residual", 13), thorough("transformer", 13)]
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_networks_that_torch_exports_are_decided(tmp_path, kind, opset):
+    torch.manual_seed(0)
+    head, x = nn.Linear(4, 3), torch.rand(1, 1, 4, 4)
+    network = nn.Sequential(NETWORKS[kind](), head).eval().requires_grad_(False)
+    head.bias -= network(x)[0] - torch.tensor([0.02, 0.0, 0.0])
+    torch.onnx.export(network, (x,), tmp_path / "a.onnx", dynamo=False, opset_version=opset)
+    answers = set()
+    for eps in (0.002, 0.4):
+        low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
+        claim = RobustnessProperty(*(tuple(Decimal(v) for v in end.flatten().tolist()) for end in (low, high)), 0, 3)
+        (tmp_path / "a.vnnlib").write_text(to_vnnlib(claim))
+        verdict = verify_files(tmp_path / "a.onnx", tmp_path / "a.vnnlib", 5)
+        answers.add(verdict.answer)
+        if verdict.answer == "sat":
+            assert bool(((low <= verdict.point) & (verdict.point <= high)).all())
+            assert network(verdict.point)[0].argmax() != 0
+        else:
+            points = torch.lerp(low, high, torch.rand(2000, 1, 4, 4))
+            assert bool((network(points).argmax(1) == 0).all())
+    assert answers == {"sat", "unsat"}
