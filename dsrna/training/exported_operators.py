@@ -126,6 +126,7 @@ _OUT_OF_PLACE: dict[str, Callable[..., Any]] = {
     "add.Tensor": _scaled(operator.add),
     "avg_pool2d.default": _average_pool,
     "batch_norm.default": _batch_norm,
+    "bmm.default": torch.bmm,
     "cat.default": torch.cat,
     "clone.default": torch.clone,
     "conv2d.default": F.conv2d,
@@ -137,7 +138,14 @@ _OUT_OF_PLACE: dict[str, Callable[..., Any]] = {
     "flatten.using_ints": torch.flatten,
     "gelu.default": F.gelu,
     "leaky_relu.default": F.leaky_relu,
+    "group_norm.default": lambda x, groups, weight=None, bias=None, eps=1e-5, _=True: F.group_norm(
+        x, groups, weight, bias, eps
+    ),
+    "layer_norm.default": lambda x, shape, weight=None, bias=None, eps=1e-5, _=True: F.layer_norm(
+        x, shape, weight, bias, eps
+    ),
     "linear.default": F.linear,
+    "matmul.default": torch.matmul,
     "max_pool2d.default": _max_pool,
     "mean.dim": torch.mean,
     "mul.Tensor": operator.mul,
@@ -149,6 +157,7 @@ _OUT_OF_PLACE: dict[str, Callable[..., Any]] = {
     "sigmoid.default": torch.sigmoid,
     "silu.default": F.silu,
     "slice.Tensor": _slice,
+    "softmax.int": torch.softmax,
     "squeeze.dim": torch.squeeze,
     "sub.Tensor": _scaled(operator.sub),
     "sym_size.int": lambda x, dim: x.shape[dim],
