@@ -1,6 +1,7 @@
 """What is imported is kept from the collector, which is as it was afterwards."""
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +52,7 @@ def test_a_command_imports_so_and_its_first_job_is_read_so_and_no_other(monkeypa
 
     launch._checked(Noting(), [["seed=0"], ["seed=1"]])
     assert collecting == [True, False, True]
+    job = SimpleNamespace(request=SimpleNamespace(folder=None))
+    monkeypatch.setattr(launch, "one_job", lambda *_: collecting.append(gc.isenabled()) or job)
+    launch._lone_job(Noting(), [], print)
+    assert collecting == [True, False, True, False]
