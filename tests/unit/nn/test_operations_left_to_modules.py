@@ -120,6 +120,19 @@ def expect_equal(found, expected, tolerance):
         assert (value - right).norm() <= tolerance * right.norm() + tolerance * 1e-3
 
 
+def test_norms_that_are_all_of_a_class_of_their_own_are_left_to_their_modules(kind):
+    torch.manual_seed(0)
+    reference = build("skip_connect")
+    for module in reference.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = HalvedNorm
+    inputs = [torch.randn(3, CHANNELS, 6, 5, dtype=torch.float64) for _ in range(2)]
+    weights = CellWeights(torch.rand(len(ENDS), PLACE + 1, dtype=torch.float64))
+    fast = copy.deepcopy(reference)
+    fast.implementation = kind
+    expect_equal(calls(fast, inputs, weights), calls(reference, inputs, weights), 1e-9)
+
+
 @pytest.mark.parametrize("on", [(0, 3), tuple(range(len(ENDS)))], ids=["two edges", "all edges"])
 @pytest.mark.parametrize("name", ["noise", "sep_conv_7x7", "conv_7x1_1x7", *MADE])
 def test_they_alone_are_left_to_their_modules(kind, name, on):
