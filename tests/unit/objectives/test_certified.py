@@ -67,6 +67,7 @@ def test_the_loss_bounds_that_of_every_image_in_the_ball(norm):
         assert F.cross_entropy(model((x + 0.05 * step).clamp(0, 1)), y) <= loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "norm"),
     [("ibp", lambda: nn.GroupNorm(2, 4)), ("crown_ibp", lambda: nn.LayerNorm((4, 3, 3)))],

@@ -275,6 +275,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "opset"), [("residual", 17), ("transformer", 17), thorough("residual", 13), thorough("transformer", 13)]
 )
