@@ -157,6 +157,18 @@ class Smoothing(TypedDict):
     radius: float
 
 
+class Spatial(TypedDict):
+    """Accuracy at the worst of a grid of rotations and shifts."""
+
+    rotation: float
+    translation: float
+    rotations: int
+    translations: int
+    version: str
+    accuracy: float
+    images: int
+
+
 class EvaluatedNetwork(TypedDict):
     title: str
     checkpoint: str
@@ -165,6 +177,7 @@ class EvaluatedNetwork(TypedDict):
     corruptions: NotRequired[Corruptions | None]
     verification: NotRequired[Verification | None]
     smoothing: NotRequired[Smoothing | None]
+    spatial: NotRequired[Spatial | None]
 
 
 class Evaluation(TypedDict):

@@ -27,7 +27,8 @@ CHANGES_NO_RESULT = (
 
 ADDED: dict[str, Any] = {
     "model": None, "model_arguments": None, "checkpoint": None, "normalization": None,
-    "evaluate.smoothing": None, "retrain.noise": 0.0, "evaluate.threats": [], "evaluate.save_examples": False,
+    "evaluate.smoothing": None, "evaluate.spatial": None, "retrain.noise": 0.0, "evaluate.threats": [],
+    "evaluate.save_examples": False,
     "trainer.sync_batchnorm": False, "evaluate.attacks.apgd_dlr": None, "evaluate.attacks.square": None,
 }  # fmt: skip
 """Keys that came later, with the values at which runs from before them are still found."""

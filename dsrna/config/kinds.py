@@ -75,6 +75,7 @@ SearchSchedulePart = Annotated[Part, _built("dsrna.strategies.schedules.base.Sea
 AttackPart = Annotated[Part, _built("dsrna.evaluation.base.EvaluationAttack")]
 CorruptionsPart = Annotated[Part, _built("dsrna.evaluation.corruption_sweep.CorruptionSweep")]
 SmoothingPart = Annotated[Part, _built("dsrna.verification.smoothing.Smoothing")]
+SpatialPart = Annotated[Part, _built("dsrna.evaluation.spatial.SpatialGrid")]
 ProxyPart = Annotated[Part, _built("dsrna.proxies.base.Proxy")]
 MethodPart = Annotated[Part, _built("dsrna.query_searches.base.QuerySearch")]
 SourcePart = Annotated[Part, _tried(lambda node, _: check_part(node, "", "root", "download"))]

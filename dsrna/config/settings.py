@@ -162,6 +162,7 @@ class EvaluateSettings(Model):
     verify: Any  # a part, or null for no verification
     smoothing: kinds.SmoothingPart | None
     corruptions: kinds.CorruptionsPart | None
+    spatial: kinds.SpatialPart | None
 
 
 class LimitSettings(Model):

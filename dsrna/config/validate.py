@@ -24,6 +24,7 @@ from dsrna.types import Norm, Threat
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
     from dsrna.evaluation.base import EvaluationAttack
     from dsrna.evaluation.corruption_sweep import CorruptionSweep
+    from dsrna.evaluation.spatial import SpatialGrid
     from dsrna.verification.settings import Verification
     from dsrna.verification.smoothing import Smoothing
 
@@ -169,6 +170,15 @@ def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
     if node is None:
         return None
     built: CorruptionSweep = build_part(node, "evaluate.corruptions")
+    return built
+
+
+def spatial(settings: Settings) -> SpatialGrid | None:
+    """What ``evaluate.spatial`` asks for, None where it is switched off."""
+    node = settings.evaluate.spatial
+    if node is None:
+        return None
+    built: SpatialGrid = build_part(node, "evaluate.spatial")
     return built
 
 

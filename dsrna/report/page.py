@@ -39,6 +39,7 @@ from dsrna.report.results import (
 )
 from dsrna.report.run_data import RunData
 from dsrna.report.smoothed import smoothed_eps, smoothed_row, smoothed_rows
+from dsrna.report.spatial import spatial_row
 from dsrna.report.templates import render
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.notation.writing import published_text
@@ -124,8 +125,8 @@ def _context(folder: RunFolder, data: RunData, pictures: list[Picture]) -> dict[
 
 
 def _rows(evaluation: dict[str, Any]) -> list[Row]:
-    proved = [row for row in (certified_row(evaluation), smoothed_row(evaluation)) if row]
-    return [*result_rows(evaluation), *proved]
+    others = (certified_row(evaluation), smoothed_row(evaluation), spatial_row(evaluation))
+    return [*result_rows(evaluation), *(row for row in others if row)]
 
 
 def _tiles(evaluation: dict[str, Any]) -> list[Tile]:

@@ -17,6 +17,7 @@ from dsrna.config.validate import (
     eps_curve,
     further_threats,
     smoothing,
+    spatial,
     verification,
 )
 from dsrna.errors import CheckpointError
@@ -25,6 +26,7 @@ from dsrna.evaluation.corruption_accuracy import corruption_accuracies
 from dsrna.evaluation.corruption_sweep import CorruptionSweep
 from dsrna.evaluation.evaluator import evaluate as evaluate_network
 from dsrna.evaluation.saved_examples import saved_bytes
+from dsrna.evaluation.spatial import SpatialGrid, spatial_accuracy
 from dsrna.files import write_json
 from dsrna.progress import Progress
 from dsrna.report.certified import certified_point
@@ -73,6 +75,8 @@ def evaluate(job: Job) -> None:
             numbers[f"{stage}/test/certified_{job.threat.norm}"] = certified["certified"]
         if entry["corruptions"] is not None and entry["corruptions"]["mean"] is not None:
             numbers[f"{stage}/test/acc_corrupted"] = entry["corruptions"]["mean"]
+        if entry["spatial"] is not None:
+            numbers[f"{stage}/test/acc_spatial"] = entry["spatial"]["accuracy"]
         job.dashboard.log_summary(numbers | {"rehearsal": 1.0} if document["rehearsal"] else numbers)
         job.dashboard.log_table(f"{stage}/attacks", entry["result"]["records"] + entry["result"]["further"])
         _log_checks(stage, entry["result"]["checks"])
@@ -138,6 +142,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack], counted
     ]
     log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
     verified, sweep, smoothed = verification(settings), corruption_sweep(settings), smoothing(settings)
+    moves = spatial(settings)
     return {
         "title": about["title"],
         "checkpoint": str(checkpoint.relative_to(job.folder.path)),
@@ -146,6 +151,7 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack], counted
         "result": result,
         "corruptions": None if sweep is None else _corrupt_one(job, stage, network, sweep),
         "verification": None if verified is None else _verify_one(job, stage, network, verified),
+        "spatial": None if moves is None else _move_one(job, stage, network, moves),
         "smoothing": None if smoothed is None else _smooth_one(job, stage, network, smoothed),
     }
 
@@ -174,6 +180,28 @@ def _corrupt_one(job: Job, stage: str, network: nn.Module, sweep: CorruptionSwee
         f"{severity}: {100 * mean:.2f} %" for severity, mean in result["by_severity"].items() if mean is not None
     ]
     log.info("%s: mean accuracy on corrupted images by severity %s", stage, ", ".join(severities))
+    return result
+
+
+def _move_one(job: Job, stage: str, network: nn.Module, grid: SpatialGrid) -> dict[str, Any]:
+    settings, images = job.settings, len(job.splits.test)
+    count = images if grid.images is None else min(grid.images, images)
+    with Progress(f"rotate {stage}", count, mode=settings.trainer.progress) as bar:
+
+        def progress(label: str, done: int, images: int, accuracy: float) -> None:
+            bar.reach(done, images, {label: f"{accuracy:.2%}"})
+
+        result = spatial_accuracy(
+            network,
+            job.splits.test,
+            grid,
+            seed=settings.seed,
+            batch_size=settings.evaluate.batch_size,
+            folder=job.folder.evaluation_dir / stage,
+            device=job.device,
+            progress=progress,
+        )
+    log.info("%s: rotated and shifted at worst %.2f %%", stage, 100 * result["accuracy"])
     return result
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
-from dsrna.config.validate import corruption_sweep, threat_of, verification
+from dsrna.config.validate import corruption_sweep, spatial, threat_of, verification
 from dsrna.data.augmentation import Augmentation
 from dsrna.data.splits import Splits, search_halves
 from dsrna.errors import ConfigError
@@ -55,6 +55,8 @@ def rehearse(settings: Settings, splits: Splits, stages: Collection[str], genoty
     if "evaluate" in stages and (verified := verification(settings)) is not None:
         with located("evaluate.verify"):
             verified.check_engines()
+    if "evaluate" in stages and (grid := spatial(settings)) is not None:
+        grid.check_usable(splits.test.shape)
     if "evaluate" in stages and (sweep := corruption_sweep(settings)) is not None:
         with located("evaluate.corruptions"):
             sweep.check_usable(splits.test.shape)

@@ -63,6 +63,9 @@ def show_result(folder: RunFolder) -> None:
         means = [(entry.get("corruptions") or {}).get("mean") for entry in networks.values()]
         if any(mean is not None for mean in means):
             table.add_row("Corrupted, mean", *("" if mean is None else f"{100 * mean:.2f} %" for mean in means))
+        moved = [entry.get("spatial") for entry in networks.values()]
+        if any(moved):
+            table.add_row("Rotated and shifted", *(f"{100 * one['accuracy']:.2f} %" if one else "" for one in moved))
         console.print(table)
     if verdict:
         console.print(_verdict_table(verdict))

@@ -63,6 +63,17 @@ def _network(title: str, checkpoint: str, clean: float, robust: float) -> dict[s
         "corruptions": _corruptions(clean),
         "verification": _verification(clean, robust),
         "smoothing": _smoothing(robust),
+        "spatial": {
+            "rotation": 30.0,
+            "translation": 3 / 32,
+            "rotations": 31,
+            "translations": 5,
+            "version": "0.1.0",
+            "accuracy": 0.4 * clean,
+            "interval": [0.3 * clean, 0.5 * clean],
+            "images": 360,
+            "seconds": 2.0,
+        },
     }
 
 

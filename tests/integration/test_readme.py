@@ -62,6 +62,7 @@ SMALL = {
     "stages=[search]": ["stages=[search]"],
     "trainer.devices=4": ["trainer.devices=2", "stages=[search]"],
     "metric=none": ["stages=[search,retrain,evaluate,report]"],
+    "evaluate=spatial": ["evaluate.spatial.rotations=3", "stages=[evaluate,report]"],
     "evaluate=corruptions": ["trainer.limits.test_images=2", "stages=[evaluate,report]"],
     "retrain.certified=true": ["stages=[retrain,evaluate,report]"],
     "evaluate=smoothed": ["evaluate.smoothing.samples=30", "trainer.limits.test_images=2", "stages=[evaluate,report]"],
