@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 from dsrna.distributed.meeting import (
@@ -59,7 +60,7 @@ def led(devices: int, device: str, folder: Path, module: str) -> Iterator[Stages
         The stages, by which the leader tells them what to do.
 
     Raises:
-        ConfigError: the count isn't torchrun's.
+        ConfigError: the count isn't torchrun's, or there aren't so many GPUs.
         DistributedError: a process was lost, or couldn't go on. Checkpoints stay as they are.
     """
     outside = launched_from_outside(os.environ)
@@ -70,6 +71,11 @@ def led(devices: int, device: str, folder: Path, module: str) -> Iterator[Stages
         raise ConfigError(
             f"torchrun has started {os.environ['WORLD_SIZE']} processes, and {devices} devices are asked for: leave "
             "one of the two out. (conf: trainer.devices)"
+        )
+    if device == "cuda" and not outside and devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"Expected at most {torch.cuda.device_count()} devices, as there are GPUs here, got {devices}. "
+            "(conf: trainer.devices)"
         )
     with ExitStack() as stack:
         workers: list[_Worker] = []

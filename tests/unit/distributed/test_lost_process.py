@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from dsrna.distributed import group, leading
 from dsrna.errors import ConfigError, DistributedError
@@ -65,3 +66,13 @@ def test_a_count_beside_torchruns_is_refused(monkeypatch):
         leading.led(2, "cpu", Path("nowhere"), "none"),
     ):
         pass
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch, started):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with (
+        pytest.raises(ConfigError, match="at most 2 devices, as there are GPUs here, got 4"),
+        leading.led(4, "cuda", Path("nowhere"), "none"),
+    ):
+        pass
+    assert not started
