@@ -1,9 +1,9 @@
 """The processes of a run, and what they tell one another.
 
 One process, the leader (rank 0), is the run: it has the run folder, the terminal and the dashboards. The others follow
-it through the stages that train, and write nothing that stays. Outside the steps that they take together (``in_parts``)
-the leader works alone, and gradients, random numbers and BatchNorm are a single process's. Without a group every
-function here does what one process alone does, at no cost, so that callers need no second way.
+it through the stages that train, and write nothing that stays. Outside of what they do together (``in_parts`` and
+``in_turns``) the leader works alone, and gradients, random numbers and BatchNorm are a single process's. Without a
+group every function here does what one process alone does, at no cost, so that callers need no second way.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Group:
 
 _ALONE = Group(0, 1, 0, None)
 _current = _ALONE  # as torch's default group, of which there is one a process, too
+_in_turns: ContextVar[bool] = ContextVar("in_turns", default=False)
 _in_part: ContextVar[bool] = ContextVar("in_part", default=False)  # a loader's thread has its own
 
 
@@ -82,6 +84,33 @@ def in_parts() -> Iterator[None]:
         yield
     finally:
         _in_part.reset(token)
+
+
+@contextmanager
+def in_turns() -> Iterator[None]:
+    """Inside, independent batches are done in turns: each process does every n-th, and all know every result."""
+    token = _in_turns.set(_current.size > 1)
+    try:
+        yield
+    finally:
+        _in_turns.reset(token)
+
+
+def done_in_turns(tasks: Sequence[T], do: Callable[[T], R]) -> Iterator[R]:
+    """The results of tasks, in their order; in turns, each process does some, and gets those of the others.
+
+    Args:
+        tasks: the same for every process.
+        do: does one; what it returns can be sent to other processes.
+    """
+    if not _in_turns.get():
+        yield from map(do, tasks)
+        return
+    for first in range(0, len(tasks), _current.size):
+        place = first + _current.rank
+        own = [do(tasks[place])] if place < len(tasks) else []
+        for results in gathered(own):
+            yield from results
 
 
 def dividing() -> bool:

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from dsrna.distributed import group
 from dsrna.errors import ConfigError, DataError
 from dsrna.evaluation.clean_logits import clean_logits
 from dsrna.evaluation.identity import batch_checksum, network_checksum
@@ -96,12 +97,17 @@ class Bench:
         """The outcomes on the first ``images`` images, in ``folder/name.json``."""
         file = OutcomeFile(self.folder / f"{name}.json", self.identity | settings, images)
         self._show(label, file)
-        while file.done < images:
-            place = slice(file.done, min(file.done + self.batch_size, images))
+
+        def one(place: slice) -> tuple[Tensor, float]:
             began = time.perf_counter()
             x, y = self.dataset.batch(torch.arange(place.start, place.stop))
             x, y = x.to(self.device), y.to(self.device)
-            file.append(outcome(place.start // self.batch_size, place, x, y), time.perf_counter() - began)
+            return outcome(place.start // self.batch_size, place, x, y), time.perf_counter() - began
+
+        starts = range(file.done, images, self.batch_size)
+        places = [slice(start, min(start + self.batch_size, images)) for start in starts]
+        for found, seconds in group.done_in_turns(places, one):
+            file.append(found, seconds)
             self._show(label, file)
         return file
 

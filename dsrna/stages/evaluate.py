@@ -20,6 +20,7 @@ from dsrna.config.validate import (
     spatial,
     verification,
 )
+from dsrna.distributed import group
 from dsrna.errors import CheckpointError
 from dsrna.evaluation.base import EvaluationAttack
 from dsrna.evaluation.corruption_accuracy import corruption_accuracies
@@ -51,7 +52,10 @@ def evaluate(job: Job) -> None:
         )
     attacks = chosen_attacks(job.settings)
     counted = counted_passes(job.settings, job.splits)
-    networks = {stage: _evaluate_one(job, stage, attacks, counted) for stage in found}
+    with group.in_turns():
+        networks = {stage: _evaluate_one(job, stage, attacks, counted) for stage in found}
+    if not group.leads():
+        return
     document = {
         "schema": "dsrna.evaluation",
         "version": 1,
@@ -141,8 +145,8 @@ def _evaluate_one(job: Job, stage: str, attacks: list[EvaluationAttack], counted
         (f"{one['label']} ({threat_text(one['norm'], one['eps'])})", one["accuracy"]) for one in result["further"]
     ]
     log.info("%s: %s", stage, ", ".join(f"{label} {100 * accuracy:.2f} %" for label, accuracy in shown))
-    verified, sweep, smoothed = verification(settings), corruption_sweep(settings), smoothing(settings)
-    moves = spatial(settings)
+    sweep, moves = corruption_sweep(settings), spatial(settings)
+    verified, smoothed = (verification(settings), smoothing(settings)) if group.leads() else (None, None)
     return {
         "title": about["title"],
         "checkpoint": str(checkpoint.relative_to(job.folder.path)),

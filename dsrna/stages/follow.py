@@ -23,7 +23,7 @@ from dsrna.stages.job import Job
 from dsrna.stages.run import plan
 from dsrna.training.dashboards import Dashboard
 
-_OF_NO_USE = shutil.ignore_patterns("plots", "evaluation", "processes", "*.html", "*.log", "*.tmp")
+_OF_NO_USE = shutil.ignore_patterns("plots", "examples", "processes", "*.html", "*.log", "*.tmp")
 
 
 def follow() -> None:
@@ -45,10 +45,20 @@ def follow() -> None:
         for name in stages.heard():
             folder = RunFolder(Path(scratch) / name)
             shutil.copytree(run.path, folder.path, ignore=_OF_NO_USE)
+            _share_examples(run, folder)
             job = Job(settings, folder, fingerprint, splits, Dashboard({}, folder.path, "", {}, ""), stages)
             job.choose_threads()
             stages.ready()
             plan(settings)[name](job)
+
+
+def _share_examples(run: RunFolder, folder: RunFolder) -> None:
+    """Adversarial images, a file for each batch, go to the run folder itself, whoever finds them."""
+    for stage in run.networks:
+        theirs, own = (of.evaluation_dir / stage / "examples" for of in (run, folder))
+        theirs.mkdir(parents=True, exist_ok=True)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(theirs.absolute(), target_is_directory=True)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def plan(settings: Settings) -> dict[str, Callable[[Job], object]]:
         "retrain": together("retrain", retrain),
         "certified": together("certified", certified),
         "baseline": together("baseline", baseline),
-        "evaluate": evaluate,
+        "evaluate": together("evaluate", evaluate),
         "report": report,
     }
     wanted = set(settings.stages)

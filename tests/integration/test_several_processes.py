@@ -10,6 +10,7 @@ import torch
 
 import dsrna
 from dsrna.distributed import group
+from dsrna.json_files import read_json
 from dsrna.run_folder import RunFolder
 from dsrna.training.checkpoints import load_checkpoint
 from dsrna.training.search_module import SearchModule
@@ -84,3 +85,31 @@ def test_one_process_goes_on_where_two_were_stopped(alone, tmp_path, monkeypatch
     assert_same_training(alone, resumed, "search")
     last = [[record for record in records_of(run) if "search/train/loss" in record][-1] for run in (alone, resumed)]
     assert last[0] == pytest.approx(last[1], rel=1e-5, abs=1e-7), "the epoch's means are those of both processes"
+
+
+def test_an_evaluation_in_turns_is_that_of_one_process(alone, tmp_path):
+    settings = [
+        "evaluate=spatial", "evaluate.spatial.rotations=3", "evaluate.spatial.translations=1", "evaluate.batch_size=12",
+        "evaluate.save_examples=true", "evaluate.eps_curve=[0.1]", "trainer=debug", "trainer.limits.attacks=[pgd20]",
+        "stages=[evaluate]", "trainer.limits.test_images=100",
+    ]  # fmt: skip
+    runs = [
+        dsrna.evaluate(alone, [*settings, f"trainer.devices={count}", f"out={tmp_path / str(count)}"])
+        for count in (1, 2)
+    ]
+    one, two = (without_times(run.evaluation) for run in runs)
+    assert one == two
+    files = [sorted(path.relative_to(run.path) for path in run.path.rglob("evaluation/**/*.*")) for run in runs]
+    assert files[0] == files[1]
+    examples = [path for path in files[0] if path.suffix == ".npz"]
+    assert len(examples) >= 3, "of both processes"
+    for path in files[0]:
+        if path.suffix == ".json":
+            ours, others = (without_times(read_json(run.path / path)) for run in runs)
+            assert ours == others
+
+
+def without_times(node):
+    if isinstance(node, dict):
+        return {key: without_times(value) for key, value in node.items() if key != "seconds"}
+    return [without_times(each) for each in node] if isinstance(node, list) else node

@@ -82,11 +82,24 @@ def talk() -> tuple[list[Tensor | None], dict[str, float], list[int], str, int]:
     )
 
 
+def turns() -> tuple[list[tuple[int, int]], list[int]]:
+    """Who did which of five tasks, by all; and which of them this process did."""
+    own: list[int] = []
+
+    def do(task: int) -> tuple[int, int]:
+        own.append(task)
+        return task, group.rank()
+
+    with group.in_turns():
+        return list(group.done_in_turns(range(5), do)), own
+
+
 SCENES = {
     "first": lambda: of_synced("first"),
     "second": lambda: of_synced("second"),
     "jvp": lambda: of_synced("jvp"),
     "talk": talk,
+    "turns": turns,
     "die": lambda: os.kill(os.getpid(), signal.SIGKILL) if group.rank() else torch.distributed.barrier(),
 }
 

@@ -54,6 +54,14 @@ def test_what_processes_tell_one_another(stages):
     assert code == 7
 
 
+def test_each_process_does_every_second_task_and_knows_all_results(stages):
+    stages.announce("turns")
+    results, own = SCENES["turns"]()
+    assert results == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 0)]
+    assert own == [0, 2, 4]
+    assert list(group.done_in_turns(range(3), lambda task: task)) == [0, 1, 2], "outside, the leader does them alone"
+
+
 def test_outside_the_common_steps_the_leader_works_alone(stages):
     """Nobody answers here: a message would be waited for."""
     model, x = network(), images()
@@ -74,5 +82,5 @@ def test_every_batchnorm_becomes_a_synced_one_with_its_weights():
 
 
 def test_the_scenes_are_all_used():
-    assert set(SCENES) == {"first", "second", "jvp", "talk", "die"}
+    assert set(SCENES) == {"first", "second", "jvp", "talk", "turns", "die"}
     assert other_process.__name__ == OTHER
