@@ -104,7 +104,7 @@ def _there(monkeypatch, tmp_path):
     for entry in conf_folder().iterdir():
         (conf / entry.name).symlink_to(entry)
     (conf / "count.yaml").write_text(YAML)
-    for module in ("config.catalog", "config.compose", "config.explain", "runs.launch"):
+    for module in ("config.catalog", "config.compose", "config.places", "runs.launch"):
         monkeypatch.setattr(f"dsrna.{module}.conf_folder", lambda: conf)
     monkeypatch.setitem(sys.modules, "counting", types.SimpleNamespace(COUNT=COUNT, draw=draw))
     command = Command("count", ("count",), count_settings, "counting:COUNT", "counting:draw")

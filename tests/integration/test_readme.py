@@ -60,7 +60,7 @@ SMALL = {
     "-m": ["stages=[search]"],
     "evaluate.threats=[{norm: l2, eps: 0.5}]": ["trainer.limits.attacks=[fgsm]"],
     "stages=[search]": ["stages=[search]"],
-    "trainer.devices=4": ["trainer.devices=2", "stages=[search]"],
+    "trainer.devices=4": ["trainer.devices=2"],
     "metric=none": ["stages=[search,retrain,evaluate,report]"],
     "evaluate=spatial": ["evaluate.spatial.rotations=3", "stages=[evaluate,report]"],
     "evaluate=corruptions": ["trainer.limits.test_images=2", "stages=[evaluate,report]"],
