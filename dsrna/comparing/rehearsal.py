@@ -125,9 +125,9 @@ def short_run(stage: str, settings: Settings, outer: Request[Any], splits: Split
 
 
 def _quietly(settings: Settings, batches: int, batch_size: int) -> dict[str, Any]:
-    """Settings of a rehearsed stage: so many batches an epoch, nothing logged elsewhere."""
+    """Settings of a rehearsed stage: so many batches an epoch, in one process, nothing logged elsewhere."""
     limits = settings.trainer.limits.model_copy(update={"batches": batches, "batch_size": batch_size, "epochs": None})
-    trainer = settings.trainer.model_copy(update={"progress": "off", "limits": limits})
+    trainer = settings.trainer.model_copy(update={"progress": "off", "limits": limits, "devices": 1})
     return {"logger": LoggerSettings(kind="none"), "trainer": trainer}
 
 

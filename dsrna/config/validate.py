@@ -158,28 +158,21 @@ def verification(settings: Settings) -> Verification | None:
 def smoothing(settings: Settings) -> Smoothing | None:
     """What ``evaluate.smoothing`` asks for, None where it is switched off."""
     node = settings.evaluate.smoothing
-    if node is None:
-        return None
-    built: Smoothing = build_part(with_fractions(node), "evaluate.smoothing")
-    return built
+    return _part_or_none(node and with_fractions(node), "evaluate.smoothing")
 
 
 def corruption_sweep(settings: Settings) -> CorruptionSweep | None:
     """What ``evaluate.corruptions`` asks for, None where it is switched off."""
-    node = settings.evaluate.corruptions
-    if node is None:
-        return None
-    built: CorruptionSweep = build_part(node, "evaluate.corruptions")
-    return built
+    return _part_or_none(settings.evaluate.corruptions, "evaluate.corruptions")
 
 
 def spatial(settings: Settings) -> SpatialGrid | None:
     """What ``evaluate.spatial`` asks for, None where it is switched off."""
-    node = settings.evaluate.spatial
-    if node is None:
-        return None
-    built: SpatialGrid = build_part(node, "evaluate.spatial")
-    return built
+    return _part_or_none(settings.evaluate.spatial, "evaluate.spatial")
+
+
+def _part_or_none(node: dict[str, Any] | None, where: str) -> Any:
+    return None if node is None else build_part(node, where)
 
 
 def check_root(data: DataSettings, space: Any) -> None:

@@ -9,7 +9,7 @@ group every function here does what one process alone does, at no cost, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -76,24 +76,23 @@ def leads() -> bool:
     return _current.rank == 0
 
 
-@contextmanager
-def in_parts() -> Iterator[None]:
+def in_parts() -> AbstractContextManager[None]:
     """Inside, the images that are seen are this process's part of a batch, as long as every other process's."""
-    token = _in_part.set(_current.size > 1)
-    try:
-        yield
-    finally:
-        _in_part.reset(token)
+    return _among_all(_in_part)
+
+
+def in_turns() -> AbstractContextManager[None]:
+    """Inside, independent batches are done in turns: each process does every n-th, and all know every result."""
+    return _among_all(_in_turns)
 
 
 @contextmanager
-def in_turns() -> Iterator[None]:
-    """Inside, independent batches are done in turns: each process does every n-th, and all know every result."""
-    token = _in_turns.set(_current.size > 1)
+def _among_all(flag: ContextVar[bool]) -> Iterator[None]:
+    token = flag.set(_current.size > 1)
     try:
         yield
     finally:
-        _in_turns.reset(token)
+        flag.reset(token)
 
 
 def done_in_turns(tasks: Sequence[T], do: Callable[[T], R]) -> Iterator[R]:

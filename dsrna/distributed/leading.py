@@ -93,8 +93,8 @@ def led(devices: int, device: str, folder: Path, module: str) -> Iterator[Stages
             with joined(store, rank, size, local_rank, device):
                 yield stages
                 stages.end()
-                for worker in workers:
-                    worker.process.wait()
+            for worker in workers:  # not before this process has left too: they may leave together alone
+                worker.process.wait()
         except (RuntimeError, dist.DistError) as error:  # torch's, of a connection that is gone
             if (lost := _lost(workers, wait=_GRACE_SECONDS / 2)) is not None:
                 raise DistributedError(_message(lost, size)) from error

@@ -188,29 +188,20 @@ def _corrupt_one(job: Job, stage: str, network: nn.Module, sweep: CorruptionSwee
 
 
 def _move_one(job: Job, stage: str, network: nn.Module, grid: SpatialGrid) -> dict[str, Any]:
-    settings, images = job.settings, len(job.splits.test)
-    count = images if grid.images is None else min(grid.images, images)
-    with Progress(f"rotate {stage}", count, mode=settings.trainer.progress) as bar:
+    def measured(progress: Callable[..., None], **place: Any) -> dict[str, Any]:
+        def show(label: str, done: int, images: int, accuracy: float) -> None:
+            progress(done, images, {label: f"{accuracy:.2%}"})
 
-        def progress(label: str, done: int, images: int, accuracy: float) -> None:
-            bar.reach(done, images, {label: f"{accuracy:.2%}"})
+        size = job.settings.evaluate.batch_size
+        return spatial_accuracy(network, job.splits.test, grid, batch_size=size, progress=show, **place)
 
-        result = spatial_accuracy(
-            network,
-            job.splits.test,
-            grid,
-            seed=settings.seed,
-            batch_size=settings.evaluate.batch_size,
-            folder=job.folder.evaluation_dir / stage,
-            device=job.device,
-            progress=progress,
-        )
+    result = _measured(job, stage, "rotate", measured)
     log.info("%s: rotated and shifted at worst %.2f %%", stage, 100 * result["accuracy"])
     return result
 
 
 def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification) -> dict[str, Any]:
-    result = _certified(job, stage, "verify", partial(verify, network, job.splits.test, verified))
+    result = _measured(job, stage, "verify", partial(verify, network, job.splits.test, verified))
     certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:.4g}" for point in result["curve"]]
     radius = [f"mean radius {result['radius']['mean']:.4g}"] if result["radius"] else []
     log.info("%s: certified in %s: %s", stage, result["norm"], ", ".join(certified + radius))
@@ -218,16 +209,16 @@ def _verify_one(job: Job, stage: str, network: nn.Module, verified: Verification
 
 
 def _smooth_one(job: Job, stage: str, network: nn.Module, smoothed: Smoothing) -> dict[str, Any]:
-    result = _certified(job, stage, "smooth", partial(certify_by_smoothing, network, job.splits.test, smoothed))
+    result = _measured(job, stage, "smooth", partial(certify_by_smoothing, network, job.splits.test, smoothed))
     certified = [f"{100 * point['certified']:.2f} % at eps {point['eps']:g}" for point in result["curve"]]
     certified.append(f"mean radius {result['radius']:.4g}")
     log.info("%s: certified by smoothing in l2, sigma %g: %s", stage, result["sigma"], ", ".join(certified))
     return result
 
 
-def _certified(job: Job, stage: str, doing: str, certify: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What a certificate says of the test images, with a progress bar and files in the stage's folder."""
+def _measured(job: Job, stage: str, doing: str, measure: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What is found of the test images, one after another, with a progress bar and files in the stage's folder."""
     settings = job.settings
     with Progress(f"{doing} {stage}", len(job.splits.test), mode=settings.trainer.progress) as bar:
         folder = job.folder.evaluation_dir / stage
-        return certify(seed=settings.seed, folder=folder, device=job.device, progress=bar.reach)
+        return measure(seed=settings.seed, folder=folder, device=job.device, progress=bar.reach)

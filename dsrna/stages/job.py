@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from torch import nn
 
 from dsrna.config.parts import build_part
 from dsrna.config.settings import Settings
@@ -14,6 +15,7 @@ from dsrna.data.augmentation import Augmentation
 from dsrna.data.splits import Splits
 from dsrna.distributed import group
 from dsrna.distributed.meeting import Stages
+from dsrna.nn.synced_batchnorm import synced
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.training.dashboards import Dashboard
@@ -70,6 +72,11 @@ class Job:
                 torch.set_num_threads(max(1, torch.get_num_threads() // group.size()))
         else:
             torch.set_num_threads(threads)
+
+    def sync_batchnorm(self, model: nn.Module) -> None:
+        """Has BatchNorms that are trained see the whole batch, if that is asked for and others have parts of it."""
+        if self.settings.trainer.sync_batchnorm and group.size() > 1:
+            synced(model)
 
     def augmentation(self, cutout: int = 0) -> Augmentation:
         chosen = self.settings.data.augmentation

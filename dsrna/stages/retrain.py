@@ -13,9 +13,7 @@ from dsrna.config.objectives import retrain_objective
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.data.loader import BatchLoader
 from dsrna.data.splits import Splits
-from dsrna.distributed import group
 from dsrna.functional.seeding import derive_seed
-from dsrna.nn.synced_batchnorm import synced
 from dsrna.objectives.base import Objective
 from dsrna.objectives.standard import Standard
 from dsrna.spaces import genotype_codec
@@ -82,7 +80,7 @@ def _train(
         shuffle=True,
         augmentation=job.augmentation(retrain.cutout),
         drop_last=True,
-        in_parts=group.size() > 1,
+        in_parts=True,
         replays=objective.replays,
     )
     validation = BatchLoader(splits.validation, batch_size, seed=settings.seed, purpose="selection", shuffle=False)
@@ -95,8 +93,7 @@ def _train(
     )
     network = build_network(description)
     objective.initialise(network)
-    if settings.trainer.sync_batchnorm:
-        synced(network)
+    job.sync_batchnorm(network)
 
     def optimizer(weights: list[nn.Parameter]) -> tuple[Any, Any]:
         made = build_optimizer(training.optimizer, f"{where}.optimizer", weights)

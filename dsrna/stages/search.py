@@ -19,7 +19,6 @@ from dsrna.files import write_json
 from dsrna.functional.seeding import derive_seed, generator
 from dsrna.metrics.base import RobustnessMetric
 from dsrna.nn.edges.implementation import use_implementation
-from dsrna.nn.synced_batchnorm import synced
 from dsrna.objectives.base import Objective
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.search_space import SearchSpace
@@ -62,7 +61,7 @@ def search(job: Job) -> None:
             shuffle=shuffle,
             augmentation=job.augmentation() if shuffle else None,
             drop_last=shuffle,
-            in_parts=shuffle and group.size() > 1,
+            in_parts=shuffle,
         )
 
     train = PairedLoader(loader(weights_half, "weights"), loader(architecture_half, "architecture"))
@@ -70,8 +69,7 @@ def search(job: Job) -> None:
     seed_all(derive_seed(settings.seed, "search"))
     strategy: Strategy = build_part(settings.strategy, "strategy")
     supernet = build_supernet(settings, splits, job.space, strategy)
-    if settings.trainer.sync_batchnorm:
-        synced(supernet)
+    job.sync_batchnorm(supernet)
     architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
     regularisers = build_regularisers(settings)
     for regulariser in regularisers:
@@ -81,8 +79,7 @@ def search(job: Job) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive_seed(settings.seed, "supernet", number))
             made = build_supernet(settings, splits, job.space, strategy, **sizes)
-        if settings.trainer.sync_batchnorm:
-            synced(made)
+        job.sync_batchnorm(made)
         use_implementation(made, search.implementation, device_of(settings.trainer.accelerator).type)
         return made
 

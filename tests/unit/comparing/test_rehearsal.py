@@ -5,6 +5,7 @@ import pytest
 from dsrna.comparing import rehearsal
 from dsrna.comparing.jobs import Composed
 from dsrna.config.compose import compose_with_hydra, settings_from
+from dsrna.distributed import leading
 from dsrna.runs.request import request_of
 from dsrna.runs.sources import load_splits
 from dsrna.spaces.genotype_source import read_genotype
@@ -16,7 +17,7 @@ A_STEP, A_VALIDATION = 0.5, 0.25  # seconds of a batch
 def of_digits(tmp_path_factory):
     """Settings of a tiny training, its request, images and cell."""
     config, of_hydra = compose_with_hydra(
-        "search", ["stages=[retrain]", "retrain.cells=1", "retrain.channels=2", "retrain.epochs=7"]
+        "search", ["stages=[retrain]", "retrain.cells=1", "retrain.channels=2", "retrain.epochs=7", "trainer.devices=2"]
     )
     settings, folder = settings_from(config), tmp_path_factory.mktemp("run")
     request = request_of("compare", ["dsrna.compare"], settings, config, of_hydra, folder, "again")
@@ -41,7 +42,8 @@ def test_steps_validation_start_and_epochs_are_counted(of_digits, monkeypatch):
     assert asked == [("retrain", 8, size)]
 
 
-def test_a_short_training_is_a_real_one_and_leaves_nothing_behind(of_digits):
+def test_a_short_training_is_a_real_one_of_one_process_and_leaves_nothing_behind(of_digits, monkeypatch):
+    monkeypatch.setattr(leading.subprocess, "Popen", lambda *_, **__: pytest.fail("another process was started"))
     composed, request, splits, cell = of_digits
     taken, whole = rehearsal._short_training(composed.settings, request, splits, cell, batch_size=8, batches=1)
     assert len(taken) == 2
