@@ -10,6 +10,7 @@ from dsrna.errors import ConfigError
 from dsrna.types import Threat
 
 KIND = "dsrna.objectives.base.Objective"
+STEPS = ("search.weights_objective", "search.architecture_objective")
 
 if TYPE_CHECKING:  # importing them takes a second, which only those wait for who need them
     from dsrna.config.settings import SearchSettings
@@ -34,11 +35,10 @@ def search_objective(node: Any, where: str, threat: Threat) -> Objective:
     built = _objective(node, where, threat, "batch")
     from dsrna.objectives.base import Objective
 
-    if type(built).initialise is not Objective.initialise:
+    if type(built).initialise is not Objective.initialise and where not in STEPS:
         raise ConfigError(
-            f"{type(built).__name__} trains networks from weights of its own, which a supernet doesn't have: without "
-            "them its bounds are too loose to learn from. Search with `metric: certified`, or take another one. "
-            f"(conf: {where})"
+            f"{type(built).__name__} trains networks from weights of its own, and the paths of a supernet have others: "
+            f"take it for both {' and '.join(STEPS)}, and another one here. (conf: {where})"
         )
     if built.carries and where != "search.weights_objective":
         raise ConfigError(

@@ -69,6 +69,7 @@ def search(job: Job) -> None:
     seed_all(derive_seed(settings.seed, "search"))
     strategy: Strategy = build_part(settings.strategy, "strategy")
     supernet = build_supernet(settings, splits, job.space, strategy)
+    weights_objective.initialise(supernet)
     job.sync_batchnorm(supernet)
     architecture = strategy.initial(job.space, generator(settings.seed, "alphas"))
     regularisers = build_regularisers(settings)

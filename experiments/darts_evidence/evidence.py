@@ -1,13 +1,14 @@
 """Does a search of the DARTS space find better cells than chance? Its cells and random ones, trained the same way.
 
-Run: ``python experiments/darts_evidence/evidence.py run --out FOLDER [--minutes M] [overrides]``. Sizes, epochs and
-data are those of ``conf/experiment/darts_evidence.yaml`` and of overrides, as ``trainer=cpu data.root=DATA``. Every
+Run: ``python experiments/darts_evidence/evidence.py run --out FOLDER [--experiment certified_evidence] [--minutes M]
+[overrides]``. Sizes, epochs and data are those of ``conf/experiment/darts_evidence.yaml``, or of the other one, and of
+overrides, as ``trainer=cpu data.root=DATA``. Every
 search and every training is a run folder below ``FOLDER``; what has ended is one line of ``FOLDER/evidence.jsonl``. The
 same command goes on where it, or a killed one, stopped; several at once share the work. After M minutes nothing new is
 begun. Then ``… report FOLDER/evidence.jsonl`` says how the searched cells do beside random ones with about as many
 parameters.
 
-A cell's network learns from the training split by fast adversarial training; accuracies are those of the last weights
+A cell's network learns from the training split by the experiment's objective; accuracies are those of the last weights
 on test images, which choose nothing.
 """
 
@@ -48,6 +49,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, dest="command")
     given = commands.add_parser("run")
     given.add_argument("--out", type=Path, required=True)
+    given.add_argument("--experiment", choices=list(RECIPES), default="darts_evidence")
     given.add_argument("--minutes", type=float, default=float("inf"), help="after which nothing new is begun")
     given.add_argument("--searches", type=int, default=3, help="seeds of every recipe")
     given.add_argument("--random-cells", type=int, default=8)
@@ -62,8 +64,8 @@ def main() -> None:
     if chosen.command == "report":
         report([line for _, line in read_lines(chosen.file, dict[str, Any])])
         return
-    tasks = list(plan(chosen.searches, chosen.random_cells, chosen.trainings))
-    overrides = ["+experiment=darts_evidence", *chosen.overrides]
+    tasks = list(plan(RECIPES[chosen.experiment], chosen.searches, chosen.random_cells, chosen.trainings))
+    overrides = [f"+experiment={chosen.experiment}", *chosen.overrides]
     work(tasks, chosen.out, overrides, [*overrides, *chosen.training_override], chosen.minutes)
 
 
@@ -112,7 +114,7 @@ def do(task: Task, out: Path, overrides: list[str]) -> bool:
 
 
 def searched(search: Search, folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
-    go("search", folder, [*overrides, *RECIPES[search.recipe], f"seed={search.seed}"])
+    go("search", folder, [*overrides, *search.overrides, f"seed={search.seed}"])
     epochs = read_json(folder.architecture_json)["epochs"]
     return {
         "kind": "search",
@@ -135,6 +137,7 @@ def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict
     network = (folder.read_evaluation() or {})["networks"]["retrain"]
     result = network["result"]
     (attacked,) = (record for record in result["records"] if record["attack"] == "pgd20")
+    (certified,) = network["verification"]["curve"] if network["verification"] else (None,)
     return {
         "kind": "training",
         "search_seed": training.search.seed,
@@ -143,6 +146,7 @@ def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict
         "parameters": network["parameters"],
         "clean": result["clean"]["accuracy"],
         "pgd20": attacked["accuracy"],
+        **({} if certified is None else {"certified": certified["certified"]}),
         "images": attacked["images"],
         "genotype": read_json(folder.genotype_json),
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from plan import RANDOM, RECIPES
+from plan import RANDOM
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +16,8 @@ from dsrna.comparing.intervals import Estimate
 from dsrna.comparing.random_cells import WITHIN
 from dsrna.comparing.residuals import Fit, difference
 
-MEASURES = {"pgd20": "PGD-20", "clean": "clean"}
+MEASURES = {"certified": "certified", "pgd20": "PGD-20", "clean": "clean"}
+"""Key of a training's line -> its name; the first one that there is decides."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,32 @@ def report(lines: Sequence[dict[str, Any]]) -> None:
     for line in lines:
         if "failed" in line:
             console.print(f"{line['name']} failed: {line['failed']}")
-    robust, clean = cells_of(lines, "pgd20"), cells_of(lines, "clean")
-    fit = Fit.through([cell for cell in robust if cell.recipe == RANDOM])
-    console.print(every_cell(robust, clean, fit))
-    for measure, label in MEASURES.items():
-        console.print(recipes(cells_of(lines, measure), label))
-    console.print(verdict(robust))
+    trained = [line for line in lines if line.get("kind") == "training"]
+    cells = {measure: cells_of(lines, measure) for measure in MEASURES if all(measure in line for line in trained)}
+    console.print(every_cell(cells))
+    for measure, of in cells.items():
+        console.print(recipes(of, MEASURES[measure]))
+    measure, of = next(iter(cells.items()))
+    for recipe in recipes_of(of):
+        console.print(verdict(of, recipe, MEASURES[measure]))
 
 
-def every_cell(robust: Sequence[Cell], clean: Sequence[Cell], fit: Fit | None) -> Table:
-    table = Table("cell", "parameters", "trainings", "clean", "PGD-20", "residual of PGD-20")
-    for cell, of_clean in zip(robust, clean, strict=True):
+def recipes_of(cells: Sequence[Cell]) -> list[str]:
+    """Of searches, in the order of the record."""
+    return [recipe for recipe in dict.fromkeys(cell.recipe for cell in cells) if recipe != RANDOM]
+
+
+def every_cell(cells: Mapping[str, Sequence[Cell]]) -> Table:
+    measure, first = next(iter(cells.items()))
+    fit = Fit.through([cell for cell in first if cell.recipe == RANDOM])
+    names = [MEASURES[measure] for measure in cells]
+    table = Table("cell", "parameters", "trainings", *names, f"residual of {MEASURES[measure]}")
+    for of_cell in zip(*cells.values(), strict=True):
+        cell = of_cell[0]
         table.add_row(
-            cell.name, f"{math.exp(cell.log_parameters):,.0f}", str(cell.trainings), percent(of_clean.value),
-            percent(cell.value), "" if fit is None else points(cell.value - fit.at(cell.log_parameters)),
+            cell.name, f"{math.exp(cell.log_parameters):,.0f}", str(cell.trainings),
+            *(percent(each.value) for each in of_cell),
+            "" if fit is None else points(cell.value - fit.at(cell.log_parameters)),
         )  # fmt: skip
     return table
 
@@ -75,36 +88,35 @@ def recipes(cells: Sequence[Cell], label: str) -> Table:
     fit = Fit.through(random)
     title = "" if fit is None else f", {points(fit.slope * math.log(2))} points a doubling of parameters"
     table = Table(
-        "search", "cells", "mean", "above the random cells' mean (95 %)", "residual over log parameters (95 %)",
-        title=f"{label}{title}", title_justify="left",
+        "search", "cells", "mean", "parameters, geometric mean", "above the random cells' mean (95 %)",
+        "residual over log parameters (95 %)", title=f"{label}{title}", title_justify="left",
     )  # fmt: skip
-    for recipe in [*RECIPES, RANDOM]:
+    for recipe in [*recipes_of(cells), *([RANDOM] if random else [])]:
         some = [cell for cell in cells if cell.recipe == recipe]
-        if not some:
-            continue
         mean = percent(float(np.mean([cell.value for cell in some])))
+        size = f"{math.exp(np.mean([cell.log_parameters for cell in some])):,.0f}"
         if recipe == RANDOM:
             scatter = "" if fit is None else f"scatter about the line {points(math.sqrt(fit.variance))}"
-            table.add_row(recipe, str(len(some)), mean, "", scatter)
+            table.add_row(recipe, str(len(some)), mean, size, "", scatter)
             continue
         raw, residual = difference(some, random), None if fit is None else fit.residual(some)
-        table.add_row(recipe, str(len(some)), mean, in_words(raw), in_words(residual))
+        table.add_row(recipe, str(len(some)), mean, size, in_words(raw), in_words(residual))
     return table
 
 
-def verdict(cells: Sequence[Cell]) -> str:
-    """Whether the robust recipe's cells are above the random ones of their size by two standard errors."""
+def verdict(cells: Sequence[Cell], recipe: str, label: str) -> str:
+    """Whether a recipe's cells are above the random ones of their size by two standard errors."""
     fit = Fit.through([cell for cell in cells if cell.recipe == RANDOM])
-    some = [cell for cell in cells if cell.recipe == next(iter(RECIPES))]
-    if fit is None or not some:
+    some = [cell for cell in cells if cell.recipe == recipe]
+    if fit is None:
         return "Too few cells are trained for a verdict."
     found = fit.residual(some)
     number = "" if found.error == 0 else f"{found.value / found.error:+.1f} standard errors"
     aim = "above" if found.value > 2 * found.error else "not above"
-    off = [cell.name for cell in cells if cell.recipe == RANDOM and not matched(cell, cells)]
+    off = [cell.name for cell in cells if recipe in cell.name and cell.recipe == RANDOM and not matched(cell, cells)]
     note = f" Farther than {WITHIN:.0%} from their searched cell's parameters: {', '.join(off)}." if off else ""
     return (
-        f"{next(iter(RECIPES))}: PGD-20 of {len(some)} cells is {points(found.value)} points from the line through "
+        f"{recipe}: {label} accuracy of {len(some)} cells is {points(found.value)} points from the line through "
         f"{fit.count} random cells, {number}: {aim} random cells of its size by two standard errors.{note}"
     )
 

@@ -218,7 +218,7 @@ def test_what_attacks_see_is_the_batch_in_a_search_and_the_running_statistics_af
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["weights", "architecture"])
-def test_a_search_refuses_certified_objectives_with_the_reason(kind):
+@pytest.mark.parametrize("kind", ["selection", "ranking"])
+def test_a_selection_refuses_certified_objectives_with_the_reason(kind):
     with pytest.raises(ConfigError, match=rf"weights of its own.*\(conf: search.{kind}_objective\)"):
         settings_of("search", f"objective@search.{kind}_objective=ibp")

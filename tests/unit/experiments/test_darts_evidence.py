@@ -8,10 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from dsrna.json_files import read_json
+from dsrna.metrics.certified import Certified
 from dsrna.run_lock import held
 from dsrna.testing.data_roots import write_array_set
+from dsrna.testing.tiny_networks import TinyMixedNetwork, linear_network, tiny_images
 
 FOLDER = Path(__file__).resolve().parents[3] / "experiments" / "darts_evidence"
 TINY = [
@@ -22,15 +25,19 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def scripts():
-    """The three modules of the experiment, which import one another by their plain names."""
+    """The modules of the experiment, which import one another by their plain names."""
     if not FOLDER.is_dir():
         pytest.skip("experiments/ isn't part of the installed package")
-    names = ("plan", "report", "evidence")
+    names = ("plan", "report", "evidence", "certified_forms")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         yield SimpleNamespace(**{name: import_module(name) for name in names})
         for name in names:
             sys.modules.pop(name)
+
+
+def recipes_of(scripts):
+    return scripts.plan.RECIPES["darts_evidence"]
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +47,8 @@ def tiny(scripts, tmp_path_factory):
     write_array_set(root, "cifar10")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DSRNA_DATA", str(root))
-        patch.setattr(scripts.plan, "RECIPES", {"robust": scripts.plan.RECIPES["robust"]})
-        tasks = list(scripts.plan.plan(searches=1, random_cells=1, trainings=1))
+        recipes = {"robust": recipes_of(scripts)["robust"]}
+        tasks = list(scripts.plan.plan(recipes, searches=1, random_cells=1, trainings=1))
         scripts.evidence.work(tasks, out, TINY, TINY)
     return tasks, out, {line["name"]: line for line in lines_of(out)}
 
@@ -85,7 +92,7 @@ def test_a_record_alone_suffices_for_further_trainings_of_its_cells(scripts, tin
     _, out, lines = tiny
     (tmp_path / "evidence.jsonl").write_bytes((out / "evidence.jsonl").read_bytes())
     monkeypatch.setattr(scripts.evidence, "drawn", lambda *_: pytest.fail("a recorded cell is drawn again"))
-    tasks = scripts.plan.plan(searches=1, random_cells=1, trainings=2)
+    tasks = scripts.plan.plan(recipes_of(scripts), searches=1, random_cells=1, trainings=2)
     for task in filter(lambda task: task.name.endswith("_t1"), tasks):
         if task.search.name == "robust_s0":
             found = scripts.evidence.cell_of(task, tmp_path, TINY)
@@ -93,14 +100,14 @@ def test_a_record_alone_suffices_for_further_trainings_of_its_cells(scripts, tin
 
 
 def test_the_first_of_everything_comes_before_the_second_of_anything(scripts):
-    names = [task.name for task in scripts.plan.plan(searches=2, random_cells=4, trainings=2)]
+    names = [task.name for task in scripts.plan.plan(recipes_of(scripts), searches=2, random_cells=4, trainings=2)]
     assert names[:9] == [
         *(f"{recipe}_s0" for recipe in ("robust", "none", "jacobian")),
         *(f"{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
         *(f"random0_of_{recipe}_s0_t0" for recipe in ("robust", "none", "jacobian")),
     ]
     assert len(names) == len(set(names)) == 6 + 2 * (6 + 4)
-    fewer = [task.name for task in scripts.plan.plan(searches=1, random_cells=8, trainings=1)]
+    fewer = [task.name for task in scripts.plan.plan(recipes_of(scripts), searches=1, random_cells=8, trainings=1)]
     assert {"random2_of_robust_s0_t0", "random2_of_none_s0_t0"} < set(fewer)
     assert len(fewer) == len(set(fewer)) == 3 + 3 + 8
     assert names.index("jacobian_s1_t0") < names.index("robust_s0_t1")
@@ -145,3 +152,32 @@ def test_the_verdict_is_two_standard_errors_above_the_line(scripts, capsys, abov
     assert f": {says}" in printed
     (doubling, _) = re.findall(r"(\S+) points a doubling", printed)
     assert float(doubling) == pytest.approx(100 * 0.1 * math.log(2), abs=0.2)
+
+
+def test_tightness_is_what_the_slope_takes_over_what_the_bound_takes(scripts):
+    """Of a linear network, whose bounds are exact: 1, but where another class comes nearest within the ball."""
+    weight = torch.randn(3, 72, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    bias, eps, x = torch.tensor([0.3, 0.0, -0.2], dtype=torch.float64), 0.02, 0.25 + 0.5 * tiny_images()
+    y, expected = torch.tensor([0, 1, 2, 0]), []
+    for image, label in zip(x.flatten(1), y.tolist(), strict=True):
+        logits, others = weight @ image + bias, [j for j in range(3) if j != label]
+        margins, slopes = logits[label] - logits[others], (weight[label] - weight[others]).abs().sum(dim=1)
+        nearest = margins.argmin()
+        expected.append(torch.log(eps * slopes[nearest] / (margins[nearest] - (margins - eps * slopes).min())))
+    found = scripts.certified_forms.Tightness(eps=eps)(linear_network(weight, bias), x, y)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-9, atol=1e-9)
+    lowered = scripts.certified_forms.Lowered(eps=eps)(linear_network(weight, bias), x, y)
+    assert torch.equal(lowered, -Certified(eps=eps)(linear_network(weight, bias), x, y))
+
+
+def test_the_gradient_of_tightness_is_that_of_its_value(scripts, monkeypatch):
+    monkeypatch.setattr(scripts.certified_forms, "DIFFERENCE_STEP", 1e-6)
+    model, x, y = TinyMixedNetwork(readout=torch.relu), tiny_images(), torch.tensor([0, 1, 2, 0])
+    metric = scripts.certified_forms.Tightness(eps=0.004)
+    (gradient,) = torch.autograd.grad(metric(model, x, y).sum(), model.alphas)
+    step, sums = 1e-6 * torch.randn(model.alphas.shape, generator=torch.Generator().manual_seed(1)).double(), []
+    for sign in (1, -2):
+        with torch.no_grad():
+            model.alphas += sign * step
+            sums.append(metric(model, x, y).sum())
+    assert (gradient * step).sum().item() == pytest.approx(((sums[0] - sums[1]) / 2).item(), rel=1e-4)
