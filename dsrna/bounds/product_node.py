@@ -2,59 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dsrna.bounds.interval import Interval
-from dsrna.bounds.substitution import Node, Substituted, dot
+from dsrna.bounds.substitution import Node, Substituted, dot, fit
 
-Bilinear = Callable[[Tensor, Tensor], Tensor]
-"""Linear in each of two values, such as ``torch.mul`` or ``torch.matmul``, without negative coefficients."""
+
+class Plane(NamedTuple):
+    """first * x + second * y + constant, for each product x y."""
+
+    first: Tensor
+    second: Tensor
+    constant: Tensor
 
 
 class ProductNode(Node):
-    """B(x, y), sums of products, between planes: B(c_x, y) + B(x, c_y) - B(c_x, c_y) +- B(r_x, r_y).
+    """Products x y, or a matrix product, whose every product of two numbers lies between two planes.
 
-    x y - c_x y - x c_y + c_x c_y = (x - c_x) (y - c_y) is at most r_x r_y in size. Each plane is the mean of
-    McCormick's two, which leave equal volumes. Where ``result`` says more of the product, a constant is taken instead.
+    See :func:`plane_below`. Where ``result`` says more of the products, a constant is taken instead.
 
     Args:
         sources: nodes of both values.
-        factors: their intervals.
-        apply: B.
+        factors: their intervals: broadcast to one shape, or matrices (N, ..., n, k) and (N, ..., k, m).
         result: an interval of the product.
-
-    Source: McCormick, Computability of global solutions to factorable nonconvex programs: Part I (1976).
+        matrices: whether it is a matrix product.
     """
 
     def __init__(
-        self, sources: tuple[Node, Node], factors: tuple[Interval, Interval], apply: Bilinear, result: Interval
+        self, sources: tuple[Node, Node], factors: tuple[Interval, Interval], result: Interval, matrices: bool
     ) -> None:
         super().__init__(result.shape, sources)
-        first, second = factors
-        self._apply, self._centres = apply, (first.centre, second.centre)
-        self._middle, self._radius = apply(first.centre, second.centre), apply(first.radius, second.radius)
-        self._low, self._high = result.lower, result.upper
-        self._open_below = self._middle - self._radius >= self._low
-        self._open_above = self._middle + self._radius <= self._high
+        x, y = factors
+        if matrices:
+            x, y = x.unsqueeze(-1), y.unsqueeze(-3)
+        above = plane_below(x, Interval(-y.centre, y.radius))
+        self._matrices, self._low, self._high = matrices, result.lower, result.upper
+        self._below = self._summed(plane_below(x, y))
+        self._above = self._summed(Plane(-above.first, above.second, -above.constant))
+        middle, radius = (
+            torch.matmul(*parts) if matrices else parts[0] * parts[1]
+            for parts in zip(*((factor.centre, factor.radius) for factor in factors), strict=True)
+        )
+        self._open_below, self._open_above = middle - radius >= self._low, middle + radius <= self._high
 
     def substitute(self, rows: Tensor) -> Substituted:
-        positive, negative = rows.clamp(min=0), rows.clamp(max=0)
-        planes = torch.where(self._open_below, positive, 0.0) + torch.where(self._open_above, negative, 0.0)
-        constant = -dot(planes, self._middle) - dot(planes.abs(), self._radius)
-        for part, is_open, end in ((positive, self._open_below, self._low), (negative, self._open_above, self._high)):
-            constant = constant + dot(torch.where(is_open, 0.0, part), torch.where(is_open, 0.0, end))
-        x, y = self._centres
-        return Substituted((self._pulled(planes, x, y, 0), self._pulled(planes, x, y, 1)), constant)
+        constant = rows.new_zeros(rows.shape[:2])
+        parts = []
+        for part, is_open, plane, end in (
+            (rows.clamp(min=0), self._open_below, self._below, self._low),
+            (rows.clamp(max=0), self._open_above, self._above, self._high),
+        ):
+            through = torch.where(is_open, part, 0.0)
+            constant = constant + dot(through, plane.constant) + dot(part - through, end)
+            parts.append((self._over_first(through, plane.first), self._over_second(through, plane.second)))
+        (first, second), (other_first, other_second) = parts
+        return Substituted((first + other_first, second + other_second), constant)
 
-    def _pulled(self, rows: Tensor, x: Tensor, y: Tensor, place: int) -> Tensor:
-        """Rows over B(x, y) -> rows over x or y."""
-        other = (y, x)[place]
-        graph = torch.is_grad_enabled() and (rows.requires_grad or other.requires_grad)
-        with torch.enable_grad():
-            zeros = torch.zeros_like((x, y)[place]).requires_grad_()
-            value = self._apply(zeros, y) if place == 0 else self._apply(x, zeros)
-        (pulled,) = torch.autograd.grad(value, zeros, rows, create_graph=graph, is_grads_batched=True)
-        return pulled
+    def _summed(self, plane: Plane) -> Plane:
+        return plane._replace(constant=plane.constant.sum(-2)) if self._matrices else plane
+
+    def _over_first(self, rows: Tensor, slopes: Tensor) -> Tensor:
+        if self._matrices:
+            return torch.einsum("r...nm,...nkm->r...nk", rows, slopes)
+        return fit(rows * slopes, self.inputs[0].shape)
+
+    def _over_second(self, rows: Tensor, slopes: Tensor) -> Tensor:
+        if self._matrices:
+            return torch.einsum("r...nm,...nkm->r...km", rows, slopes)
+        return fit(rows * slopes, self.inputs[1].shape)
+
+
+def plane_below(x: Interval, y: Interval) -> Plane:
+    """A plane below x y: c_x c_y - r_x r_y in the middle of the box, with slopes c_y - b r_y and c_x - b r_x.
+
+    It is sound for every b in [-1, 1], which mixes McCormick's two planes. b is the mean of c_x / r_x and c_y / r_y,
+    cut: it leaves the smallest slopes in units of the box, and the plane's least value is that of the product.
+
+    Source: McCormick, Computability of global solutions to factorable nonconvex programs: Part I (1976).
+    """
+    volume = 2 * x.radius * y.radius
+    lean = x.centre * y.radius + y.centre * x.radius
+    inside = (lean.abs() < volume) & (volume > torch.finfo(volume.dtype).tiny ** 0.5)
+    mix = torch.where(inside, lean / torch.where(inside, volume, 1.0), lean.sign())
+    first, second = y.centre - mix * y.radius, x.centre - mix * x.radius
+    middle = x.centre * y.centre - x.radius * y.radius
+    return Plane(first, second, middle - first * x.centre - second * y.centre)

@@ -14,13 +14,13 @@ from dsrna.bounds.convolution import pair, transposed_conv2d
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.maximum_node import MaximumNode
 from dsrna.bounds.movement import Move
-from dsrna.bounds.product_node import Bilinear, ProductNode
+from dsrna.bounds.product_node import ProductNode
 from dsrna.bounds.relu_node import ReluNode
 from dsrna.bounds.scalar_function import ScalarFunction
 from dsrna.bounds.scalar_node import ScalarNode
 from dsrna.bounds.softmax_node import SoftmaxNode
 from dsrna.bounds.standardisation import Standardisation
-from dsrna.bounds.substitution import Node, Substituted
+from dsrna.bounds.substitution import Node, Substituted, fit
 from dsrna.bounds.variance_node import VarianceNode
 from dsrna.functional.pooling import average_pool
 
@@ -130,29 +130,28 @@ class Relaxation(AbstractTensor):
         power = type(self)(interval, variance.rounded(interval.rounding), self._tighten)
         root = power._entrywise(statistics.inverse_root)  # which narrows the power
         result = statistics.result(deviations.interval, power.interval)
-        return self._multiplied((deviations, root), torch.mul, result)
+        return self._multiplied((deviations, root), result)
 
     def _product(self, other: Self) -> Self:
-        return self._narrowly_multiplied(other, torch.mul)
+        return self._narrowly_multiplied(other, matrices=False)
 
     def _matrix_product(self, other: Self) -> Self:
-        return self._narrowly_multiplied(other, torch.matmul)
+        return self._narrowly_multiplied(other, matrices=True)
 
     def _softmax(self) -> Self:
         self._narrow(self.interval.radius > 0)
         result = self.interval._softmax()
         return type(self)(result, SoftmaxNode(self.node, self.interval, result).rounded(result.rounding), self._tighten)
 
-    def _narrowly_multiplied(self, other: Self, apply: Bilinear) -> Self:
+    def _narrowly_multiplied(self, other: Self, *, matrices: bool) -> Self:
         for factor in (self, other) if other is not self else (self,):
             factor._narrow(factor.interval.radius > 0)
         first, second = self.interval, other.interval
-        result = first * second if apply is torch.mul else first @ second
-        return self._multiplied((self, other), apply, result)
+        return self._multiplied((self, other), first @ second if matrices else first * second, matrices=matrices)
 
-    def _multiplied(self, factors: tuple[Self, Self], apply: Bilinear, result: Interval) -> Self:
+    def _multiplied(self, factors: tuple[Self, Self], result: Interval, *, matrices: bool = False) -> Self:
         first, second = factors
-        node = ProductNode((first.node, second.node), (first.interval, second.interval), apply, result)
+        node = ProductNode((first.node, second.node), (first.interval, second.interval), result, matrices)
         return type(self)(result, node.rounded(result.rounding), self._tighten)
 
     def max_pool2d(
@@ -211,17 +210,17 @@ class Relaxation(AbstractTensor):
             mine, others = self.shape, other.shape
             summed = self.interval + other.interval
             node = Node(
-                summed.shape, (self.node, other.node), lambda rows: Substituted((_fit(rows, mine), _fit(rows, others)))
+                summed.shape, (self.node, other.node), lambda rows: Substituted((fit(rows, mine), fit(rows, others)))
             )
             return type(self)(summed, node.rounded(summed.rounding), self._tighten)
         shape = self.shape
         return self._next(
-            self.interval + other, lambda rows: Substituted((_fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
+            self.interval + other, lambda rows: Substituted((fit(rows, shape),), (rows * other).flatten(2).sum(dim=2))
         )
 
     def _times(self, factor: Any) -> Self:
         shape = self.shape
-        return self._next(self.interval * factor, lambda rows: Substituted((_fit(rows * factor, shape),)))
+        return self._next(self.interval * factor, lambda rows: Substituted((fit(rows * factor, shape),)))
 
     def _next(self, interval: Interval, substitute: Callable[[Tensor], Substituted]) -> Self:
         node = Node(interval.shape, (self.node,), substitute).rounded(interval.rounding)
@@ -243,8 +242,3 @@ class Relaxation(AbstractTensor):
     def _narrow(self, wanted: Tensor) -> None:
         if self._tighten is not None:
             self.interval = self._tighten(self.node, self.interval, wanted)
-
-
-def _fit(rows: Tensor, shape: torch.Size) -> Tensor:
-    """Rows over a value that was broadcast from a shape -> rows over it."""
-    return rows if rows.shape[1:] == shape else rows.sum_to_size((len(rows), *shape))

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 
 def softmax(interval: Interval) -> Interval:
-    """Softmax over the last dimension: p_i = 1 / (sum of exp(x_j - x_i)), exact for each entry by itself.
+    """Softmax over the last dimension, exact for each entry by itself.
 
     Where the box is narrow, |p_i - p_i(centre)| <= p_i (1 - p_i) r_i + sum of p_i p_j r_j, with the ends of all p.
     """
-    lower, upper = differences(interval)
-    most, least = (torch.exp(-pairs.logsumexp(dim=-1)) for pairs in (lower, upper))
+    least, most = (end.exp() for end in log_softmax_ends(interval))
     others = most.unsqueeze(-2) * (1 - torch.eye(interval.shape[-1], dtype=interval.dtype, device=interval.device))
     reach = (1 - least) * interval.radius + (others * interval.radius.unsqueeze(-2)).sum(-1)
     return interval._between(
@@ -30,9 +29,10 @@ def softmax(interval: Interval) -> Interval:
     )
 
 
-def differences(interval: Interval) -> tuple[Tensor, Tensor]:
-    """The ends of x_j - x_i, (N, ..., n) -> (N, ..., n for i, n for j); 0 for j = i."""
+def log_softmax_ends(interval: Interval) -> tuple[Tensor, Tensor]:
+    """The least and largest log p_i = - log(sum of exp(x_j - x_i)) in the box, (N, ..., n) each."""
     same = torch.eye(interval.shape[-1], dtype=torch.bool, device=interval.device)
     ends = interval.lower, interval.upper
-    low, high = (ends[end].unsqueeze(-2) - ends[1 - end].unsqueeze(-1) for end in (0, 1))
-    return low.masked_fill(same, 0.0), high.masked_fill(same, 0.0)
+    differences = (ends[1 - end].unsqueeze(-2) - ends[end].unsqueeze(-1) for end in (0, 1))
+    least, most = (-pairs.masked_fill(same, 0.0).logsumexp(dim=-1) for pairs in differences)
+    return least, most

@@ -103,3 +103,8 @@ def dot(rows: Tensor, values: Tensor) -> Tensor:
     if values.ndim == rows.ndim:
         return (rows * values).flatten(2).sum(dim=2)
     return torch.einsum("rnd,nd->rn", rows.flatten(2), values.flatten(1))
+
+
+def fit(rows: Tensor, shape: torch.Size) -> Tensor:
+    """Rows over a value that was broadcast from a shape -> rows over it."""
+    return rows if rows.shape[1:] == shape else rows.sum_to_size((len(rows), *shape))

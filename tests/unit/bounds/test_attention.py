@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from dsrna.bounds.convex_function import EXP, RECIPROCAL, RSQRT, SQRT, SQUARE
 from dsrna.bounds.engines import bound_engine
 from dsrna.bounds.interval import Interval
+from dsrna.bounds.product_node import ProductNode
 from dsrna.bounds.relaxation import Relaxation
+from dsrna.bounds.softmax_node import plane_above_log_sum_exp
 from dsrna.bounds.substitution import lower_functions
 from dsrna.errors import UnsupportedError
 
@@ -109,6 +111,71 @@ def test_products_are_exact_at_the_corners():
     pairs = first.unsqueeze(2) * second.unsqueeze(1)
     torch.testing.assert_close(product.lower, pairs.lower.sum(dim=3))
     torch.testing.assert_close(product.upper, pairs.upper.sum(dim=3))
+
+
+def planes_of(value, rows):
+    return lower_functions(value.node, rows.unsqueeze(1).expand(len(rows), *value.shape))
+
+
+@pytest.mark.parametrize("reach", [0.3, 3.0])
+def test_the_plane_below_a_product_reaches_its_least_value_and_the_middle(reach):
+    interval = box((200, 2), reach, 3)
+    x, y = Relaxation.ball(interval)[:, :1], Relaxation.ball(interval)[:, 1:]
+    assert x.node.inputs != y.node.inputs  # two values that don't know of each other
+    node = ProductNode((x.node, y.node), (x.interval, y.interval), x.interval * y.interval, matrices=False)
+    centre, radius = interval.centre, interval.radius
+    middle, volume = centre.prod(1), radius.prod(1)
+    for sign, end in ((1.0, (x.interval * y.interval).lower), (-1.0, -(x.interval * y.interval).upper)):
+        parts, constant = node.substitute(torch.full((1, 200, 1), sign, dtype=torch.float64))
+        slopes = torch.cat(parts, dim=2)[0]
+        between = (slopes * centre).sum(1) + constant[0]
+        torch.testing.assert_close(between, sign * middle - volume)  # McCormick's gap
+        torch.testing.assert_close(between - (slopes.abs() * radius).sum(1), end[:, 0])
+
+
+def test_probabilities_add_up_to_one_between_the_planes():
+    relaxed = Relaxation.ball(box((3, 2, 4), 2.0, 4)).softmax(-1)
+    planes = planes_of(relaxed, torch.ones(1, 2, 4, dtype=torch.float64))
+    torch.testing.assert_close(planes.constant, torch.full_like(planes.constant, 2.0))
+    assert bool((planes.rows == 0).all())
+    rows = torch.randn(7, 2, 4, dtype=torch.float64)
+    plain, shifted = planes_of(relaxed, rows), planes_of(relaxed, rows + 5)
+    torch.testing.assert_close(shifted.rows, plain.rows)
+    torch.testing.assert_close(shifted.constant, plain.constant + 10)
+
+
+def test_of_all_that_is_common_to_a_row_the_best_is_taken_out():
+    interval = box((1, 5), 1.0, 5)
+    relaxed = Relaxation.ball(interval).softmax(-1)
+    node, rows = relaxed.node, torch.randn(20, 1, 5, dtype=torch.float64)
+
+    def in_the_middle(common):
+        below, above = (rows - common).clamp(min=0), (rows - common).clamp(max=0)
+        slopes = torch.einsum("rni,nij->rnj", below, node._below) + torch.einsum("rni,nij->rnj", above, node._above)
+        constant = (below * node._floor + above * node._ceiling).sum(2) + common[..., 0]
+        return (slopes * interval.centre).sum(2) + constant
+
+    found = in_the_middle(node._common(rows))
+    others = torch.stack([in_the_middle(rows[..., place : place + 1]) for place in range(5)])
+    torch.testing.assert_close(found, others.amax(dim=0))
+
+
+@pytest.mark.parametrize("reach", [1e-3, 0.5, 5.0, 500.0])
+def test_the_plane_above_a_log_of_a_sum_is_close_to_it(reach):
+    interval = box((400, 5), reach, 6)
+    centre, radius = 3 * interval.centre, interval.radius
+    radius[200:, 0] *= 20  # one entry rules
+    slopes, middle = plane_above_log_sum_exp(centre, radius)
+    corners = 2 * torch.cartesian_prod(*[torch.arange(2.0, dtype=torch.float64)] * 5) - 1  # it's convex: highest there
+    x = corners[:, None] * radius
+    plane = middle[:, 0] + (slopes * x).sum(2)
+    assert bool((plane >= (centre + x).logsumexp(2) - 1e-9 * (1 + reach)).all())
+    p = centre.softmax(1)
+    gap, variance = middle[:, 0] - centre.logsumexp(1), (p * radius.square()).sum(1)
+    if reach < 0.01:
+        assert bool((gap <= 1.001 * variance / 2).all())
+        assert gap[200:].sum() < 0.9 * variance[200:].sum() / 2
+    assert bool((plane.amin(0) >= (centre - radius).logsumexp(1) - 2 * radius.amax(1)).all())
 
 
 def test_softmax_is_exact_for_each_entry_by_itself():
