@@ -1,6 +1,19 @@
 """dsrna: differentiable search of robust neural architectures."""
 
-from dsrna.api import compare, compare_runs, consensus, evaluate, load, predict, query, rank, retrain, search, verify
+from dsrna.api import (
+    compare,
+    compare_runs,
+    consensus,
+    evaluate,
+    load,
+    predict,
+    publish,
+    query,
+    rank,
+    retrain,
+    search,
+    verify,
+)
 from dsrna.errors import DsrnaError
 from dsrna.finished_run import Run
 
@@ -14,6 +27,7 @@ __all__ = [
     "evaluate",
     "load",
     "predict",
+    "publish",
     "query",
     "rank",
     "retrain",

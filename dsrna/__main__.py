@@ -87,6 +87,12 @@ def run(arguments: list[str]) -> None:
     exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
     exporting.add_argument("--vnnlib", choices=("1.0", "2.0"), default="1.0", help="version (default: 1.0)")
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see docs/guide.md")
+    publishing = commands.add_parser("publish", help="a trained network as a folder for others, with a model card")
+    publishing.add_argument("source", metavar="from=RUN_FOLDER")
+    publishing.add_argument("--network", help="retrain, certified or baseline; the first there is when left out")
+    publishing.add_argument("--out", type=Path, help="new folder; published/ in the run folder when left out")
+    publishing.add_argument("--name", help="title of the model card; the run's name when left out")
+    publishing.add_argument("--licence", "--license", help="of the weights, an SPDX identifier such as apache-2.0")
     verifying = commands.add_parser("verify", help="decide a VNN-LIB property of an ONNX network")
     verifying.add_argument("network", type=Path, help="ONNX file of one input and one output")
     verifying.add_argument(
@@ -109,6 +115,8 @@ def run(arguments: list[str]) -> None:
         write_agreed(chosen.folders, chosen.out, chosen.tables)
     elif word == "export":
         export_network(chosen)
+    elif word == "publish":
+        publish_network(chosen)
     elif word == "index":
         write_index(chosen.folder)
     elif word == "verify":
@@ -212,6 +220,15 @@ def export_network(chosen: argparse.Namespace) -> None:
         overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, not chosen.as_is, chosen.vnnlib
     )
     output().print(f"{what}: {folder}", soft_wrap=True)
+
+
+def publish_network(chosen: argparse.Namespace) -> None:
+    """Writes the folder of :func:`dsrna.stages.publish.publish` and says where it is."""
+    from dsrna.stages.publish import publish
+
+    source = Path(chosen.source.removeprefix("from="))
+    folder = publish(source, chosen.network, chosen.out, chosen.name, chosen.licence)
+    output().print(f"published: {folder}", soft_wrap=True)
 
 
 def verify_property(network: Path, claim: Path, seconds: float) -> None:

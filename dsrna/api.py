@@ -105,17 +105,48 @@ def load(source: str | Path | Run, stage: str | None = None, model: str | None =
     """A trained network: images (N, C, H, W) in [0, 1] -> logits (N, K); on the CPU, in evaluation mode.
 
     Args:
-        source: a run, a run folder, or a ``best.ckpt``.
+        source: a run, a run folder, a folder of :func:`publish`, or a ``best.ckpt``.
         stage: which network of a run, see :meth:`Run.network`.
         model: the module and name that build it, where it isn't dsrna's, see :meth:`Run.network`.
 
     Raises:
         CheckpointError: there is none, or its file is damaged, or names another model.
     """
+    from dsrna.training.published_network import is_published, load_published
     from dsrna.training.trained_network import load_network
 
     path = _path(source)
+    if is_published(path):
+        return load_published(path)[0]
     return Run(path).network(stage, model) if path.is_dir() else load_network(path, model)[0]
+
+
+def publish(
+    source: str | Path | Run,
+    out: str | Path | None = None,
+    stage: str | None = None,
+    name: str | None = None,
+    licence: str | None = None,
+) -> Path:
+    """A run's network as a folder for others, which :func:`load` reads, as ``python -m dsrna publish`` writes it.
+
+    Args:
+        source: a run or run folder.
+        out: the folder, new or empty; None for ``published/STAGE`` in the run folder.
+        stage: which network, see :meth:`Run.network`.
+        name: title of its model card; None for the run's name.
+        licence: of the weights, an SPDX identifier such as ``"apache-2.0"``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: there is no such network, or a file is damaged.
+        ConfigError: ``out`` isn't empty, or can't be written to.
+    """
+    from dsrna.stages.publish import publish as publish_network
+
+    return publish_network(_path(source), stage, None if out is None else Path(out), name, licence)
 
 
 def predict(network: nn.Module | str | Path | Run, images: Any, batch_size: int = 256) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+from dsrna.evaluation_documents import ThreatModel
 
 
 class StageNote(TypedDict):
@@ -174,3 +176,21 @@ class MetricsRecord(TypedDict):
     stage: NotRequired[str]
     epoch: NotRequired[int]
     step: NotRequired[int]
+
+
+class PublishedWeights(TypedDict):
+    file: str
+    sha256: str
+
+
+class Published(TypedDict):
+    """``config.json`` of a published network."""
+
+    title: str
+    stage: str
+    numbers: dict[str, float]
+    class_names: list[str]
+    data: str | None
+    threat: ThreatModel | None
+    network: dict[str, Any]
+    weights: PublishedWeights

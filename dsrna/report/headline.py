@@ -30,7 +30,7 @@ def headline(data: RunData) -> list[str]:
     if data.verdict:
         sentences += [_looked_up(data.verdict, row) for row in headline_rows(data.verdict)]
     if data.evaluation:
-        sentences += _evaluated(data.evaluation, derived=data.genotype is not None)
+        sentences += evaluated(data.evaluation, derived=data.genotype is not None)
     elif data.curve("retrain/val/acc")[0]:
         epochs = len(data.curve("retrain/val/acc")[0])
         sentences.append(
@@ -55,7 +55,13 @@ def _looked_up(verdict: dict[str, Any], row: dict[str, Any]) -> str:
     )
 
 
-def _evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
+def evaluated(evaluation: dict[str, Any], derived: bool) -> list[str]:
+    """What came out of an evaluation, of its first network and beside it of the others.
+
+    Args:
+        evaluation: ``evaluation.json``.
+        derived: whether the networks are of a genotype.
+    """
     networks = evaluation["networks"]
     name = next(iter(networks))
     clean = networks[name]["result"]["clean"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsrna.report.architecture_plots import draw_architecture, draw_edges
 from dsrna.report.cell_drawing import draw_cell
@@ -45,11 +45,26 @@ class Picture:
 
 def draw_pictures(data: RunData) -> list[Picture]:
     """Every picture that the run has the numbers for."""
+    return _drawn(draw_figures(data))
+
+
+def draw_genotype(genotype: dict[str, Any]) -> list[Picture]:
+    """A picture of each cell of a genotype, which comes as JSON."""
+    return _drawn(_cells(genotype))
+
+
+def _drawn(figures: Iterator[tuple[str, str, str, Figure | None]]) -> list[Picture]:
     return [
         Picture(name, section, caption, float(figure.get_size_inches()[0]), png(figure))
-        for name, section, caption, figure in draw_figures(data)
+        for name, section, caption, figure in figures
         if figure is not None
     ]
+
+
+def _cells(genotype: dict[str, Any]) -> Iterator[tuple[str, str, str, Figure | None]]:
+    for cell, content in genotype["cells"].items():
+        title = CELL_TITLES.get(cell, cell)
+        yield f"cell_{cell}", "cells", f"{title} of the derived genotype.", draw_cell(content, title)
 
 
 def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]:
@@ -83,9 +98,7 @@ def draw_figures(data: RunData) -> Iterator[tuple[str, str, str, Figure | None]]
             draw_certified(data.evaluation),
         )
     if data.genotype:
-        for cell, content in data.genotype["cells"].items():
-            title = CELL_TITLES.get(cell, cell)
-            yield f"cell_{cell}", "cells", f"{title} of the derived genotype.", draw_cell(content, title)
+        yield from _cells(data.genotype)
     if data.evidence:
         yield (
             "random_cells",

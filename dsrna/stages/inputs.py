@@ -9,15 +9,15 @@ from pathlib import Path
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
-from dsrna.errors import CheckpointError, ConfigError, DataError, GenotypeError
+from dsrna.errors import CheckpointError, ConfigError, GenotypeError
 from dsrna.files import write_atomically, writing_to
 from dsrna.run_folder import RunFolder
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
 from dsrna.spaces.genotype_source import existing, read_genotype
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.stages.external import LoadedModel, described_model, load_model
-from dsrna.training.trained_network import NetworkDescription, load_network
+from dsrna.stages.external import LoadedModel, check_images, described_model, load_model
+from dsrna.training.trained_network import Description, NetworkDescription, load_network
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,15 @@ def read_inputs(first_stage: str, settings: Settings, splits: Splits) -> Inputs:
         if first_stage == "retrain":
             described_model(settings, splits)
             return Inputs()
-        return Inputs(model=load_model(settings, splits))
+        loaded = load_model(settings, splits)
+        return Inputs(_genotype_of(loaded.description), model=loaded)
     if source is None:
         choices = "from=genotype.json, or a published name such as from=DARTS_V2"
         raise ConfigError(
             f"The {first_stage} stage needs something to start from: from=RUN_FOLDER, "
             f"{choices if first_stage == 'retrain' else 'or from=best.ckpt'}; or, for a network that isn't dsrna's, "
-            "model=torchvision:resnet18, model=MODULE:NAME, model=FILE.onnx, model=FILE.pt2. (conf: from)"
+            "model=torchvision:resnet18, model=MODULE:NAME, model=FILE.onnx, model=FILE.pt2; or, for a published one, "
+            "model=FOLDER. (conf: from)"
         )
     space: SearchSpace = build_part(settings.space, "space")
     with located("from"):
@@ -125,16 +127,12 @@ def _read_networks(source: str, splits: Splits, model: str | None) -> Inputs:
         raise CheckpointError(f"Expected a trained network in {source}, found none: run its retrain stage.")
     for checkpoint in found.values():
         _, description, _ = load_network(checkpoint, model)
-        test = splits.test
-        if list(test.shape) != description.shape or test.classes != description.classes:
-            raise DataError(
-                f"Expected images of shape {tuple(description.shape)} in {description.classes} classes for "
-                f"{checkpoint}, got {tuple(test.shape)} in {test.classes}: choose the data set it was trained on. "
-                "(conf: data)"
-            )
-    if not isinstance(description, NetworkDescription):
-        return Inputs(networks=found)
-    return Inputs(description.read_genotype(), found)
+        check_images(checkpoint, description, splits)
+    return Inputs(_genotype_of(description), found)
+
+
+def _genotype_of(description: Description) -> Genotype | None:
+    return description.read_genotype() if isinstance(description, NetworkDescription) else None
 
 
 def _of_a_rehearsal(source: Path | None) -> bool:

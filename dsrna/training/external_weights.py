@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 from torch import Tensor, nn
 
-from dsrna.errors import CheckpointError, MissingPartError
+from dsrna.errors import CheckpointError
 from dsrna.training.checkpoints import read_checkpoint
 from dsrna.training.weights_fit import differences, unwrapped
 
@@ -23,7 +23,6 @@ def load_external_weights(network: nn.Module, path: Path) -> None:
 
     Raises:
         CheckpointError: the file is missing or damaged, holds no weights, or others than the network's.
-        MissingPartError: it is a safetensors file, and that package isn't installed.
     """
     expected = network.state_dict()
     counts = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
@@ -63,13 +62,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"Expected weights at {path}, found no file. (conf: checkpoint)")
     try:
-        reader = importlib.import_module("safetensors.torch")
-    except ImportError as error:
-        raise MissingPartError(
-            f"Reading {path.name} needs safetensors, not installed here: pip install safetensors"
-        ) from error
-    try:
-        content: dict[str, Any] = reader.load_file(path)
+        content: dict[str, Any] = safetensors.torch.load_file(path)
     except Exception as error:  # damaged bytes make its reader fail in any way
         raise CheckpointError(f"Can't read {path}: {error} (conf: checkpoint)") from error
     return content

@@ -99,19 +99,40 @@ def load_network(path: Path, model: str | None = None) -> tuple[TrainedNetwork, 
         weights = unwrapped(content["state_dict"])
         content = checked(path, content | {"state_dict": weights})
         about = {"title": content["title"], "numbers": content["numbers"]}
-        description = _description(path, content["network"], model)
-        with torch.device("cpu" if getattr(description, "content", None) is not None else "meta"):
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not fit together: {_in_words(error)}") from error
+    return *with_weights(path, content["network"], weights, model), about
+
+
+def with_weights(
+    path: Path, description: dict[str, Any], weights: dict[str, Tensor], model: str | None = None
+) -> tuple[TrainedNetwork, Description]:
+    """The network that a file describes, with the file's weights, in evaluation mode on the CPU.
+
+    Args:
+        path: the file, for messages.
+        description: a :data:`Description` as plain types.
+        weights: name -> tensor.
+        model: see :func:`load_network`.
+
+    Raises:
+        CheckpointError: it describes no network, names a module that ``model`` doesn't, or the weights don't fit or
+            aren't finite.
+    """
+    try:
+        described = _description(path, description, model)
+        with torch.device("cpu" if getattr(described, "content", None) is not None else "meta"):
             # Names and shapes alone; a file's come with its values, which a reshape reads.
-            expected = build_network(description).state_dict()
-        problem = misfit(weights, expected, description.classes) or _not_finite(weights)
+            expected = build_network(described).state_dict()
+        problem = misfit(weights, expected, described.classes) or _not_finite(weights)
         if problem is None:
-            network = build_network(description)
+            network = build_network(described)
             network.load_state_dict(weights)
-            return network.eval(), description, about
+            return network.eval(), described
     except CheckpointError:
         raise
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError, DsrnaError) as error:
-        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        problem = _in_words(error)
     raise CheckpointError(f"{path} does not fit together: {problem}")
 
 
@@ -134,6 +155,10 @@ def _what_instead(content: dict[str, Any]) -> str:
     if weights_alone or (content and all(isinstance(value, Tensor) for value in content.values())):
         return "weights alone, without the description of their network"
     return f"{content.get('schema')!r} version {content.get('version')!r}"
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 def _not_finite(weights: dict[str, Tensor]) -> str | None:

@@ -29,8 +29,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
 FOUND = {found for page in PAGES for found in re.findall(r"python -m dsrna[^`\n]*", page.read_text())}
-# Those that name a user's module or file are run, with such, by tests/integration/test_external_model.py.
-COMMANDS = sorted(each for each in FOUND if "model=mypackage" not in each and "model=net." not in each)
+# Those that name a user's module, file or folder are run, with such, by tests/integration/test_external_model.py and
+# test_publish.py.
+COMMANDS = sorted(each for each in FOUND if not re.search(r"model=(mypackage|net[.-])", each))
 RUN = "runs/…"
 
 DEBUG = [
@@ -196,6 +197,7 @@ def test_a_small_command_of_the_readme(command, finished, capsys, tmp_path):
         "export": ["--images", "2", "--out", str(tmp_path)],
         "consensus": ["--out", str(tmp_path / "consensus.json")],
         "compare": ["--out", str(tmp_path)],
+        "publish": ["--out", str(tmp_path / "net")],
     }.get(words[0], [])
     assert main([*words, *further]) == 0
     assert capsys.readouterr().out or words[0] in ("report", "export")
@@ -203,6 +205,8 @@ def test_a_small_command_of_the_readme(command, finished, capsys, tmp_path):
         assert (finished / "report.html").is_file()
     if words[0] == "consensus":
         assert genotype_codec.load(tmp_path / "consensus.json") == genotype_codec.load(finished / "genotype.json")
+    if words[0] == "publish":
+        assert (tmp_path / "net" / "README.md").is_file()
     if words[0] == "export":
         assert {file.name for file in tmp_path.iterdir()} >= {"network.onnx", "instances.csv"}
 

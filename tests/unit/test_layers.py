@@ -55,6 +55,7 @@ LEVELS = {
         "",
         "__main__",
         "api",
+        "hub",
         "finished_run",
         "entry_module",
     ),
@@ -71,6 +72,7 @@ ONLY_IN = {
     "pyautoattack": {"evaluation"},
     "auto_LiRPA": {"bounds"},
     "onnxruntime": {"export"},
+    "huggingface_hub": {"hub"},
 }
 ACROSS = {("metrics", "bounds"), ("comparing", "querying")}
 """(room, room of its own level that it may import)."""
