@@ -17,7 +17,10 @@ from dsrna.functional.projections import project, uniform_start
 from dsrna.nn.modes import BatchNormMode
 from dsrna.types import Norm
 
-AttackLoss = Literal["cross_entropy", "margin", "kl"]
+AttackLoss = Literal["cross_entropy", "margin", "kl", "squared_error"]
+
+FROM_CLEAN = ("kl", "squared_error")
+"""Losses that compare with the clean image: without a label, and without a gradient there."""
 
 PerImageLoss = Callable[[Tensor], Tensor]
 """Logits (N, K) -> the losses (N,) that the attack makes large."""
@@ -32,13 +35,14 @@ class PGD(Attack):
 
     Losses, per image: ``cross_entropy`` (Madry et al.); ``margin`` = max_{j != y} f_j - f_y, the Carlini-Wagner loss
     (confidence unlimited), which does not saturate where the softmax does; ``kl`` = KL(p(x) || p(x_t)), TRADES's inner
-    loss, which takes no label and whose gradient at x itself is zero, so that it needs a random start.
+    loss, and ``squared_error`` = ||p(x) - p(x_t)||^2, SCORE's, which take no label and whose gradient at x itself is
+    zero, so that they need a random start.
 
     With ``restarts`` > 1 the search is repeated from fresh random starts, and each image keeps, among the restarts that
     fooled the network, the example of highest loss (if none did, the one of highest loss).
 
     Cost: ``steps`` forward and backward passes a restart, plus one forward pass a restart if there are several; ``kl``
-    adds one forward pass.
+    and ``squared_error`` add one forward pass.
 
     Args:
         norm: ``"linf"`` or ``"l2"``.
@@ -48,7 +52,7 @@ class PGD(Attack):
         steps: number of steps, >= 1.
         restarts: number of searches, >= 1; more than one needs a random start.
         random_start: start uniformly in the ball instead of at the image.
-        loss: ``"cross_entropy"``, ``"margin"`` or ``"kl"``.
+        loss: ``"cross_entropy"``, ``"margin"``, ``"kl"`` or ``"squared_error"``.
         batch_norm: see :class:`dsrna.attacks.base.Attack`.
 
     Raises:
@@ -119,6 +123,8 @@ class PGD(Attack):
             return lambda logits: -margin(logits, y)
         with torch.no_grad():
             clean = model(x).log_softmax(dim=1)
+        if self.loss == "squared_error":
+            return lambda logits: (logits.softmax(dim=1) - clean.exp()).square().sum(dim=1)
         return lambda logits: F.kl_div(logits.log_softmax(dim=1), clean, reduction="none", log_target=True).sum(dim=1)
 
 
@@ -155,8 +161,8 @@ def _check_settings(
         )
     if loss not in get_args(AttackLoss):
         raise ConfigError(f"Expected `loss` to be one of {', '.join(get_args(AttackLoss))}, got {loss!r}. (conf: loss)")
-    if loss == "kl" and not random_start:
+    if loss in FROM_CLEAN and not random_start:
         raise ConfigError(
-            "Expected `random_start: true` with `loss: kl`, whose gradient at the clean image is zero, "
+            f"Expected `random_start: true` with `loss: {loss}`, whose gradient at the clean image is zero, "
             "got false. (conf: random_start)"
         )

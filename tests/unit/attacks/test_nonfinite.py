@@ -110,7 +110,7 @@ def test_logits_without_a_gradient_are_refused(answer):
         (torch.tensor([0, -1, 2, 1, 0]), "classes from -1 to 2"),
     ],
 )
-@pytest.mark.parametrize("loss", ["cross_entropy", "margin", "kl"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin", "kl", "squared_error"])
 def test_classes_that_the_network_does_not_have_are_refused(y, message, loss):
     with pytest.raises(DataError, match=message):
         PGD("linf", 0.1, loss=loss)(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), batch()[0], y, seeded())

@@ -18,6 +18,7 @@ LOSSES = {
         max(row[j] for j in range(len(row)) if j != label) - row[label] for row, label in zip(logits, y, strict=True)
     ),
     "kl": lambda logits, clean, y: (clean.softmax(1) * (clean.softmax(1) / logits.softmax(1)).log()).sum(),
+    "squared_error": lambda logits, clean, y: ((clean.softmax(1) - logits.softmax(1)) ** 2).sum(),
 }
 
 

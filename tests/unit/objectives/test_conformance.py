@@ -37,5 +37,5 @@ def check(name, **changes):
         settings["alpha"] = 0.5  # by other weights, the gradient isn't the loss's own: see test_taps.py
     check_objective(
         lambda threat: build_part(settings, name, threat=threat),
-        goal="divergence" if name.startswith("trades") else "margin",
+        goal="divergence" if name.startswith("trades") or name == "score" else "margin",
     )
