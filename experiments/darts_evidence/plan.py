@@ -24,8 +24,10 @@ RECIPES = {
         "ibp": [
             "objective@search.weights_objective=ibp",
             "objective@search.architecture_objective=ibp",
-            "search.weights_objective.eps_factor=0.2",
-            "search.architecture_objective.eps_factor=0.2",
+            "search.weights_objective.eps_factor=0.04",
+            "search.weights_objective.kappa_end=0.5",
+            "search.architecture_objective.eps_factor=0.04",
+            "search.architecture_objective.kappa_end=0.5",
         ],
         "none": [],
     },
@@ -34,7 +36,8 @@ RECIPES = {
 
 Of ``darts_evidence``: ours, the same without its robust part, and DSRNA's Jacobian norm as published. Of
 ``certified_evidence``: the certified bound raised, lowered, and judged by its tightness alone; weights and alphas
-trained on intervals, in a fifth of the threat's radius; and no metric.
+trained on intervals, within .002, beyond
+which the supernet's bounds leave nothing to learn from; and no metric.
 """
 
 RANDOM = "random"
