@@ -80,6 +80,7 @@ def search(job: Job) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive_seed(settings.seed, "supernet", number))
             made = build_supernet(settings, splits, job.space, strategy, **sizes)
+            weights_objective.initialise(made)
         job.sync_batchnorm(made)
         use_implementation(made, search.implementation, device_of(settings.trainer.accelerator).type)
         return made

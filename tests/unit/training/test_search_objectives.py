@@ -8,12 +8,17 @@ import torch.nn.functional as F
 
 from dsrna.attacks import FGSM
 from dsrna.errors import NonFiniteError
+from dsrna.functional.margins import all_margins
 from dsrna.functional.projections import uniform_start
 from dsrna.metrics.curvature import Curvature
 from dsrna.metrics.local_radius import LocalRadius
 from dsrna.metrics.loss_gradient import LossGradient
+from dsrna.nn.batch_statistics import normalising_by, noting_batch_statistics
 from dsrna.nn.edges.implementation import use_implementation
+from dsrna.nn.modes import evaluation_mode
 from dsrna.objectives import Adversarial, FastAdversarial, Standard, Trades
+from dsrna.objectives.certified import Certified
+from dsrna.objectives.seen_batch import SeenBatch
 from dsrna.spaces.darts.space import DartsSpace
 from dsrna.spaces.nasbench201.space import Nasbench201Space
 from dsrna.strategies.darts import Darts
@@ -119,6 +124,31 @@ def test_the_attack_sees_the_network_that_the_loss_is_of(name, space, implementa
     left = reference.state_dict()
     for key, value in model.state_dict().items():
         torch.testing.assert_close(value, left[key], msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ibp", thorough("crown_ibp")])
+def test_bounds_are_of_the_supernet_that_normalises_by_its_batch(engine):
+    """They hold for every point of the ball, and reach every alpha; the kernels leave them to the modules."""
+    objective = Certified(Threat("linf", 0.001), engine=engine, ramp_begin=0, ramp_end=0, kappa_end=1.0, beta_end=1.0)
+    (x, y), losses = batch(6), []
+    for implementation in ("reference", "compiled"):
+        model = searched("darts", implementation)
+        objective.initialise(model)
+        result = objective(model, x, y)
+        losses.append((result.loss, torch.autograd.grad(result.loss, list(model.architecture.parameters()))))
+    torch.testing.assert_close(losses[1], losses[0])
+    (model.supernet.classifier.bias).data.zero_()
+    with noting_batch_statistics(model) as statistics, torch.no_grad():
+        model(x)
+    seen = SeenBatch(model, y, statistics, objective.engines, None, None)
+    with torch.no_grad():
+        lower = seen.margins(x, 0.001, engine)
+        with normalising_by(statistics), evaluation_mode(model):
+            for corner in (-1, 1):
+                found = all_margins(model((x + 0.001 * corner).clamp(0, 1)), y)
+                assert bool((found >= lower).all())
+                assert bool((found - lower < 0.5 * (found.abs().max() + 1)).any()), "vacuous bounds hold always"
 
 
 @pytest.mark.parametrize("name", ["fast", "pgd", "trades"])
