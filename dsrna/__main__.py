@@ -71,6 +71,11 @@ def run(arguments: list[str]) -> None:
     showing.add_argument("overrides", nargs="*", metavar="[COMMAND] OVERRIDES", help=(
         "of search, or of the command that is named first, e.g. +experiment=cifar10_jacobian, or: benchmark train n=5"
     ))  # fmt: skip
+    planning = commands.add_parser("plan", help="time, memory and disk of a run, from a few steps of each stage")
+    planning.add_argument("overrides", nargs="*", metavar="[COMMAND] OVERRIDES", help=(
+        "of search, or of retrain or evaluate, named first, e.g. +experiment=cifar10_jacobian, or: retrain from=RNAS"
+    ))  # fmt: skip
+    planning.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     reporting = commands.add_parser("report", help="draw the report of a run folder again")
     reporting.add_argument("folder", type=Path)
     indexing = commands.add_parser("index", help="a page that lists the runs of a folder")
@@ -99,7 +104,7 @@ def run(arguments: list[str]) -> None:
         "property", type=Path, help="VNN-LIB 1.0 or 2.0: a box, and outputs that may not be the largest"
     )
     verifying.add_argument("--seconds", type=float, default=300, help="time limit (default: 300)")
-    for command in (listing, showing, exporting):
+    for command in (listing, showing, planning, exporting):
         command.add_argument("--config-dir", metavar="FOLDER", help="a config folder of your own beside ours")
     word, *rest = arguments or ["--help"]
     if word not in commands.choices:
@@ -111,6 +116,8 @@ def run(arguments: list[str]) -> None:
         show_list(chosen.words, chosen.config_dir)
     elif word == "show":
         show_config(chosen.overrides, chosen.config_dir)
+    elif word == "plan":
+        tell_cost(chosen.overrides, chosen.config_dir, chosen.json)
     elif word == "consensus":
         write_agreed(chosen.folders, chosen.out, chosen.tables)
     elif word == "export":
@@ -176,6 +183,16 @@ def show_config(overrides: list[str], config_folder: str | None) -> None:
         console.print(Syntax(text, "yaml", background_color="default"))
     else:
         StandardStream("stdout").write(text)
+
+
+def tell_cost(overrides: list[str], config_folder: str | None, json: Path | None) -> None:
+    """Prints what a run will cost on this machine."""
+    from dsrna.commands import named
+    from dsrna.config.command_line import with_config_folder
+    from dsrna.planning.command import plan
+
+    command, given = named(overrides)
+    plan(command, with_config_folder(given, config_folder), json)
 
 
 def draw_report(folder: Path) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from dsrna.comparing.architectures import Architecture
+from dsrna.comparing.architectures import Architecture, FixedNetwork, description_of
 from dsrna.comparing.cells import Cells
 from dsrna.comparing.costs import Costs
 from dsrna.comparing.jobs import Job, Jobs
 from dsrna.comparing.plan import Origin, Plan
 from dsrna.comparing.query_rows import query_seconds
-from dsrna.comparing.rehearsal import evaluation_seconds, search_seconds, training_seconds
 from dsrna.comparing.settings import ComparisonSettings
 from dsrna.comparing.work import Work
 from dsrna.config.fingerprint import hashed
+from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
 from dsrna.errors import DsrnaError
 from dsrna.files import write_json
@@ -25,6 +27,10 @@ from dsrna.progress import Progress, duration
 from dsrna.querying.settings import QuerySettings
 from dsrna.run_lock import held_if_free
 from dsrna.runs.request import Request
+from dsrna.stages.evaluating_cost import evaluating_cost
+from dsrna.stages.rehearsed import as_a_job, in_one_process
+from dsrna.stages.search_cost import search_cost
+from dsrna.stages.training_cost import training_cost
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
 from dsrna.training.fit import device_name, device_of
 
@@ -120,18 +126,30 @@ class _Rehearsed:
             cell, shared = self._example(row.name), self._jobs.shared(row.name)
             found[train] = (
                 self._key(train, self._jobs.training(row.name, cell, 0).fingerprint),
-                lambda shared=shared, cell=cell: training_seconds(shared, self._request, self._splits, cell),  # type: ignore[misc]
+                lambda shared=shared.settings, cell=cell: self._training_seconds(shared, cell),  # type: ignore[misc]
             )
             found[evaluate] = (
                 self._key(evaluate, self._jobs.evaluation(row.name, cell, 0).fingerprint),
-                lambda shared=shared, cell=cell: evaluation_seconds(shared, self._splits, cell),  # type: ignore[misc]
+                lambda shared=shared.settings, cell=cell: self._evaluation_seconds(shared, cell),  # type: ignore[misc]
             )
         return found
 
     def _search_seconds(self, job: Job) -> float:
         if isinstance(job.settings, QuerySettings):
             return query_seconds(job.settings, self._splits)
-        return search_seconds(job, self._request, self._splits)
+        assert isinstance(job.settings, Settings)
+        request = replace(self._request, fingerprint=job.fingerprint)
+        return search_cost(job.settings, request, self._splits).seconds.expected
+
+    def _training_seconds(self, settings: Settings, architecture: Architecture) -> float:
+        cell = None if isinstance(architecture, FixedNetwork) else architecture
+        return training_cost("retrain", settings, self._request, self._splits, cell).seconds.expected
+
+    def _evaluation_seconds(self, settings: Settings, architecture: Architecture) -> float:
+        description = description_of(architecture, settings, self._splits)
+        outer: Request[Any] = self._request
+        with as_a_job(replace(outer, settings=in_one_process(settings)), self._splits, begins=False):
+            return evaluating_cost(settings, self._splits, description).seconds.high
 
     def _key(self, kind: str, fingerprint: str) -> str:
         device = device_name(device_of(self._request.settings.trainer.accelerator))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
@@ -10,15 +9,12 @@ from statistics import mean
 import torch
 from torch import Tensor, nn
 
+from dsrna.clock import working_seconds
 from dsrna.config.settings import Settings
-from dsrna.config.validate import eps_curve, threat_of
 from dsrna.data.splits import Splits
-from dsrna.errors import DsrnaError
-from dsrna.evaluation.foolbox_engine import FoolboxPGD
 from dsrna.nn.modes import evaluation_mode
 from dsrna.progress import duration
-from dsrna.stages.evaluation_passes import attack_passes, measurements
-from dsrna.types import Threat
+from dsrna.stages.evaluation_passes import counted_measurements
 
 _ENOUGH_SECONDS = 3.0
 _MEASURED = 32
@@ -39,27 +35,16 @@ class CountedPasses:
 
 
 def counted_passes(settings: Settings, splits: Splits) -> CountedPasses:
-    """Of the attacks, and of the curve; clean accuracy, checks, corruptions and verification aren't counted.
-
-    An attack is counted once for all radii and, as that takes seconds, for all norms but of minimum-norm attacks.
-    """
-    test = splits.test
-    curve = [(FoolboxPGD(steps=20), Threat(threat_of(settings).norm, eps)) for eps in eps_curve(settings)]
+    """Of the attacks, and of the curve; clean accuracy, checks, corruptions and verification aren't counted."""
+    found, unknown = counted_measurements(settings, splits)
     passes: dict[str, tuple[float, float]] = {}
-    unknown: list[str] = []
-    known: dict[tuple[str, str], tuple[int, int]] = {}
-    for attack, threat in [*measurements(settings), *curve]:
-        kind = attack.key, threat.norm if attack.kind == "minimum_norm" else ""
-        try:
-            counted = known[kind] if kind in known else attack_passes(attack, threat, test.shape, test.classes)
-            known[kind] = counted
-        except (DsrnaError, AttributeError, TypeError, ValueError, RuntimeError):
-            unknown.append(attack.label)
-            continue
-        images = len(test) if attack.images is None else min(attack.images, len(test))
-        before = passes.get(attack.label, (0.0, 0.0))
-        passes[attack.label] = (before[0] + images * counted[0], before[1] + images * counted[1])
-    return CountedPasses(passes, list(dict.fromkeys(unknown)))
+    for one in found:
+        before = passes.get(one.label, (0.0, 0.0))
+        passes[one.label] = (
+            before[0] + one.images * one.passes.forwards,
+            before[1] + one.images * one.passes.backwards,
+        )
+    return CountedPasses(passes, unknown)
 
 
 def cost_line(network: nn.Module, counted: CountedPasses, splits: Splits, batch_size: int, device: torch.device) -> str:
@@ -104,9 +89,7 @@ def seconds_of(action: Callable[[], object], device: torch.device) -> float:
     """
     taken: list[float] = []
     while len(taken) < 4 and sum(taken) < _ENOUGH_SECONDS:
-        began = time.perf_counter()
+        began = working_seconds(device)
         action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        taken.append(time.perf_counter() - began)
+        taken.append(working_seconds(device) - began)
     return mean(taken[1:] or taken)

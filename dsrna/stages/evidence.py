@@ -39,7 +39,7 @@ IMAGES = 512
 """Validation images that cells are compared on; on more, ranks hardly change, on fewer, accuracies tie."""
 CALIBRATION_IMAGES = 256
 _BATCH = 128
-_CELLS_OF_A_REHEARSAL = 3
+CELLS_OF_A_REHEARSAL = 3
 
 
 def weigh_evidence(
@@ -131,7 +131,7 @@ def _among_random_cells(
 ) -> dict[str, Any] | None:
     count = job.settings.search.random_cells
     if job.settings.trainer.limits.any:
-        count = min(count, _CELLS_OF_A_REHEARSAL)
+        count = min(count, CELLS_OF_A_REHEARSAL)
     space = job.space
     cells = distinct_cells(
         space, equal_weights(space), count, generator(job.settings.seed, "random cells"), but=[genotype]

@@ -20,6 +20,7 @@ from dsrna.run_folder import RunFolder
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.training.dashboards import Dashboard
 from dsrna.training.fit import TrainerOptions, device_of
+from dsrna.training.step_times import StepTimes
 from dsrna.types import Threat
 
 _TOO_SMALL_FOR_THREADS = 16
@@ -36,6 +37,7 @@ class Job:
         splits: the data.
         dashboard: W&B, TensorBoard, or neither.
         shared: the stages that several processes work on together, if there are several.
+        watch: times the trainings, where the run is a rehearsal of another one.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Job:
     splits: Splits
     dashboard: Dashboard
     shared: Stages = field(default_factory=lambda: Stages(None))
+    watch: StepTimes | None = None
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -91,6 +94,7 @@ class Job:
             progress=trainer.progress,
             checkpoint_minutes=trainer.checkpoint_minutes,
             limit_batches=trainer.limits.batches,
+            callbacks=() if self.watch is None else (self.watch,),
         )
 
 

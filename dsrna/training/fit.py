@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ log = logging.getLogger("dsrna")
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """What all stages of a run share; see ``conf/trainer``."""
+    """What all stages of a run share; see ``conf/trainer``. ``callbacks`` watch a rehearsal."""
 
     accelerator: str
     precision: str
@@ -38,6 +39,7 @@ class TrainerOptions:
     progress: str
     checkpoint_minutes: float
     limit_batches: int | None
+    callbacks: Sequence[pl.Callback] = ()
 
 
 def fit(
@@ -76,6 +78,7 @@ def fit(
             callbacks=[
                 SaveLast(last, options.checkpoint_minutes, stop),
                 ProgressCallback(module.stage, options.progress),
+                *options.callbacks,
             ],
             # One process, whatever a scheduler's variables say: else Lightning would requeue the job by itself. Of
             # several processes each has a Trainer of its own: DDP's hooks never see what torch.autograd.grad takes.

@@ -198,6 +198,7 @@ def test_a_small_command_of_the_readme(command, finished, capsys, tmp_path):
         "consensus": ["--out", str(tmp_path / "consensus.json")],
         "compare": ["--out", str(tmp_path)],
         "publish": ["--out", str(tmp_path / "net")],
+        "plan": [*DEBUG, "trainer.limits.attacks=[fgsm]", "search.batch_size=4", "retrain.batch_size=4"],
     }.get(words[0], [])
     assert main([*words, *further]) == 0
     assert capsys.readouterr().out or words[0] in ("report", "export")

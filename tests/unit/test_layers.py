@@ -21,6 +21,8 @@ LEVELS = {
         "types",
         "files",
         "progress",
+        "clock",
+        "peak_memory",
         "importing",
         "interruption",
         "processes",
@@ -42,7 +44,7 @@ LEVELS = {
     6: ("config",),
     7: ("runs",),
     8: ("stages", "ranking"),
-    9: ("querying", "tables", "comparing"),
+    9: ("querying", "tables", "comparing", "planning"),
     10: (
         "commands",
         "search",

@@ -46,7 +46,7 @@ def test_every_measurement_is_counted_for_all_its_images():
 @pytest.mark.slow
 def test_an_attack_that_needs_a_network_of_its_own_is_told_to_be_unknown(monkeypatch):
     monkeypatch.setattr(
-        "dsrna.stages.evaluation_cost.measurements", lambda settings: [(Demanding(), settings.threat.value)]
+        "dsrna.stages.evaluation_passes.measurements", lambda settings: [(Demanding(), settings.threat.value)]
     )
     found = counted()
     assert found.unknown == ["FGSM"]
