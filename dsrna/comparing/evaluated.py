@@ -48,7 +48,7 @@ def trained_network(folder: RunFolder, cell: str, seed: int, seconds: float | No
     accuracies = {"clean": clean["accuracy"]}
     for record in [*_in_the_threat(evaluation, stage), *result.get("further", ())]:
         accuracies[_label(record, evaluation["threat"], clean["images"])] = record["accuracy"]
-    accuracies |= _corrupted(evaluation["networks"][stage].get("corruptions"))
+    accuracies |= _beside_attacks(evaluation["networks"][stage], evaluation["threat"], clean["images"])
     if worst is None:
         robust, standing = clean["accuracy"], right
     else:
@@ -101,8 +101,25 @@ def _in_the_threat(evaluation: dict[str, Any], stage: str) -> list[dict[str, Any
 def _label(record: dict[str, Any], threat: dict[str, Any], images: int) -> str:
     own = (record["norm"], record["eps"]) == (threat["norm"], threat["eps"])
     further = "" if own else f", {threat_text(record['norm'], record['eps'])}"
-    fewer = f", first {record['images']:,} images" if record["images"] < images else ""
-    return f"{record['label']}{further}{fewer}"
+    return f"{record['label']}{further}{_of_fewer(record, images)}"
+
+
+def _beside_attacks(network: dict[str, Any], threat: dict[str, Any], images: int) -> dict[str, float]:
+    """What is proved in the threat's ball, and accuracies on images that are changed in other ways."""
+    found = _corrupted(network.get("corruptions"))
+    for way, proofs in (("bounds", network.get("verification")), ("smoothing", network.get("smoothing"))):
+        if proofs is None:
+            continue
+        for point in proofs["curve"]:
+            if (proofs["norm"], point["eps"]) == (threat["norm"], threat["eps"]):
+                found[f"certified by {way}{_of_fewer(point, images)}"] = point["certified"]
+    if moved := network.get("spatial"):
+        found[f"rotated and shifted{_of_fewer(moved, images)}"] = moved["accuracy"]
+    return found
+
+
+def _of_fewer(record: dict[str, Any], images: int) -> str:
+    return f", first {record['images']:,} images" if record["images"] < images else ""
 
 
 def _corrupted(found: dict[str, Any] | None) -> dict[str, float]:

@@ -50,6 +50,7 @@ def main() -> None:
     given = commands.add_parser("run")
     given.add_argument("--out", type=Path, required=True)
     given.add_argument("--experiment", choices=list(RECIPES), default="darts_evidence")
+    given.add_argument("--recipes", nargs="+", metavar="NAME", help="only these of the experiment's")
     given.add_argument("--minutes", type=float, default=float("inf"), help="after which nothing new is begun")
     given.add_argument("--searches", type=int, default=3, help="seeds of every recipe")
     given.add_argument("--random-cells", type=int, default=8)
@@ -64,7 +65,11 @@ def main() -> None:
     if chosen.command == "report":
         report([line for _, line in read_lines(chosen.file, dict[str, Any])])
         return
-    tasks = list(plan(RECIPES[chosen.experiment], chosen.searches, chosen.random_cells, chosen.trainings))
+    recipes = RECIPES[chosen.experiment]
+    names = chosen.recipes or list(recipes)
+    if unknown := set(names) - set(recipes):
+        parser.error(f"unknown recipes {', '.join(sorted(unknown))}; choose from {', '.join(recipes)}")
+    tasks = list(plan({name: recipes[name] for name in names}, chosen.searches, chosen.random_cells, chosen.trainings))
     overrides = [f"+experiment={chosen.experiment}", *chosen.overrides]
     work(tasks, chosen.out, overrides, [*overrides, *chosen.training_override], chosen.minutes)
 

@@ -43,6 +43,26 @@ def test_an_image_stands_where_no_attack_that_looked_at_it_broke_it(folder):
     assert (found.cell, found.seed, found.seconds, found.folder) == ("cell", 3, 12.0, "here")
 
 
+def test_what_is_proved_and_moved_stands_beside_the_attacks(folder):
+    """Of the made-up evaluation, whose proofs are of 200 images; five are attacked here."""
+    evaluation = folder.read_evaluation()
+    network, threat = evaluation["networks"]["retrain"], evaluation["threat"]
+    (proved,) = [p["certified"] for p in network["verification"]["curve"] if p["eps"] == threat["eps"]]
+    found = trained_network(folder, "cell", 3, 12.0, "here").accuracies
+    assert found["certified by bounds"] == proved
+    assert found["rotated and shifted"] == network["spatial"]["accuracy"]
+    assert "certified by smoothing" not in found, "it is of another norm"
+    evaluation["threat"] = {"norm": "l2", "eps": network["smoothing"]["curve"][1]["eps"]}
+    network["result"]["records"], network["result"]["clean"]["images"] = [], 500
+    network["spatial"]["images"] = 100
+    write_json(folder.evaluation_json, evaluation)
+    found = trained_network(folder, "cell", 3, 12.0, "here").accuracies
+    smoothed = network["smoothing"]["curve"][1]
+    assert found[f"certified by smoothing, first {smoothed['images']} images"] == smoothed["certified"]
+    assert found["rotated and shifted, first 100 images"] == network["spatial"]["accuracy"]
+    assert not any(label.startswith("certified by bounds") for label in found)
+
+
 def test_a_network_that_isnt_evaluated_is_refused(tmp_path):
     folder = build_run_folder(tmp_path / "run", parts=("search", "retrain"))
     with pytest.raises(CheckpointError, match="evaluate stage"):
