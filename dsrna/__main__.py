@@ -10,7 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -173,13 +172,16 @@ def show_list(words: list[str], config_folder: str | None) -> None:
 
 def show_config(overrides: list[str], config_folder: str | None) -> None:
     """Prints the config that ``dsrna search OVERRIDES`` would run with, or that of the command that is named first."""
-    from dsrna.commands import named
-    from dsrna.config.command_line import with_config_folder
+    with importing():
+        from dsrna.commands import named
+        from dsrna.config.command_line import with_config_folder
 
-    command, given = named(overrides)
-    text = command.config_text(with_config_folder(given, config_folder))
+        command, given = named(overrides)
+        text = command.config_text(with_config_folder(given, config_folder))
     console = output()
     if console.is_terminal:
+        from rich.syntax import Syntax
+
         console.print(Syntax(text, "yaml", background_color="default"))
     else:
         StandardStream("stdout").write(text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from dsrna.errors import ConfigError
+
+if TYPE_CHECKING:  # the commands that compute nothing do without torch
+    from torch import Tensor
 
 Norm = Literal["linf", "l2", "l1"]
 

@@ -12,9 +12,12 @@ IMPORTED = [
     "dsrna.stages.run",
     "dsrna.ranking.run",
     "dsrna.querying.run",
+    "dsrna.runs.life_cycle",
+    "dsrna.evaluation.foolbox_attacks",
     "pytorch_lightning",
-    "foolbox",
+    "sklearn.datasets",
 ]
+"""What each of them would import by itself otherwise."""
 
 
 def apart() -> ForkServerContext:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.optimize import linprog
 from torch import Tensor
 
 from dsrna.bounds.interval import Interval
@@ -45,6 +44,8 @@ def multipliers_of_linear_program(
     low, high = (end.flatten().double().cpu().numpy() for end in (ball.lower, ball.upper))
     box = np.stack([low, high], axis=1)
     costs = affine.rows.flatten().double().cpu().numpy()
+    from scipy.optimize import linprog
+
     found = linprog(costs, A_ub=towards.cpu().numpy(), b_ub=limit.cpu().numpy(), bounds=box)
     if found.status == 0:
         point = torch.from_numpy(found.x).to(ball.centre).view(ball.shape)

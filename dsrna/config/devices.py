@@ -6,7 +6,7 @@ import os
 
 from dsrna.config.objectives import retrain_objective, search_objective
 from dsrna.config.settings import Settings
-from dsrna.distributed.meeting import launched_from_outside
+from dsrna.distributed.launcher import launched_from_outside
 from dsrna.errors import ConfigError
 
 

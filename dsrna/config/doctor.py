@@ -14,7 +14,7 @@ import dsrna
 from dsrna.config.catalog import conf_folder
 from dsrna.data.source import default_root
 from dsrna.nn.edges.compiled.library import KernelsUnavailableError, availability
-from dsrna.training.dashboards import has_wandb_key
+from dsrna.training.wandb_key import has_wandb_key
 
 PACKAGES = {
     "torch": "everything",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo
 
-from dsrna.config.model import refused
+from dsrna.config.model import refused, tries_parts
 from dsrna.config.objectives import KIND, retrain_objective, search_objective
+from dsrna.config.optimizers import OPTIMIZER, tried_optimizer
 from dsrna.config.parts import build_part, check_part, target_of, with_fractions
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.types import Threat
@@ -33,6 +34,8 @@ def _tried(build: Callable[..., object]) -> PlainValidator:
 
     def check(node: Any, info: ValidationInfo) -> Any:
         node = with_fractions(node)
+        if not tries_parts():
+            return node
         try:
             build(node, info)
         except DsrnaError as error:
@@ -89,15 +92,13 @@ def _some_optimizer(node: Any) -> torch.optim.Optimizer:
     import torch
 
     _refuse_demanding(node)
-    params = [torch.zeros(1, 2, requires_grad=True)]
-    built: torch.optim.Optimizer = build_part(node, "", kind="torch.optim.optimizer.Optimizer", params=params)
-    return built
+    return tried_optimizer(node, "", [torch.zeros(1, 2, requires_grad=True)])
 
 
 def _check_alphas_optimizer(node: Any) -> None:
     """As far as it can be without alphas; :func:`dsrna.config.search_parts.check_alphas_optimizer` has some."""
     _refuse_demanding(node)
-    check_part(node, "", "params", kind="torch.optim.optimizer.Optimizer")
+    check_part(node, "", "params", kind=OPTIMIZER)
 
 
 def _check_schedule(node: Any, optimizer: Any) -> None:

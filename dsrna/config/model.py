@@ -5,6 +5,8 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar, Union
 
 from omegaconf import DictConfig, OmegaConf
@@ -36,6 +38,24 @@ Check = Callable[[], object]
 """Raises a DsrnaError where something is wrong."""
 
 T = TypeVar("T")
+_TRIES_PARTS = ContextVar("_TRIES_PARTS", default=True)
+
+
+@contextmanager
+def parts_untried() -> Iterator[None]:
+    """Inside, settings are read by their keys, types and ranges alone: no part is imported, and nothing that is asked
+    of several settings together is checked. So it takes no torch, whose import takes longer than all else.
+    """
+    before = _TRIES_PARTS.set(False)
+    try:
+        yield
+    finally:
+        _TRIES_PARTS.reset(before)
+
+
+def tries_parts() -> bool:
+    """Whether parts are built to see what they refuse; False within :func:`parts_untried`."""
+    return _TRIES_PARTS.get()
 
 
 def read(schema: type[M], config: DictConfig, checks: Callable[[M], Iterable[Check]] = lambda _: ()) -> M:
@@ -94,9 +114,12 @@ def check_all(checks: Iterable[Check]) -> None:
 
 
 def _raised(checks: Iterable[Check], needing_more: type[Exception] | tuple[()] = ()) -> list[str]:
-    """What the checks raise; those that can't be made, as ``needing_more`` says, count as passed."""
-    problems = []
-    for check in checks:
+    """What the checks raise; those that can't be made, as ``needing_more`` says, count as passed.
+
+    None is made within :func:`parts_untried`.
+    """
+    problems: list[str] = []
+    for check in checks if tries_parts() else ():
         try:
             check()
         except DsrnaError as error:

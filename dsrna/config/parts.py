@@ -123,10 +123,17 @@ def check_part(node: Any, where: str, *injected: str, kind: str | None = None) -
             raise _wrong(f"{found[1]}.{close}", where, key)
 
 
-def build_part(node: Any, where: str, *, kind: str | None = None, **injected: Any) -> Any:
+def build_part(
+    node: Any,
+    where: str,
+    *,
+    kind: str | None = None,
+    remade: Callable[[Any], Callable[..., Any]] = lambda target: target,
+    **injected: Any,
+) -> Any:
     """Builds the part that a node describes: its ``_target_`` called with its other keys and ``injected``.
 
-    Nodes with a ``_target_`` in it are built first.
+    Nodes with a ``_target_`` in it are built first. ``remade(target)`` is called in the place of the target.
 
     Raises:
         ConfigError: the node is wrong, or the part refuses a value; the message names the config key.
@@ -136,7 +143,7 @@ def build_part(node: Any, where: str, *, kind: str | None = None, **injected: An
     check_part({"_target_": node["_target_"]} | arguments, where, *injected)
     with located(where, inspect.signature(target).parameters):
         try:
-            return target(**arguments, **injected)
+            return remade(target)(**arguments, **injected)
         except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise ConfigError(f"{node['_target_']}: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dsrna.config.optimizers import tried_optimizer
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import Settings
 from dsrna.errors import ConfigError
@@ -65,7 +66,7 @@ def check_alphas_optimizer(settings: Settings) -> None:
             "(conf: metric)"
         )
     alphas = list(architecture.parameters())
-    strategy.check_optimizer(build_part(settings.search.alphas_optimizer, "search.alphas_optimizer", params=alphas))
+    strategy.check_optimizer(tried_optimizer(settings.search.alphas_optimizer, "search.alphas_optimizer", alphas))
 
 
 def search_epochs(settings: Settings) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from pydantic import (
 
 from dsrna.config import kinds
 from dsrna.config.external import ExternalSettings
-from dsrna.config.model import Model, distinct, refused
+from dsrna.config.model import Model, distinct, refused, tries_parts
 from dsrna.config.parts import build_part, nearest, with_fractions
 from dsrna.config.threat_settings import BallSettings, ThreatSettings
 from dsrna.config.value_types import (
@@ -85,6 +85,8 @@ class MetricSettings(Model):
 
     @model_validator(mode="after")
     def _try(self) -> MetricSettings:
+        if not tries_parts():
+            return self
         try:
             build_part(self.part, "", kind="dsrna.metrics.base.RobustnessMetric")
         except DsrnaError as error:

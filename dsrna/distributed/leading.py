@@ -15,16 +15,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from dsrna.distributed.meeting import (
-    DEVICE,
-    FOLDER,
-    PATIENCE,
-    Stages,
-    arrival,
-    joined,
-    launched_from_outside,
-    met_by_environment,
-)
+from dsrna.distributed.launcher import launched_from_outside
+from dsrna.distributed.meeting import DEVICE, FOLDER, PATIENCE, Stages, arrival, joined, met_by_environment
 from dsrna.errors import ConfigError, DistributedError
 
 _HOST = "127.0.0.1"

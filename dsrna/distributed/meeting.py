@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -19,16 +19,6 @@ FOLDER = "dsrna/folder"
 DEVICE = "dsrna/device"
 _STAGE = "dsrna/stage"
 _NO_MORE = "-"
-
-
-def launched_from_outside(environment: Mapping[str, str]) -> bool:
-    """Whether torchrun started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in environment and int(environment.get("WORLD_SIZE", "1")) > 1
-
-
-def follows(environment: Mapping[str, str]) -> bool:
-    """Whether this process, of several that torchrun started, is another one than the leader."""
-    return launched_from_outside(environment) and environment.get("RANK") != "0"
 
 
 def arrival(rank: int) -> str:

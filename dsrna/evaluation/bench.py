@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from dsrna.distributed import group
@@ -128,6 +127,8 @@ def accuracy_of(outcomes: Tensor) -> dict[str, Any]:
         outcomes: (M,) bool, which images are correct.
     """
     correct, images = int(outcomes.sum()), len(outcomes)
+    from scipy.stats import binomtest
+
     interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     return {
         "accuracy": correct / images,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import foolbox
 import torch
 from torch import Tensor, nn
 
@@ -73,6 +72,8 @@ class CarliniWagner(EvaluationAttack):
         if threat.norm == "linf":
             attack = PGD("linf", threat.eps, self.step_size, self.steps, self.restarts, loss="margin")
             return attack(model, x, y, torch.Generator().manual_seed(seed))
+        import foolbox
+
         minimiser = foolbox.attacks.L2CarliniWagnerAttack(
             binary_search_steps=self.binary_search_steps,
             steps=self.steps,

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import eagerpy
-import foolbox
 import torch
 from torch import Tensor, nn
 
 from dsrna.attacks.pgd import check_count, default_step_size
 from dsrna.errors import ConfigError
 from dsrna.evaluation.base import EvaluationAttack, Procedure, check_positive
-from dsrna.functional.norms import steepest_step
 from dsrna.types import Threat
-
-
-class _AnyLength:
-    """For foolbox's l_2 attacks: gradients of any length are made unit; foolbox's own way takes 1e-12 for the least."""
-
-    def normalize(self, gradients: eagerpy.Tensor, **_: object) -> eagerpy.Tensor:
-        return eagerpy.astensor(steepest_step(gradients.raw, "l2"))
-
-
-class _L2PGD(_AnyLength, foolbox.attacks.L2PGD):
-    pass
-
-
-class _L2FastGradientAttack(_AnyLength, foolbox.attacks.L2FastGradientAttack):
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +56,11 @@ class FoolboxPGD(EvaluationAttack):
         return Procedure("foolbox", self.steps, self.restarts, step_size)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
-        family = foolbox.attacks.LinfPGD if threat.norm == "linf" else _L2PGD
+        import foolbox
+
+        from dsrna.evaluation.foolbox_attacks import L2PGD
+
+        family = foolbox.attacks.LinfPGD if threat.norm == "linf" else L2PGD
         step_size = self.procedure(threat).step_size
         attack = family(abs_stepsize=step_size, steps=self.steps, random_start=self.random_start)
         network = foolbox.PyTorchModel(model, bounds=(0, 1), device=x.device)
@@ -107,8 +93,12 @@ class FoolboxFGSM(EvaluationAttack):
         return Procedure("foolbox", steps=1, step_size=threat.eps)
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int) -> Tensor:
+        import foolbox
+
+        from dsrna.evaluation.foolbox_attacks import L2FastGradientAttack
+
         linf = threat.norm == "linf"
-        attack = foolbox.attacks.LinfFastGradientAttack() if linf else _L2FastGradientAttack()
+        attack = foolbox.attacks.LinfFastGradientAttack() if linf else L2FastGradientAttack()
         network = foolbox.PyTorchModel(model, bounds=(0, 1), device=x.device)
         examples: Tensor = attack(network, x, y, epsilons=threat.eps)[1]
         return examples

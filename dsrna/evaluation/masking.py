@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from scipy.stats import binomtest
 from torch import Tensor
 
 from dsrna.evaluation.base import Kind
@@ -182,6 +181,8 @@ def _breaks_more(pair: Pair) -> bool:
     only_stronger = int((left_by_weaker & ~left_by_stronger).sum())
     if only_weaker <= only_stronger:
         return False
+    from scipy.stats import binomtest
+
     test = binomtest(only_weaker, only_weaker + only_stronger, 0.5, alternative="greater")
     return bool(test.pvalue < LEVEL)
 

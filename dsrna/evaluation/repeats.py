@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import t
-
 
 def repeats_entry(accuracies: Sequence[float]) -> dict[str, Any]:
     """What a record says of an attack that was repeated with other random numbers on the same images.
@@ -24,5 +22,7 @@ def repeats_entry(accuracies: Sequence[float]) -> dict[str, Any]:
     (0.41, [0.283, 0.537])
     """
     mean = fmean(accuracies)
+    from scipy.stats import t
+
     half = float(t.ppf(0.975, len(accuracies) - 1)) * stdev(accuracies) / len(accuracies) ** 0.5
     return {"accuracies": list(accuracies), "mean": mean, "interval": [max(0.0, mean - half), min(1.0, mean + half)]}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import foolbox
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +70,8 @@ class SpatialGrid:
 
         Cost: at most ``rotations * translations ** 2`` forward passes.
         """
+        import foolbox
+
         side = x.shape[-1]
         attack = foolbox.attacks.SpatialAttack(
             # Its shifts are in units of half an image, whose corners are (side - 1) / 2 pixels from the centre.

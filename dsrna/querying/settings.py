@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from omegaconf import DictConfig, open_dict
 
@@ -13,9 +13,10 @@ from dsrna.config.parts import build_part
 from dsrna.config.validate import check_root
 from dsrna.config.value_types import BatchSize
 from dsrna.errors import ConfigError
-from dsrna.query_searches.base import QuerySearch
-from dsrna.query_searches.encoding import gene_space
 from dsrna.ranking.settings import ProxySettings, at_least_one
+
+if TYPE_CHECKING:
+    from dsrna.query_searches.base import QuerySearch
 
 PROXY = "proxy/"
 """Begins the name of an objective that is a proxy computed here."""
@@ -71,6 +72,8 @@ def build_methods(settings: QuerySettings) -> dict[str, QuerySearch]:
 
 def _fill_in(settings: QuerySettings) -> None:
     """The usual columns in place of null; none on a space without tables."""
+    from dsrna.query_searches.encoding import gene_space  # imports torch
+
     space = build_part(settings.space, "space")
     gene_space(space)
     has_tables = space.name == _TABLES_OF

@@ -14,8 +14,9 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
 from dsrna.config.compose import compose
+from dsrna.config.model import parts_untried
 from dsrna.config.settings import RunSettings
-from dsrna.distributed.meeting import follows
+from dsrna.distributed.launcher import follows
 from dsrna.run_folder import RunFolder
 from dsrna.runs.replay import replay
 from dsrna.runs.request import Request, request_of
@@ -148,11 +149,13 @@ class Command(Generic[S]):
         """The config that a job would run with, as YAML; what must still be given stands there as ???.
 
         Raises:
-            ConfigError: it is wrong; found where nothing must still be given.
+            ConfigError: a key, a type or a range is wrong; found where nothing must still be given. What its parts
+                refuse is found by running it.
         """
         config = compose(self.name, replay(self.name, overrides))
         if not OmegaConf.missing_keys(config):
-            self.settings(config)
+            with parts_untried():
+                self.settings(config)
         return OmegaConf.to_yaml(config, resolve=True)
 
     def finish_sweep(self, folder: Path) -> None:

@@ -21,7 +21,7 @@ from dsrna.config.command_line import quoted, read_command_line, without_globs
 from dsrna.config.compose import as_composed, complete, compose
 from dsrna.config.settings import RunSettings
 from dsrna.config.sweep_objective import refuse_mixed
-from dsrna.distributed.meeting import launched_from_outside
+from dsrna.distributed.launcher import launched_from_outside
 from dsrna.errors import ConfigError, DsrnaError
 from dsrna.importing import importing
 from dsrna.interruption import Interrupted, StopSignals
@@ -36,6 +36,9 @@ from dsrna.runs.replay import replay
 from dsrna.runs.request import given_folder, resume_command
 from dsrna.runs.single_process import refuse_several
 from dsrna.runs.sweep import Sweep
+
+CHECKED = "Settings checked. Now importing what the run takes, and opening its data."
+"""The first line of every run, before what takes as long as finding a mistake in the settings."""
 
 
 def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
@@ -55,6 +58,7 @@ def launch(command: Command[Any], echo: Callable[[str], None]) -> None:
         elif command.follow():
             return
         start = (_multirun if typed.multirun else _lone_job)(command, typed.overrides, echo)
+        echo(CHECKED)
         with importing():
             resolve_name(command.program)
     except DsrnaError as error:

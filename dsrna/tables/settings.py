@@ -8,19 +8,13 @@ from typing import Annotated, Any
 from omegaconf import DictConfig
 from pydantic import AfterValidator, Field
 
-from dsrna.benchmarks.classes import index_of_architecture
-from dsrna.benchmarks.own_tables import check_layout
-from dsrna.benchmarks.sampling import random_architectures
 from dsrna.config.compose import run_settings
 from dsrna.config.model import refused
 from dsrna.config.parts import build_part, located
 from dsrna.config.settings import Settings
 from dsrna.config.validate import attack_grid, checks_of, corruption_sweep
 from dsrna.config.value_types import Seed
-from dsrna.corruptions import SEVERITIES
 from dsrna.errors import ConfigError
-from dsrna.functional.seeding import generator
-from dsrna.spaces.nasbench201.index import isomorphs
 
 _EXAMPLE = "arch=13433, arch=[1,13433], arch=\"'|nor_conv_3x3~0|+…'\" or n=10"
 
@@ -64,6 +58,11 @@ def architectures(settings: BenchmarkTrainingSettings) -> list[int]:
         ConfigError: neither or both of ``arch`` and ``n`` are given, or two architectures are isomorphic.
         GenotypeError: there is no such architecture.
     """
+    from dsrna.benchmarks.classes import index_of_architecture  # with it, torch
+    from dsrna.benchmarks.sampling import random_architectures
+    from dsrna.functional.seeding import generator
+    from dsrna.spaces.nasbench201.index import isomorphs
+
     given: Any = settings.arch
     if (given is None) == (settings.n is None):
         raise ConfigError(f"Expected either architectures or a number of random ones: {_EXAMPLE}. (conf: arch)")
@@ -102,6 +101,9 @@ def _check_stages(settings: BenchmarkTrainingSettings) -> None:
 
 
 def _check_table(settings: BenchmarkTrainingSettings) -> None:
+    from dsrna.benchmarks.own_tables import check_layout
+    from dsrna.corruptions import SEVERITIES  # with it, torch
+
     if settings.sweep_objective is not None:
         raise ConfigError("A table of many networks gives a sweep no one number to maximise. (conf: sweep_objective)")
     if settings.threat.norm != "linf":

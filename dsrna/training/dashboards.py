@@ -6,15 +6,13 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers.logger import Logger
 
 from dsrna.errors import ConfigError, MissingPartError
+from dsrna.training.wandb_key import has_wandb_key
 
 log = logging.getLogger("dsrna")
 
@@ -161,24 +159,6 @@ def wandb_run_id(folder: Path, fingerprint: str) -> str:
     folder = folder.resolve()
     identity = f"{fingerprint} {folder.parent.name} {folder.name}"
     return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-
-
-def has_wandb_key() -> bool:
-    """Whether wandb would find a key for its server, a self-hosted one too: in the environment or in a netrc file.
-
-    Whether the key is good is for the server to say: those of self-hosted ones are longer than 40 characters.
-    """
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    import wandb
-
-    server = urlsplit(wandb.setup().settings.base_url).hostname or ""
-    candidates = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
-    for file in map(os.path.expanduser, candidates):
-        with suppress(OSError, NetrcParseError):
-            if netrc(file).authenticators(server):
-                return True
-    return False
 
 
 def _cell(value: Any) -> Any:

@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
 import dsrna
@@ -191,6 +190,8 @@ def _certify_one(
     if least <= 0.5:
         return Smoothed(correct=False, abstained=True, radius=0.0)
     correct = chosen == label
+    from scipy.stats import norm
+
     return Smoothed(correct, abstained=False, radius=settings.sigma * float(norm.ppf(least)) if correct else 0.0)
 
 
@@ -214,6 +215,8 @@ def at_least(count: int, samples: int, failure: float) -> float:
     >>> round(at_least(99, 100, 0.001), 4)
     0.9114
     """
+    from scipy.stats import binomtest
+
     return float(binomtest(count, samples, alternative="greater").proportion_ci(1 - failure, method="exact").low)
 
 

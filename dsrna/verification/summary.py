@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
-from scipy.stats import binomtest
-
 from dsrna.verification.settings import Verification
 from dsrna.verification.verdict import Verdict
 
@@ -62,5 +60,7 @@ def _count(names: Any) -> dict[str, int]:
 
 def share_with_interval(count: int, images: int) -> tuple[float, list[float]]:
     """A share of images and Wilson's 95 % interval."""
+    from scipy.stats import binomtest
+
     interval = binomtest(count, images).proportion_ci(0.95, method="wilson")
     return count / images, [float(interval.low), float(interval.high)]

@@ -10,6 +10,7 @@ import torch
 
 from dsrna.files import write_json
 from dsrna.run_folder import RunFolder
+from dsrna.runs.launch import CHECKED
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import PUBLISHED, published
 from dsrna.testing.data_roots import write_arrays
@@ -292,7 +293,7 @@ def arguments_of(row, files, out):
 
 def check(outcome, says, files, out, before):
     assert outcome.status == 2, outcome.text
-    assert outcome.text.startswith("[error] ")
+    assert outcome.text.removeprefix(f"{CHECKED}\n").startswith("[error] ")
     assert outcome.text.count("[error]") == 1, "one message"
     assert "Traceback" not in outcome.text
     for part in says:
@@ -320,7 +321,7 @@ def test_the_table_is_long_enough():
 def test_a_gpu_that_is_not_there(command_line, tmp_path):
     outcome = command_line("search", "trainer=gpu", f"out={tmp_path}")
     assert outcome.status == 2
-    assert outcome.text.startswith("[error] Expected a GPU, found none")
+    assert outcome.text.removeprefix(f"{CHECKED}\n").startswith("[error] Expected a GPU, found none")
     assert "trainer=cpu" in outcome.text
     assert "(conf: trainer.accelerator)" in outcome.text
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,10 @@ from torchvision.models import resnet18
 from dsrna.__main__ import main
 from dsrna.benchmark import main as benchmark
 from dsrna.benchmarks.published_proxies import FILE_NAME as PROXIES_FILE
+from dsrna.commands import named
+from dsrna.config.compose import compose
 from dsrna.run_folder import RunFolder
+from dsrna.runs.replay import replay
 from dsrna.spaces import genotype_codec
 from dsrna.spaces.darts.published import published
 from dsrna.spaces.nasbench201.index import string_at
@@ -145,12 +148,12 @@ def typed(request, root):
 
 
 @pytest.mark.parametrize("command", RUNS)
-def test_a_run_of_the_readme_is_understood(command, typed, capsys):
+def test_a_run_of_the_readme_is_understood(command, typed):
     module, *words = typed(command)
     if words[:1] == ["-m"]:
         words = [word.partition(",")[0] for word in words[1:]]
-    assert main(["show", module.partition(".")[2], *words]) == 0
-    assert "seed: " in capsys.readouterr().out
+    command, overrides = named([module.partition(".")[2], *words])
+    assert command.settings(compose(command.name, replay(command.name, overrides))).seed == 0
 
 
 @pytest.mark.parametrize("command", [thorough(each) if each in REPEATED else each for each in RUNS])

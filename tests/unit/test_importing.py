@@ -1,6 +1,9 @@
 """What is imported is kept from the collector, which is as it was afterwards."""
 
 import gc
+import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -56,3 +59,51 @@ def test_a_command_imports_so_and_its_first_job_is_read_so_and_no_other(monkeypa
     monkeypatch.setattr(launch, "one_job", lambda *_: collecting.append(gc.isenabled()) or job)
     launch._lone_job(Noting(), [], print)
     assert collecting == [True, False, True, False]
+
+
+SLOW = {
+    "torch", "torch._dynamo", "torchvision", "pytorch_lightning", "scipy.stats", "scipy.optimize", "sklearn",
+    "matplotlib", "jinja2", "foolbox", "wandb", "onnxruntime", "auto_LiRPA", "hydra",
+}  # fmt: skip
+"""What takes long to import."""
+
+COMMANDS = {
+    "--help": set(),
+    "list metric": {"hydra"},
+    "show +experiment=cifar10_jacobian": {"hydra"},
+    "show compare": {"hydra"},
+    "show query": {"hydra"},
+    "show benchmark train arch=7": {"hydra"},
+    "search +experiment=cifar10_jacobian serach.epochs=1": {"hydra", "torch"},
+    "rank nn=3": {"hydra", "torch"},
+    "compare rwos=1": {"hydra", "torch"},
+    "doctor": {"hydra", "torch"},
+}
+"""Command line -> what it may import; a setting that is refused is so before anything is imported that trains or draws.
+
+In this order they are given to one process, which imports torch only once.
+"""
+
+
+@pytest.mark.slow
+def test_what_a_command_does_not_need_is_not_imported():
+    program = f"""
+import contextlib, io, json, sys
+from dsrna.__main__ import main
+for words in {list(COMMANDS)}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        main(words.split())
+    print(json.dumps([name for name in {sorted(SLOW)} if name in sys.modules]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=200, text=True, stdout=subprocess.PIPE)
+    found = dict(zip(COMMANDS, map(set, map(json.loads, done.stdout.splitlines())), strict=True))
+    assert found == COMMANDS
+
+
+def test_that_settings_are_right_is_said_before_the_program_is_imported(monkeypatch):
+    happened = []
+    monkeypatch.setattr(sys, "argv", ["search"])
+    monkeypatch.setattr(launch, "_lone_job", lambda *_: lambda: happened.append("started"))
+    monkeypatch.setattr(launch, "resolve_name", lambda name: happened.append(name))
+    launch.launch(SimpleNamespace(program="the program"), happened.append)
+    assert happened == [launch.CHECKED, "the program", "started"]

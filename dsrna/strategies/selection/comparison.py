@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.stats import binomtest
-
 LEVEL = 0.05
 """How often a search that found nothing may be called better than random."""
 
@@ -44,6 +42,8 @@ class Comparison:
         """Compares a number with those of at least one random cell; lower = better."""
         count, worse = len(random), sum(value > derived for value in random)
         not_better = sum(value >= derived for value in random)
+        from scipy.stats import binomtest
+
         interval = binomtest(worse, count).proportion_ci(0.95, method="wilson")
         chance = (count - worse + 1) / (count + 1)
         return cls(

@@ -8,7 +8,8 @@ import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dsrna.errors import ConfigError, MissingPartError
-from dsrna.training.dashboards import Dashboard, has_wandb_key, wandb_run_id
+from dsrna.training.dashboards import Dashboard, wandb_run_id
+from dsrna.training.wandb_key import has_wandb_key
 
 
 @pytest.fixture(autouse=True)
