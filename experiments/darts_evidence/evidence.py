@@ -15,6 +15,7 @@ on test images, which choose nothing.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,14 @@ import torch
 from plan import RECIPES, Search, Task, Training, plan
 from report import report
 
-from dsrna.commands import COMMANDS
 from dsrna.comparing.random_cells import random_cell
 from dsrna.config.command_line import quoted
-from dsrna.config.compose import compose, compose_with_hydra
+from dsrna.config.compose import compose
 from dsrna.config.parts import build_part
 from dsrna.config.validate import validated
-from dsrna.errors import NonFiniteError
 from dsrna.functional.seeding import generator
-from dsrna.json_files import append_line, read_json, read_lines
-from dsrna.provenance import git_state, this_command
+from dsrna.json_files import read_json, read_lines
 from dsrna.run_folder import RunFolder
-from dsrna.run_lock import held_if_free
 from dsrna.runs.exit_status import run_command
 from dsrna.runs.inside import work_together
 from dsrna.runs.sources import load_splits
@@ -42,6 +39,11 @@ from dsrna.spaces import genotype_codec
 from dsrna.spaces.genotype import Genotype
 from dsrna.stages.retrain import describe
 from dsrna.training.trained_network import build_network
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from recorded import do_once, names_done, run_in
+
+RECORD = "evidence.jsonl"
 
 
 def main() -> None:
@@ -80,7 +82,7 @@ def work(
     """Does, one after the other, what isn't done yet and no other process is doing."""
 
     def left() -> list[Task]:
-        done = names_done(out)
+        done = names_done(out / RECORD)
         return [task for task in tasks if task.name not in done]
 
     def do_one(task: Task) -> bool:
@@ -89,37 +91,19 @@ def work(
     work_together(left, do_one, time.monotonic() + 60 * minutes)
 
 
-def names_done(out: Path) -> set[str]:
-    return {line["name"] for _, line in read_lines(out / "evidence.jsonl", dict[str, Any])}
-
-
 def do(task: Task, out: Path, overrides: list[str]) -> bool:
     """Whether the task is done now; not where its search isn't, or another process is at it."""
-    folder = RunFolder(out / task.name)
-    if isinstance(task, Training) and task.search.name not in names_done(out):
+    if isinstance(task, Training) and task.search.name not in names_done(out / RECORD):
         return False
-    with held_if_free(folder.path) as refusal:
-        if refusal is not None:
-            return False
-        if task.name in names_done(out):  # by one that ended just now
-            return True
-        began = time.process_time()
-        about = {"name": task.name, "recipe": task.recipe, "seed": task.seed}
-        try:
-            found = searched(task, folder, overrides) if isinstance(task, Search) else trained(task, folder, overrides)
-        except NonFiniteError as error:
-            found = {"failed": str(error)}
-        git = git_state()
-        line = {
-            **about, **found, "cpu_seconds": round(time.process_time() - began, 1),
-            "revision": None if git is None else git["revision"],
-        }  # fmt: skip
-        append_line(out / "evidence.jsonl", line)
-    return True
+
+    def work(folder: RunFolder) -> dict[str, Any]:
+        return searched(task, folder, overrides) if isinstance(task, Search) else trained(task, folder, overrides)
+
+    return do_once({"name": task.name, "recipe": task.recipe, "seed": task.seed}, out / RECORD, work)
 
 
 def searched(search: Search, folder: RunFolder, overrides: list[str]) -> dict[str, Any]:
-    go("search", folder, [*overrides, *search.overrides, f"seed={search.seed}"])
+    run_in(folder, "search", [*overrides, *search.overrides, f"seed={search.seed}"])
     epochs = read_json(folder.architecture_json)["epochs"]
     return {
         "kind": "search",
@@ -134,9 +118,9 @@ def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict
     source = out / f"{training.cell}.json"
     if not source.exists():
         genotype_codec.save(cell_of(training, out, overrides), source)
-    go(
-        "retrain",
+    run_in(
         folder,
+        "retrain",
         [*overrides, f"seed={training.seed}", f"from={quoted(str(source))}", "stages=[retrain,evaluate]"],
     )
     network = (folder.read_evaluation() or {})["networks"]["retrain"]
@@ -160,8 +144,7 @@ def trained(training: Training, folder: RunFolder, overrides: list[str]) -> dict
 def cell_of(training: Training, out: Path, overrides: list[str]) -> Genotype:
     """As it was recorded, or, of a random cell's first training, drawn."""
     recorded = {
-        line.get("cell", line["name"]): line["genotype"]
-        for _, line in read_lines(out / "evidence.jsonl", dict[str, Any])
+        line.get("cell", line["name"]): line["genotype"] for _, line in read_lines(out / RECORD, dict[str, Any])
     }
     if training.cell in recorded:
         return genotype_codec.from_json(recorded[training.cell])
@@ -180,14 +163,6 @@ def drawn(training: Training, like: Genotype, overrides: list[str]) -> Genotype:
 
     draw = generator(training.search.seed, "random cell", training.cell)
     return random_cell(build_part(settings.space, "space"), like, parameters_of, draw)
-
-
-def go(kind: str, folder: RunFolder, overrides: list[str]) -> None:
-    """``python -m dsrna.KIND`` in that folder, from where it was."""
-    overrides = [*overrides, f"name={folder.path.name}", "resume=auto"]
-    config, of_hydra = compose_with_hydra(kind, overrides)
-    command = COMMANDS[kind]
-    command.run(command.request(command.settings(config), config, of_hydra, folder.path, this_command()))
 
 
 def skips(genotype: dict[str, Any]) -> dict[str, int]:

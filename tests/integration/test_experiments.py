@@ -11,7 +11,7 @@ from tests.thorough import thorough
 
 EXPERIMENTS = choices("experiment")
 RETRAINED = {"imagenet_transfer": "from=DARTS_V2"}
-VERIFIED = {"digits_certified", "mnist_certified"}
+VERIFIED = {"certified_evidence", "certified_trainings", "digits_certified", "mnist_certified"}
 QUICKLY = [f"evaluate.verify.{setting}" for setting in ("bisection_steps=2", "attack_steps=2", "attack_restarts=1")]
 
 

@@ -78,7 +78,7 @@ def test_everything_is_done_and_written_down_as_the_run_folders_have_it(tiny):
 def test_what_is_done_is_not_done_again_nor_what_another_process_is_at(scripts, tiny, monkeypatch):
     tasks, out, _ = tiny
     begun = []
-    monkeypatch.setattr(scripts.evidence, "go", lambda *given: begun.append(given))
+    monkeypatch.setattr(scripts.evidence, "run_in", lambda *given: begun.append(given))
     before = (out / "evidence.jsonl").read_bytes()
     scripts.evidence.work(tasks, out, TINY, TINY)
     assert (out / "evidence.jsonl").read_bytes() == before
