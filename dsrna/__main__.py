@@ -83,13 +83,17 @@ def run(arguments: list[str]) -> None:
     agreeing.add_argument("folders", type=Path, nargs="+", help="run folders, or folders of them, as of a multirun")
     agreeing.add_argument("--out", type=Path, default=Path("consensus.json"), help="default: consensus.json")
     agreeing.add_argument("--tables", help="folder of the published tables; $DSRNA_DATA or ./data when left out")
-    exporting = commands.add_parser("export", help="a trained network as ONNX and a VNN-LIB property an image")
+    exporting = commands.add_parser("export", help="a trained network for verifiers (ONNX, VNN-LIB) or programs")
     exporting.add_argument("overrides", nargs="+", help="as for dsrna.evaluate: from=RUN_FOLDER or from=best.ckpt, …")
     exporting.add_argument("--network", help="retrain, certified or baseline; the first there is when left out")
     exporting.add_argument("--images", type=int, default=10, help="the first ones of the test split (default: 10)")
     exporting.add_argument("--timeout", type=float, default=300, help="seconds an image, for instances.csv")
     exporting.add_argument("--out", type=Path, help="folder; export/ in the run folder when left out")
     exporting.add_argument("--vnnlib", choices=("1.0", "2.0"), default="1.0", help="version (default: 1.0)")
+    exporting.add_argument("--deploy", action="store_true", help=(
+        "ONNX and torch.export of any number of images instead, and the latency of each"
+    ))  # fmt: skip
+    exporting.add_argument("--opset", type=int, default=18, help="of --deploy (default: 18)")
     exporting.add_argument("--as-is", action="store_true", help="keep the network's own layers, see docs/guide.md")
     publishing = commands.add_parser("publish", help="a trained network as a folder for others, with a model card")
     publishing.add_argument("source", metavar="from=RUN_FOLDER")
@@ -230,11 +234,23 @@ def write_agreed(folders: list[Path], out: Path, tables: str | None) -> None:
 
 
 def export_network(chosen: argparse.Namespace) -> None:
-    """Writes the files of :func:`dsrna.stages.export.export` and says where they are."""
+    """Writes the files of :mod:`dsrna.stages.export` and says where they are."""
     from dsrna.config.command_line import with_config_folder
-    from dsrna.stages.export import export
+    from dsrna.stages.export import LATENCY_BATCHES, export, export_for_deployment
 
     overrides = with_config_folder(chosen.overrides, chosen.config_dir)
+    if chosen.deploy:
+        folder, what, measured = export_for_deployment(
+            overrides, chosen.network, chosen.images, chosen.out, chosen.opset
+        )
+        table = Table(box=None, pad_edge=False)
+        for column in ("", "largest difference", *(f"ms, batch {size}" for size in LATENCY_BATCHES)):
+            table.add_column(column, justify="right" if column else "left")
+        for one in measured:
+            table.add_row(one.name, f"{one.difference:.2g}", *(f"{each:.3g}" for each in one.latencies))
+        output().print(table)
+        output().print(f"{what}: {folder}", soft_wrap=True)
+        return
     folder, what = export(
         overrides, chosen.network, chosen.images, chosen.timeout, chosen.out, not chosen.as_is, chosen.vnnlib
     )

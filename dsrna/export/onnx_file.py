@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -13,72 +12,84 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsrna.errors import MissingPartError, UnsupportedError
+from dsrna.errors import ConfigError, MissingPartError, UnsupportedError
+from dsrna.export.agreement import checked_difference
 from dsrna.files import write_bytes
 from dsrna.nn.modes import evaluation_mode
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-OPSET, FORMAT = 18, 8
-"""Of the operations and of the file (ONNX 1.13): what verifiers and their readers know."""
-TOLERANCE = 1e-4
-"""Largest difference of logits between onnxruntime and torch, relative to the largest logit."""
-ROUNDING = 100
-"""The same, relative to the rounding error of torch's own logits, which counts where large values cancel."""
+OPSET = 18
+"""Version of the operations, of ONNX 1.13: what verifiers and their readers know, and the least that torch writes."""
 
 
-def require_onnx() -> None:
-    """Raises MissingPartError where a package is missing; the message names the command that installs all."""
+def require_onnx(opset: int = OPSET) -> None:
+    """Raises MissingPartError where a package is missing; the message names the command that installs all.
+
+    ConfigError where it doesn't know this version of the operations.
+    """
     missing = [name for name in PACKAGES if util.find_spec(name) is None]
     if missing:
         raise MissingPartError(
             f"The export to ONNX needs {', '.join(missing)}, not installed here: pip install 'dsrna[export]'"
         )
+    from onnx import defs
+
+    if not OPSET <= opset <= defs.onnx_opset_version():
+        raise ConfigError(f"Expected an opset from {OPSET} to {defs.onnx_opset_version()}, got {opset}.")
 
 
 @torch.no_grad()
-def write_onnx(path: Path, network: nn.Module, x: Tensor) -> None:
-    """Writes the network, as it is in evaluation mode, for one image (1, C, H, W) at a time.
+def write_onnx(path: Path, network: nn.Module, x: Tensor, opset: int = OPSET, any_batch: bool = False) -> float:
+    """Writes the network, as it is in evaluation mode, for one image (1, C, H, W) at a time, or for any number.
 
-    The written model is run by onnxruntime on each of the images given, and must give the network's logits.
+    The written model is run by onnxruntime on each of the images given, and must give the network's logits; one for
+    any number of them also on all at once.
 
     Args:
         path: the file.
         network: on the CPU, maps (N, C, H, W) to logits (N, K).
         x: (N, C, H, W) images in [0, 1] to check on, at least one.
+        opset: version of the operations.
+        any_batch: whether a call may have any number of images.
+
+    Returns:
+        The largest difference of a logit.
 
     Raises:
         MissingPartError: onnx, onnxscript or onnxruntime is missing.
-        UnsupportedError: onnxruntime gives other logits than the network.
+        ConfigError: onnx doesn't know the opset.
+        UnsupportedError: onnxruntime gives other logits than the network, or torch can't write that opset.
     """
-    require_onnx()
+    require_onnx(opset)
     with evaluation_mode(network), _quiet():
-        expected = network(x)
-        rounding = (deepcopy(network).double()(x.double()) - expected).abs().max().item()
         program: Any = torch.onnx.export(
             network,
-            (x[:1],),
+            (torch.cat([x[:1], x[:1]]) if any_batch else x[:1],),  # a size of 1 would be taken for a constant
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
+            dynamic_shapes=({0: torch.export.Dim("batch")},) if any_batch else None,
             input_names=["x"],
             output_names=["logits"],
             verbose=False,
         )
-    payload = _plain_file(program.model_proto)
-    difference = (_run(payload, x) - expected).abs().max().item()
-    if not difference <= TOLERANCE * expected.abs().max().item() + ROUNDING * rounding:
-        raise UnsupportedError(
-            f"Expected the network's logits from its ONNX file, got a difference of {difference:.3g} in onnxruntime. "
-            "No file was written; other versions of torch, onnxscript or onnxruntime may do better."
-        )
+        payload = _plain_file(program.model_proto, opset)
+        found = [_run(payload, x), *([session_of(payload)(x)] if any_batch else [])]
+        difference = checked_difference(network, x, found, "its ONNX file in onnxruntime")
     write_bytes(path, payload)
+    return difference
 
 
-def _plain_file(model: Any) -> bytes:
-    """An exporter's model as bytes, of the format's version, flattening by the operation that all readers know.
+def _plain_file(model: Any, opset: int) -> bytes:
+    """An exporter's model as bytes, of the opset's format, flattening by the operation that all readers know.
 
     Without the exporter's notes, which hold the paths of its source files on this machine.
     """
-    model.ir_version = FORMAT
+    from onnx import helper
+
+    written = {one.domain: one.version for one in model.opset_import}
+    if written != {"": opset}:
+        raise UnsupportedError(f"Expected operations of opset {opset}, torch wrote {written}: choose another --opset.")
+    model.ir_version = helper.find_min_ir_version_for(model.opset_import)
     graph = model.graph
     for one in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del one.metadata_props[:]
@@ -100,11 +111,21 @@ def onnx_logits(path: Path, x: Tensor) -> Tensor:
 
 
 def _run(model: bytes, x: Tensor) -> Tensor:
+    session = session_of(model)
+    return torch.cat([session(image[None]) for image in x])
+
+
+def session_of(model: bytes) -> Callable[[Tensor], Tensor]:
+    """A file of :func:`write_onnx` as onnxruntime runs it on the CPU: images (N, C, H, W) -> logits (N, K).
+
+    It takes as many threads as torch does here.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    rows = [session.run(None, {"x": image[None].numpy()})[0] for image in x]
-    return torch.cat([torch.from_numpy(row) for row in rows])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
 
 
 @contextmanager

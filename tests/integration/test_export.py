@@ -1,6 +1,7 @@
 """``python -m dsrna export``: what it writes is the network and the property that were asked for."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import torch
@@ -81,3 +82,40 @@ def test_what_cannot_be_exported_is_one_message_and_status_2(checkpoint, argumen
     assert main(["export", *source, *SETTINGS, *arguments, "--out", str(tmp_path / "out")]) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_for_deployment_both_files_give_the_logits_of_any_number_of_images(checkpoint, tmp_path, capsys):
+    import onnxruntime
+
+    path, network, (x, _) = checkpoint
+    arguments = [f"from={path}", *SETTINGS, "--images", "3", "--opset", "19", "--out", str(tmp_path / "out")]
+    assert main(["export", "--deploy", *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["network.onnx", "network.pt2"]
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "network.onnx")
+    theirs = torch.export.load(tmp_path / "out" / "network.pt2").module()
+    for images in (x, x[:1], torch.cat([x, x])):
+        expected = network(images).detach()
+        torch.testing.assert_close(torch.from_numpy(session.run(None, {"x": images.numpy()})[0]), expected)
+        torch.testing.assert_close(theirs(images).detach(), expected)
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.startswith(("torch", "network."))}
+    assert list(rows) == ["torch", "network.onnx", "network.pt2"]
+    assert all(float(number) > 0 for row in rows.values() for number in row[1:])
+    assert float(rows["network.onnx"][0]) < 1e-4
+    assert b"/dsrna/" not in (tmp_path / "out" / "network.pt2").read_bytes()
+
+
+def test_what_model_names_is_exported_too(checkpoint, tmp_path, monkeypatch):
+    from dsrna.stages import export
+
+    network, seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), []
+    (tmp_path / "theirs.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    torch.save(network.state_dict(), "net.pt")
+    monkeypatch.setattr(export, "write_onnx", lambda path, model, x, *_, **__: seen.append((path, model(x), x)) or 0.0)
+    export.export(["model=theirs:net", "checkpoint=net.pt", *SETTINGS], None, 2, 1.0, None, lowered=False)
+    ((path, logits, x),) = seen
+    assert path == Path("export/network.onnx")
+    assert torch.equal(logits, network(x))

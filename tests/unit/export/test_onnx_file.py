@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dsrna.bounds.lowering.lower import lower
-from dsrna.errors import MissingPartError, UnsupportedError
+from dsrna.errors import ConfigError, MissingPartError, UnsupportedError
 from dsrna.export import onnx_file
 from dsrna.export.onnx_file import onnx_logits, require_onnx, write_onnx
 from dsrna.nn.operations import OPERATIONS
@@ -75,3 +75,30 @@ def test_missing_packages_are_named_with_the_command(monkeypatch):
     monkeypatch.setattr(onnx_file.util, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(MissingPartError, match=r"needs onnxruntime, .*pip install 'dsrna\[export\]'"):
         require_onnx()
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_any_number_of_images_by_the_opset_that_is_asked_for(tmp_path):
+    import onnx
+    import onnxruntime
+
+    model = network("sep_conv_3x3").eval()
+    difference = write_onnx(tmp_path / "a.onnx", model, images(), opset=20, any_batch=True)
+    file = onnx.load(tmp_path / "a.onnx")
+    onnx.checker.check_model(file, full_check=True)
+    assert [(one.domain, one.version) for one in file.opset_import] == [("", 20)]
+    assert file.ir_version == onnx.helper.find_min_ir_version_for(file.opset_import)
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    assert difference < 1e-5
+    for count in (1, 2, 5):
+        other = torch.rand(count, 1, 6, 6)
+        (logits,) = session.run(None, {"x": other.numpy()})
+        torch.testing.assert_close(torch.from_numpy(logits), model(other).detach())
+
+
+@needs_onnx
+@pytest.mark.parametrize("opset", [17, 99])
+def test_an_opset_that_can_not_be_written_is_refused_before_the_work(opset, tmp_path):
+    with pytest.raises(ConfigError, match=r"opset from 18 to \d+, got"):
+        write_onnx(tmp_path / "a.onnx", network(), images(), opset=opset)
