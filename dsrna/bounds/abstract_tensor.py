@@ -6,16 +6,20 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.bounds.attention import Attention
 from dsrna.bounds.entrywise import Entrywise
-from dsrna.bounds.movement import Move, is_view, keeps_images
+from dsrna.bounds.images_elsewhere import moved
+from dsrna.bounds.movement import Move, is_view
+from dsrna.bounds.multi_head_attention import MultiHeadAttention
 from dsrna.bounds.normalisation import Normalisation
+from dsrna.bounds.stand_in import StandIn
 
 
-class AbstractTensor(Attention, Normalisation, Entrywise):
+class AbstractTensor(Attention, MultiHeadAttention, Normalisation, Entrywise):
     """A batch of values that a network's own ``forward`` can be run on; a subclass says what each operation means.
 
     Operations that only move values (slices, reshaping, transposition, copying, padding with zeros) are all built on
@@ -194,31 +198,47 @@ class AbstractTensor(Attention, Normalisation, Entrywise):
 
     @classmethod
     def cat(cls, tensors: Sequence[Any], dim: int = 0) -> Self:
-        """See :func:`torch.cat`; not over the images."""
-        if not all(isinstance(tensor, cls) for tensor in tensors):
-            cls._refuse("concatenation with known numbers; pad with zeros instead")
-        if dim % tensors[0].ndim == 0:
+        """See :func:`torch.cat`; not over the images. Known numbers are added where there were zeros."""
+        dim = dim % tensors[0].ndim
+        if dim == 0 or any(isinstance(tensor, StandIn) and not isinstance(tensor, cls) for tensor in tensors):
             cls._refuse_mixing()
-        return cls._joined(tensors, dim % tensors[0].ndim)
+        known = [tensor for tensor in tensors if not isinstance(tensor, cls)]
+        mine = [tensor for tensor in tensors if isinstance(tensor, cls)]
+        joined = cls._joined(mine, dim)
+        if not known:
+            return joined
 
-    def rearrange(self, move: Move) -> Self:
-        """The result of a function that moves values and brings in no new ones but zeros; images stay apart."""
-        if not keeps_images(move, self.shape, self.device):
-            self._refuse_mixing()
-        return self._moved(move)
+        def spread(values: Tensor) -> Tensor:
+            parts = iter(values.split([tensor.shape[dim] for tensor in mine], dim))
+            return torch.cat(
+                [next(parts) if isinstance(tensor, cls) else values.new_zeros(tensor.shape) for tensor in tensors], dim
+            )
 
-    def __getitem__(self, item: Any) -> Self:
+        between = [known[0].new_zeros(tensor.shape) if isinstance(tensor, cls) else tensor for tensor in tensors]
+        output: Self = joined.rearrange(spread) + torch.cat(between, dim)
+        return output
+
+    def rearrange(self, move: Move) -> Any:
+        """The result of a function that moves values and brings in no new ones but zeros; images stay apart.
+
+        Where they end up along another dimension, as an :class:`~dsrna.bounds.images_elsewhere.ImagesElsewhere`.
+        """
+        return moved(self, move)
+
+    def __getitem__(self, item: Any) -> Any:
         if not is_view(item):
             return self._slice(item)
         whole = isinstance(item, tuple) and all(isinstance(part, slice) for part in item)
         return self._viewed(self._once("_slice", (item,), {}) if whole else self._slice(item))
 
-    def _slice(self, item: Any) -> Self:
+    def _slice(self, item: Any) -> Any:
         return self.rearrange(lambda values: values[item])
 
     def _check_broadcast(self, other: Any) -> None:
         """Refuses arithmetic after which the first dimension would not be that of the images."""
         shape = tuple(getattr(other, "shape", ()))
+        if isinstance(other, StandIn) and not isinstance(other, AbstractTensor):
+            self._refuse_mixing()
         if isinstance(other, AbstractTensor) and (len(shape) != self.ndim or shape[0] != self.shape[0]):
             self._refuse_mixing()
         if len(shape) > self.ndim or (len(shape) == self.ndim and shape[0] not in (1, self.shape[0])):

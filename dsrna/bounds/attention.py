@@ -15,7 +15,7 @@ class Attention(StandIn):
 
     def __matmul__(self, other: Any) -> Self:
         if isinstance(other, StandIn):
-            if self.ndim < 3 or self.ndim != other.ndim or len(self) != len(other):
+            if self.ndim < 3 or self.ndim != other.ndim or len(self) != len(other) or other.images_along != 0:
                 self._refuse_mixing()
             return self._matrix_product(other)
         if not isinstance(other, Tensor) or other.ndim != 2 or self.ndim < 2:

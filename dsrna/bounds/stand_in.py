@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, NoReturn, Self
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrna.bounds.movement import COPIES, VIEWS, Move
+from dsrna.bounds.movement import COPIES, PARTS, VIEWS, Move
 from dsrna.errors import UnsupportedError
 
 _METHODS: dict[Any, str] = {
@@ -44,7 +45,8 @@ _METHODS: dict[Any, str] = {
     F.dropout: "dropout",
     F.pad: "pad",
     torch.mean: "mean",
-    **{getattr(torch, name): name for name in VIEWS | COPIES if hasattr(torch, name)},
+    F.multi_head_attention_forward: "multi_head_attention_forward",
+    **{getattr(torch, name): name for name in VIEWS | COPIES | PARTS if hasattr(torch, name)},
     torch.add: "__add__",
     Tensor.add: "__add__",
     Tensor.__add__: "__add__",
@@ -68,7 +70,7 @@ _METHODS: dict[Any, str] = {
 _SHARED = {"max_pool2d", "avg_pool2d"}
 """Methods whose results are kept with the tensor, for the next who asks for the same."""
 
-_OF_SEVERAL = {"scaled_dot_product_attention"}
+_OF_SEVERAL = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 """Methods that take several abstract tensors."""
 
 _DIMENSIONS = {"conv2d": 4, "max_pool2d": 4, "avg_pool2d": 4, "adaptive_avg_pool2d": 4}
@@ -102,12 +104,22 @@ class StandIn(ABC):
     def dtype(self) -> torch.dtype:
         """Of its values."""
 
+    @property
+    def images_along(self) -> int | None:
+        """The dimension along which its images lie; None for one image without a dimension of its own."""
+        return 0
+
+    @property
+    def is_nested(self) -> bool:
+        """See :attr:`torch.Tensor.is_nested`."""
+        return False
+
     def is_floating_point(self) -> bool:
         """Whether its values are."""
         return self.dtype.is_floating_point
 
     @abstractmethod
-    def rearrange(self, move: Move) -> Self:
+    def rearrange(self, move: Move) -> Any:
         """The result of a function that moves values and brings in no new ones but zeros; images stay apart."""
 
     @classmethod
@@ -209,9 +221,17 @@ class StandIn(ABC):
             return lambda *args, **kwargs: self._viewed(self.rearrange(lambda v: getattr(v, name)(*args, **kwargs)))
         if name in COPIES:
             return lambda *args, **kwargs: self.rearrange(lambda v: getattr(v, name)(*args, **kwargs))
+        if name in PARTS:
+            return lambda *args, **kwargs: self._parts(lambda v: getattr(v, name)(*args, **kwargs))
         if name.startswith("_"):
             raise AttributeError(name)
         return self._refuse(f"tensor method `{name}`")
+
+    def _parts(self, divide: Callable[[Tensor], Sequence[Tensor]]) -> tuple[Any, ...]:
+        def part(place: int) -> Any:
+            return self._viewed(self.rearrange(lambda values: divide(values)[place]))
+
+        return tuple(part(place) for place in range(len(divide(torch.empty(self.shape, device="meta")))))
 
     def _question(self, *_: Any) -> NoReturn:
         self._refuse("a forward that asks for the values of what depends on the image, as in `if x.max() > 0`")

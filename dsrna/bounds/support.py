@@ -39,6 +39,7 @@ _LAYERS: dict[str, Callable[[], nn.Module]] = {
     "products, quotients, roots": lambda: _Gate(),
     "matrix products, Softmax": lambda: _DotProducts(),
     "MultiheadAttention": lambda: _Attention(),
+    "class token, qkv.unbind": lambda: _Fused(),
 }
 """Layers of torch, those that aren't supported among them."""
 
@@ -78,6 +79,18 @@ class _Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tokens = x.flatten(2).transpose(1, 2)
         return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
+class _Fused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.qkv = nn.Parameter(torch.zeros(1, 1, _CHANNELS)), nn.Linear(_CHANNELS, 3 * _CHANNELS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1)
+        heads = self.qkv(tokens).reshape(len(x), tokens.shape[1], 3, 2, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)
+        return (query @ key.transpose(2, 3)).softmax(3) @ value
 
 
 def support_table() -> str:

@@ -21,7 +21,8 @@ Values = list[Any]
 class OnnxNetwork(nn.Module):
     """A network (N, ...) -> (N, K) that computes what an ONNX file of one input and one output says.
 
-    Files are made for one image; batches work too, as no operation here mixes images.
+    Files are made for one image; batches work too, as no operation here mixes images. Where a file puts the image's
+    dimension elsewhere, as for attention, a batch goes through it image by image.
 
     Args:
         source: the file, or what is in it, as :func:`onnx_bytes` gives it.
@@ -50,12 +51,14 @@ class OnnxNetwork(nn.Module):
             raise DataError(f"Expected one input and one output in {path}, got {len(inputs)} and {len(graph.output)}.")
         self._input, self._output = inputs[0].name, graph.output[0].name
         self.image_shape = tuple(size.dim_value for size in inputs[0].type.tensor_type.shape.dim)[1:]
-        self._nodes: list[tuple[Callable[[Values, dict[str, Any]], Any], dict[str, Any], list[str], str]] = []
+        self._nodes: list[tuple[Callable[[Values, dict[str, Any]], Any], dict[str, Any], list[str], list[str]]] = []
+        permuted = [one for one in graph.node if one.op_type == "Transpose"]
+        self._one_by_one = any(one.attribute and one.attribute[0].ints[0] != 0 for one in permuted)
         for node in graph.node:
             attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
             if node.op_type == "Constant":
                 self._keep(node.output[0], torch.from_numpy(numpy_helper.to_array(attributes["value"]).copy()))
-            elif node.op_type not in OPERATIONS or len(node.output) != 1:
+            elif node.op_type not in OPERATIONS or (len(node.output) != 1 and node.op_type != "Split"):
                 raise UnsupportedError(
                     f"No rule for the ONNX operation {node.op_type}, of {node.name or node.output[0]} in {path}. "
                     f"Known are: {', '.join(sorted(OPERATIONS))}, Constant."
@@ -65,14 +68,26 @@ class OnnxNetwork(nn.Module):
                     f"No rule for the ONNX operation Softmax of opset {opset} in {path}; use 13 or later."
                 )
             else:
-                self._nodes.append((OPERATIONS[node.op_type], attributes, list(node.input), node.output[0]))
+                operation = OPERATIONS[node.op_type]
+                if node.op_type == "Reshape" and self._one_by_one:
+                    operation = _reshape_one
+                if node.op_type == "Split":
+                    attributes["parts"] = len(node.output)
+                self._nodes.append((operation, attributes, list(node.input), list(node.output)))
 
     def forward(self, x: Tensor) -> Any:
         """Maps (N, ...) to (N, K)."""
+        if self._one_by_one and len(x) > 1:
+            if not isinstance(x, Tensor):
+                raise UnsupportedError(
+                    "No bounds for several images at once of an ONNX file that moves their dimension"
+                )
+            return torch.cat([self(image) for image in x.split(1)])
         values: dict[str, Any] = {name: getattr(self, f"constant_{index}") for name, index in self._constants.items()}
         values[self._input] = x
-        for operation, attributes, inputs, output in self._nodes:
-            values[output] = operation([values[name] if name else None for name in inputs], attributes)
+        for operation, attributes, inputs, outputs in self._nodes:
+            result = operation([values[name] if name else None for name in inputs], attributes)
+            values.update(zip(outputs, result if isinstance(result, tuple) else (result,), strict=True))
         return values[self._output]
 
     def _keep(self, name: str, value: Tensor) -> None:
@@ -202,6 +217,37 @@ def _reshape(values: Values, attributes: dict[str, Any]) -> Any:
     return x.reshape(x.shape[0], *sizes)
 
 
+def _reshape_one(values: Values, attributes: dict[str, Any]) -> Any:
+    """Of a file for one image, which may lie along any dimension."""
+    x, sizes = values[0], values[1].tolist()
+    return x.reshape([x.shape[place] if size == 0 else size for place, size in enumerate(sizes)])
+
+
+def _gather(values: Values, attributes: dict[str, Any]) -> Any:
+    x, indices = values
+    place = (slice(None),) * (attributes.get("axis", 0) % len(x.shape))
+    return x[(*place, indices.item() if indices.ndim == 0 else indices)]
+
+
+def _squeeze(values: Values, attributes: dict[str, Any]) -> Any:
+    x, axes = values
+    return x.squeeze(tuple(axes.tolist()))
+
+
+def _unsqueeze(values: Values, attributes: dict[str, Any]) -> Any:
+    x, axes = values
+    count = len(x.shape) + len(axes)
+    for axis in sorted(axis % count for axis in axes.tolist()):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def _split(values: Values, attributes: dict[str, Any]) -> Any:
+    x, *sizes = values
+    axis = attributes.get("axis", 0)
+    return tuple(x.split(sizes[0].tolist() if sizes else -(-x.shape[axis] // attributes["parts"]), axis))
+
+
 def _slice(values: Values, attributes: dict[str, Any]) -> Any:
     x, starts, ends, *rest = values
     count = len(starts)
@@ -221,6 +267,9 @@ def _flatten(values: Values, attributes: dict[str, Any]) -> Any:
 
 
 def _concat(values: Values, attributes: dict[str, Any]) -> Any:
+    count = max(value.shape[0] for value in values)  # known numbers are there for one image
+    if attributes["axis"]:
+        values = [value.expand(count, *value.shape[1:]) if isinstance(value, Tensor) else value for value in values]
     return torch.cat(values, attributes["axis"])
 
 
@@ -251,6 +300,7 @@ OPERATIONS: dict[str, Callable[[Values, dict[str, Any]], Any]] = {
     "Erf": lambda values, attributes: torch.erf(values[0]),
     "Exp": lambda values, attributes: torch.exp(values[0]),
     "Flatten": _flatten,
+    "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
@@ -270,10 +320,13 @@ OPERATIONS: dict[str, Callable[[Values, dict[str, Any]], Any]] = {
     "Sigmoid": lambda values, attributes: torch.sigmoid(values[0]),
     "Slice": _slice,
     "Softmax": _softmax,
+    "Split": _split,
     "Sqrt": lambda values, attributes: torch.sqrt(values[0]),
+    "Squeeze": _squeeze,
     "Sub": _subtract,
     "Tanh": lambda values, attributes: torch.tanh(values[0]),
     "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
 }
 """ONNX operation -> what it computes of its inputs and attributes."""
 

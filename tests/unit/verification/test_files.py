@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer as TorchvisionTransformer
 
 from dsrna.__main__ import main
 from dsrna.bounds.engines import bound_engine
 from dsrna.errors import ConfigError, DataError, UnsupportedError
+from dsrna.export.onnx_file import write_onnx
 from dsrna.export.robustness_property import RobustnessProperty
 from dsrna.export.vnnlib import to_vnnlib
 from dsrna.verification.files import verify_files
@@ -24,8 +26,10 @@ helper, numpy_helper = onnx.helper, onnx.numpy_helper
 
 
 def model(nodes, constants, shape, opset=13):
-    """An ONNX model from (operation, inputs, output, attributes)."""
-    made = [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in nodes]
+    """An ONNX model from (operation, inputs, outputs with spaces between, attributes)."""
+    made = [
+        helper.make_node(kind, inputs, outputs.split(), **attributes) for kind, inputs, outputs, attributes in nodes
+    ]
     kept = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     first, last = (helper.make_tensor_value_info(*end) for end in (("x", 1, shape), ("y", 1, None)))  # 1: float32
     graph = helper.make_graph(made, "g", [first], [last], kept)
@@ -137,8 +141,61 @@ def operations_of_transformers(opset):
     return model(nodes, constants, [1, 2, 3, 3], opset)
 
 
+def attention_as_exported(opset):
+    """A class token, heads side by side, and tokens before images, for one image."""
+    draw = np.random.default_rng(2)
+
+    def normal(*size):
+        return draw.normal(size=size).astype(np.float32)
+
+    def axes(*numbers):
+        return np.array(numbers)
+
+    constants = {
+        "token": normal(1, 1, 2),
+        "qkv": normal(2, 12),
+        "out": normal(4, 4),
+        "bias": normal(4),
+        "w": normal(4, 3),
+        "rows": axes(0, 2, -1),
+        "heads": axes(1, 10, 3, 2, 2),
+        "ones": axes(1, 1, 1),
+        "first": axes(0),
+        "flat": axes(10, 4),
+        "again": axes(10, 1, 4),
+        "zero": np.array(0),
+        "some": axes(0, 2),
+    }
+    split = (["f", "ones"], {}) if opset < 18 else (["f"], {"num_outputs": 3})
+    nodes = [
+        ("Reshape", ["x", "rows"], "a", {}),
+        ("Transpose", ["a"], "b", {"perm": [0, 2, 1]}),
+        ("Concat", ["token", "b"], "c", {"axis": 1}),
+        ("MatMul", ["c", "qkv"], "d", {}),
+        ("Reshape", ["d", "heads"], "e", {}),
+        ("Transpose", ["e"], "f", {"perm": [2, 0, 3, 1, 4]}),
+        ("Split", split[0], "q1 k1 v1", {"axis": 0} | split[1]),
+        *(("Squeeze", [f"{part}1", "first"], f"{part}2", {}) for part in "qkv"),
+        ("Transpose", ["k2"], "k3", {"perm": [0, 1, 3, 2]}),
+        ("MatMul", ["q2", "k3"], "g", {}),
+        ("Softmax", ["g"], "h", {"axis": -1}),
+        ("MatMul", ["h", "v2"], "i", {}),
+        ("Transpose", ["i"], "j", {"perm": [2, 0, 1, 3]}),
+        ("Reshape", ["j", "flat"], "k", {}),
+        ("Gemm", ["k", "out", "bias"], "l", {}),
+        ("Reshape", ["l", "again"], "m", {}),
+        ("Transpose", ["m"], "n", {"perm": [1, 0, 2]}),
+        ("Gather", ["n", "some"], "o", {"axis": 1}),
+        ("Gather", ["o", "zero"], "p", {"axis": 1}),
+        ("Unsqueeze", ["p", "first"], "q", {}),
+        ("Squeeze", ["q", "first"], "r", {}),
+        ("MatMul", ["r", "w"], "y", {}),
+    ]
+    return model(nodes, constants, [1, 2, 3, 3], opset)
+
+
 def test_every_operation_is_tried():
-    made = [every_operation(), *(operations_of_transformers(opset) for opset in (17, 20))]
+    made = [every_operation(), attention_as_exported(18), *(operations_of_transformers(opset) for opset in (17, 20))]
     assert {node.op_type for one in made for node in one.graph.node} == set(OPERATIONS)
 
 
@@ -153,6 +210,39 @@ def test_every_operation_computes_what_onnxruntime_computes_and_can_be_bounded(t
     torch.testing.assert_close(network(x), torch.cat(expected))
     lower, upper = bound_engine("crown")(network, x, 0.01)
     assert bool(((lower <= network(x)) & (network(x) <= upper)).all())
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+def test_attention_as_it_is_exported_is_read_for_images_one_by_one(tmp_path, opset):
+    made = attention_as_exported(opset)
+    onnx.save(made, tmp_path / "a.onnx")
+    network = OnnxNetwork(tmp_path / "a.onnx").eval()
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    x = torch.rand(3, 2, 3, 3)
+    expected = [torch.from_numpy(session.run(None, {"x": image[None].numpy()})[0]) for image in x]
+    torch.testing.assert_close(network(x), torch.cat(expected))
+    with pytest.raises(UnsupportedError, match="several images at once"):
+        bound_engine("ibp")(network, x, 0.01)
+    for image in x.split(1):
+        lower, upper = bound_engine("crown")(network, image, 0.01)
+        reached = network((image + 0.02 * torch.rand(50, 2, 3, 3) - 0.01).clamp(0, 1))
+        assert bool(((lower <= reached) & (reached <= upper)).all())
+
+
+@pytest.mark.slow
+def test_torchvisions_transformer_is_decided_from_its_file(tmp_path, capsys):
+    torch.manual_seed(0)
+    network = TorchvisionTransformer(4, 2, 1, 2, 4, 4, num_classes=3).eval().requires_grad_(False)
+    nn.init.normal_(network.heads.head.weight)
+    x = torch.rand(1, 3, 4, 4)
+    label = int(network(x).argmax())
+    write_onnx(tmp_path / "a.onnx", network, x)
+    for eps, answer in ((1e-4, "unsat"), (0.9, "sat")):
+        low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
+        ends = (tuple(Decimal(v) for v in end.flatten().tolist()) for end in (low, high))
+        (tmp_path / "a.vnnlib").write_text(to_vnnlib(RobustnessProperty(*ends, label, 3)))
+        main(["verify", str(tmp_path / "a.onnx"), str(tmp_path / "a.vnnlib"), "--seconds", "5"])
+        assert capsys.readouterr().out.startswith(answer)
 
 
 LAYERS = (
