@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,17 @@ def git_state() -> dict[str, Any] | None:
 
 def library_versions() -> dict[str, str]:
     """Package -> version, for those installed packages that results may depend on; imports none of them."""
-    versions = {"dsrna": __version__}
-    for package in RECORDED_PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    found = {package: _version(package) for package in RECORDED_PACKAGES}
+    return {"dsrna": __version__, **{package: version for package, version in found.items() if version is not None}}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Looked up once: what is installed doesn't change under a process."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _git(where: Path, *arguments: str) -> str | None:

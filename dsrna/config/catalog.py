@@ -24,6 +24,7 @@ SEARCHPATH = "hydra.searchpath"
 _TARGET = re.compile(r"_target_['\"]?: *['\"]?([\w.]+)")
 
 
+@cache
 def conf_folder() -> Path:
     """The folder of YAML files: ``dsrna/conf`` in an installed wheel, ``conf`` beside the package in a checkout."""
     package = Path(dsrna.__file__).resolve().parent
