@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threa
 import atexit
 import base64
 import contextlib
+import functools
 import gc
 import io
 import signal
@@ -97,6 +98,24 @@ def drawn():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", blank)
         yield painted
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_revision():
+    """Git is asked once for the revision that hundreds of run folders note; tests/unit/test_provenance.py asks it."""
+    from dsrna import run_folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "git_state", functools.cache(run_folder.git_state))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced():
+    """Nobody waits for the disk: what tests write needn't outlive a power cut. Those of the order of writing watch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 def pytest_collection_modifyitems(config, items):

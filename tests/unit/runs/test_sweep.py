@@ -84,7 +84,7 @@ def multirun(monkeypatch, tmp_path):
 
     def run(job, *overrides):
         out, said = tmp_path / "out", []
-        typed = ["search", "-m", *overrides, f"out={out}", "resume=auto"]
+        typed = ["rank", "-m", *overrides, f"out={out}", "resume=auto"]
         monkeypatch.setattr(sys, "argv", typed)
         ended = SystemExit(0)
         try:
@@ -103,7 +103,7 @@ class Jobs(Command):
     """A command whose jobs are ``job(request)``."""
 
     def __init__(self, job):
-        super().__init__("search", ("search",), read, "builtins:object")
+        super().__init__("rank", ("rank",), read, "builtins:object")  # the smallest config
         object.__setattr__(self, "run", job)
 
     def finish_sweep(self, folder):
@@ -241,7 +241,7 @@ def test_jobs_in_other_processes_are_told_to_stop(multirun, tmp_path, whom):
 def test_a_multirun_has_one_living_process(monkeypatch, tmp_path, multirun):
     _, _, folder = multirun(fail_sometimes, "seed=0,2")
     drawn = (folder / "table").stat().st_mtime_ns
-    monkeypatch.setattr(sys, "argv", ["search", "-m", "seed=0,2", f"out={folder.parent}", "resume=auto"])
+    monkeypatch.setattr(sys, "argv", ["rank", "-m", "seed=0,2", f"out={folder.parent}", "resume=auto"])
     with held(folder), pytest.raises(CheckpointError, match=f"in use: process {os.getpid()}"):
         launch(Jobs(fail), print)
     assert (folder / "table").stat().st_mtime_ns == drawn
