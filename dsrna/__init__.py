@@ -12,6 +12,7 @@ from dsrna.api import (
     rank,
     retrain,
     search,
+    tune,
     verify,
 )
 from dsrna.errors import DsrnaError
@@ -32,5 +33,6 @@ __all__ = [
     "rank",
     "retrain",
     "search",
+    "tune",
     "verify",
 ]

@@ -20,7 +20,7 @@ from dsrna.importing import importing
 from dsrna.runs.exit_status import run_command
 from dsrna.streams import StandardStream
 
-MODULES = ("search", "retrain", "evaluate", "rank", "query", "compare", "benchmark")
+MODULES = ("search", "retrain", "evaluate", "rank", "query", "compare", "tune", "benchmark")
 """Commands that are modules of their own."""
 
 

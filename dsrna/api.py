@@ -84,6 +84,16 @@ def compare(comparison: str | None = None, overrides: Sequence[str] = ()) -> Run
     return _run("compare", [*([f"+comparison={comparison}"] if comparison is not None else []), *overrides])
 
 
+def tune(study: str | None = None, overrides: Sequence[str] = ()) -> Run:
+    """Searches for settings, as ``python -m dsrna.tune +tuning=…`` does; see :attr:`Run.report` and ``study.json``.
+
+    Args:
+        study: a name of ``conf/tuning``; None where the overrides hold the ranges.
+        overrides: ``key=value`` each, as on the command line.
+    """
+    return _run("tune", [*([f"+tuning={study}"] if study is not None else []), *overrides])
+
+
 def consensus(*runs: str | Path | Run, file: str | Path | None = None) -> Genotype:
     """What the mean of several searches' operation weights stands for, as ``python -m dsrna consensus`` does.
 

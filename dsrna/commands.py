@@ -17,6 +17,7 @@ from dsrna.runs.command import Command
 from dsrna.runs.exit_status import run_command
 from dsrna.runs.launch import launch
 from dsrna.tables.settings import benchmark_training_settings
+from dsrna.tuning.settings import tune_settings
 
 
 def main_of(name: str) -> None:
@@ -77,6 +78,9 @@ COMMANDS: dict[str, Command[Any]] = {
             "dsrna.comparing.run:COMPARE",
             "dsrna.comparing.pages:redraw",
             shared=True,
+        ),
+        Command(
+            "tune", ("tune",), tune_settings, "dsrna.tuning.run:TUNE", "dsrna.tuning.report:write_study", shared=True
         ),
         Command("benchmark_train", ("benchmark", "train"), benchmark_training_settings, "dsrna.tables.run:TRAINING"),
     )

@@ -106,6 +106,11 @@ class RunFiles:
         return self.path / "ranking.json"
 
     @property
+    def study_json(self) -> Path:
+        """What came of a study: its trials, what matters, and the best of them."""
+        return self.path / "study.json"
+
+    @property
     def report_html(self) -> Path:
         return self.path / "report.html"
 

@@ -28,11 +28,13 @@ PACKAGES = {
     "wandb": "logger=wandb",
     "tensorboard": "logger=tensorboard",
     "onnxruntime": "python -m dsrna export (with onnx and onnxscript)",
+    "optuna": "python -m dsrna.tune",
     "auto-lirpa": "the bound engines auto_lirpa_*, to compare ours with",
 }
 INSTALL = {
     "tensorboard": "pip install 'dsrna[tensorboard]'",
     "onnxruntime": "pip install 'dsrna[export]'",
+    "optuna": "pip install 'dsrna[tune]'",
     "auto-lirpa": "pip install --no-deps auto-lirpa==0.3 appdirs",
 }
 MODULES = {

@@ -98,7 +98,7 @@ def _ways(opened: Opened) -> dict[str, Callable[[], StageCost]]:
         description = _description(settings, opened, genotype, bool(trained))
         count = len(trained) or len(inputs.networks) or 1
         with as_a_job(replace(request, settings=settings), splits, begins=False):
-            return evaluating_cost(settings, splits, description, count, others)
+            return evaluating_cost(settings, splits, description, count, others, trained.count("baseline"))
 
     ways: dict[str, Callable[[], StageCost]] = {
         "search": partial(search_cost, settings, request, splits),

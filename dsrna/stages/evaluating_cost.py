@@ -33,7 +33,12 @@ _VERIFIED = 2
 
 
 def evaluating_cost(
-    settings: Settings, splits: Splits, description: Description, networks: int = 1, others: Range = ONCE
+    settings: Settings,
+    splits: Splits,
+    description: Description,
+    networks: int = 1,
+    others: Range = ONCE,
+    undefended: int = 0,
 ) -> StageCost:
     """Of clean and attacked images, corruptions, rotations, smoothing and verification; at least as if every image fell
     to the first step of every attack, at most as if each withstood all of them.
@@ -43,6 +48,7 @@ def evaluating_cost(
         splits: the data.
         description: of the network, whose weights don't matter, but where it is verified.
         networks: how many of them are evaluated.
+        undefended: how many of these were trained without adversary, whose images are expected to fall at once.
         others: how many times its passes' cost another network may have that is evaluated in its place.
     """
     test, device = splits.test, device_of(settings.trainer.accelerator)
@@ -77,7 +83,7 @@ def evaluating_cost(
     saved = saved_bytes(len(test), math.prod(test.shape), len(found)) if settings.evaluate.save_examples else 0
     outcomes = 2_000 * (len(found) + 2) + (len(test) + 100) * (len(found) + 2)  # a character an image
     return StageCost(
-        whole * networks,
+        whole * (networks - undefended) + Range(whole.low, whole.low, whole.expected) * undefended,
         Range(memory.before + grown, memory.before + grown, memory.before + 1.5 * grown),
         Range(outcomes, outcomes + saved / 2, outcomes + saved) * networks,
         tuple(notes),

@@ -19,8 +19,7 @@ from dsrna.nn.synced_batchnorm import synced
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.search_space import SearchSpace
 from dsrna.training.dashboards import Dashboard
-from dsrna.training.fit import TrainerOptions, device_of
-from dsrna.training.step_times import StepTimes
+from dsrna.training.fit import Callback, TrainerOptions, device_of
 from dsrna.types import Threat
 
 _TOO_SMALL_FOR_THREADS = 16
@@ -37,7 +36,7 @@ class Job:
         splits: the data.
         dashboard: W&B, TensorBoard, or neither.
         shared: the stages that several processes work on together, if there are several.
-        watch: times the trainings, where the run is a rehearsal of another one.
+        watch: is called back by every training: it times the steps of a rehearsal, or ends a trial that is behind.
     """
 
     settings: Settings
@@ -46,7 +45,7 @@ class Job:
     splits: Splits
     dashboard: Dashboard
     shared: Stages = field(default_factory=lambda: Stages(None))
-    watch: StepTimes | None = None
+    watch: Callback | None = None
 
     @cached_property
     def space(self) -> SearchSpace:

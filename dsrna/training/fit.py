@@ -28,6 +28,9 @@ from dsrna.training.stage_module import StageModule, checkpoint_state
 
 log = logging.getLogger("dsrna")
 
+Callback = pl.Callback
+"""For rooms that don't import Lightning."""
+
 
 @dataclass(frozen=True)
 class TrainerOptions:
@@ -39,7 +42,7 @@ class TrainerOptions:
     progress: str
     checkpoint_minutes: float
     limit_batches: int | None
-    callbacks: Sequence[pl.Callback] = ()
+    callbacks: Sequence[Callback] = ()
 
 
 def fit(

@@ -52,6 +52,10 @@ SMALL = {
         *DEBUG, "trainer.limits.attacks=[fgsm]", "rows=[{name: a, random: 1},{name: b, random: 2}]", "reference=null",
         "training_seeds=[0]", "processes=1",
     ],
+    "tune": [
+        "trials=1", "confirmation=[]", "ranges=['metric.weight=interval(0.1,0.2)']",
+        f"overrides=[{','.join(repr(each) for each in [*DEBUG, 'space.nodes=1', 'stages=[search]'])}]",
+    ],
     "benchmark": [
         "n=1", "seeds=[1]", "data=cifar10", "data.train_limit=200", "data.test_limit=10",
         "data.validation_fraction=0.2", "retrain.epochs=1", "retrain.batch_size=32", "retrain.cells=1",

@@ -45,7 +45,7 @@ LEVELS = {
     6: ("config",),
     7: ("runs",),
     8: ("stages", "ranking"),
-    9: ("querying", "tables", "comparing", "planning"),
+    9: ("querying", "tables", "comparing", "planning", "tuning"),
     10: (
         "commands",
         "search",
@@ -55,6 +55,7 @@ LEVELS = {
         "benchmark",
         "query",
         "compare",
+        "tune",
         "",
         "__main__",
         "api",
@@ -66,11 +67,12 @@ LEVELS = {
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 ONLY_IN = {
     "hydra": {"config", "runs"},
-    "omegaconf": {"config", "runs", "ranking", "querying", "tables", "comparing"},
+    "omegaconf": {"config", "runs", "ranking", "querying", "tables", "comparing", "tuning"},
     "pytorch_lightning": {"training"},
     "wandb": {"training"},
-    "matplotlib": {"report", "ranking", "querying", "tables", "comparing"},
+    "matplotlib": {"report", "ranking", "querying", "tables", "comparing", "tuning"},
     "jinja2": {"report"},
+    "optuna": {"config", "tuning"},
     "foolbox": {"evaluation"},
     "pyautoattack": {"evaluation"},
     "auto_LiRPA": {"bounds"},

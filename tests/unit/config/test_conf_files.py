@@ -25,7 +25,7 @@ GIVEN = {  # what only the user knows
 ENTRIES = {("experiment", "imagenet_transfer"): "retrain"}
 ELSEWHERE = {
     *("proxy", "recipe", "method", "tables", "sizes", "optimizer", "schedule", "experiment", "comparison"),
-    "search_method",
+    *("search_method", "tuning"),
 }
 PLACES = {"attack": "+attack@evaluate.attacks.tried"}
 PARTICULAR = {"regulariser", "search_schedule", "space", "strategy"}

@@ -46,6 +46,10 @@ def test_every_pass_of_every_measurement_counts_for_every_network(splits):
     assert IMAGES * (100 * backwards + least) <= found.seconds.high <= IMAGES * (100 * backwards + 2 * least)
     two = cost(splits, networks=2)  # and what one does to the other
     assert two.seconds.high - 2 * found.seconds.high == pytest.approx(2 * 20 * IMAGES * 100, rel=0.05)
+    one_falls = cost(splits, networks=2, undefended=1).seconds
+    assert one_falls == Range(two.seconds.low, (two.seconds.low + two.seconds.expected) / 2, pytest.approx(
+        (two.seconds.expected + two.seconds.high) / 2
+    ))  # fmt: skip
     assert cost(splits, others=Range(0.5, 1, 3)).seconds.high == pytest.approx(3 * found.seconds.high)
 
 

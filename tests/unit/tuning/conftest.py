@@ -1,0 +1,5 @@
+"""What tests of studies share."""
+
+import pytest
+
+pytest.importorskip("optuna")
