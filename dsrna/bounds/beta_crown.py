@@ -116,7 +116,10 @@ class BetaCrown(AlphaCrown):
             y: (1,) class.
         """
         until = self.clock() + self.seconds
-        return _Search(self, model, self.relax(model, ball), ball, y).decision(until)
+        output = self.relax(model, ball)
+        if ball.undefined is not None and bool(ball.undefined.any()):
+            return Decision(torch.full_like(output.interval.lower[0, 1:], -torch.inf), None, 0)
+        return _Search(self, model, output, ball, y).decision(until)
 
 
 class _Search:

@@ -36,6 +36,8 @@ class Box(AbstractTensor):
     Attributes:
         rounding: (N, ...), what the last operation's own rounding can change; None without a unit, and for operations
             that only move values.
+        undefined: (N,) bool, for which images a function may have no value somewhere in the ball, such as 1 / x at 0;
+            one for all that came out of a ball, None for a box by itself. Bounds of these images mean nothing.
     """
 
     def __init__(self, centre: Tensor, radius: Tensor, ellipsoid: Ellipsoid | None = None) -> None:
@@ -44,6 +46,7 @@ class Box(AbstractTensor):
         self._ellipsoid = ellipsoid
         self._unit = 0.0
         self.rounding: Tensor | None = None
+        self.undefined: Tensor | None = None
 
     @classmethod
     def ball(cls, x: Tensor, eps: float | Tensor, norm: Norm, unit: float = 0.0) -> Self:
@@ -59,6 +62,7 @@ class Box(AbstractTensor):
         reach = _per_image(radii, x)
         below, above = torch.minimum(reach, x), torch.minimum(reach, 1 - x)
         box = cls(x + (above - below) / 2, (above + below) / 2)
+        box.undefined = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if norm == "l2":
             box._ellipsoid = Ellipsoid.ball(x, radii)
         if unit > 0:
@@ -70,6 +74,7 @@ class Box(AbstractTensor):
     def between(cls, lower: Tensor, upper: Tensor, unit: float = 0.0) -> Self:
         """Any box (N, ...), given by its ends; as for :meth:`ball`, a little more with a unit of rounding."""
         box = cls((lower + upper) / 2, (upper - lower) / 2)
+        box.undefined = torch.zeros(len(lower), dtype=torch.bool, device=lower.device)
         box._unit = unit
         box.radius = box.radius + 4 * unit_roundoff(lower.dtype) * torch.maximum(lower.abs(), upper.abs())
         return box
@@ -180,7 +185,7 @@ class Box(AbstractTensor):
     ) -> Self:
         """The result of an operation, widened by what ``operations`` roundings of sums of ``size`` can change."""
         made = type(self)(centre, radius, ellipsoid)
-        made._unit = self._unit
+        made._unit, made.undefined = self._unit, self.undefined
         if self._unit > 0 and size is not None:
             made.rounding = accumulated(operations, self._unit) * size()
             made.radius = radius + made.rounding

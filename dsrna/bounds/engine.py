@@ -57,6 +57,13 @@ class Bounds(NamedTuple):
         """Of two ends that came about in different ways: at tiny radii rounding may exchange them."""
         return cls(torch.minimum(lower, upper), torch.maximum(lower, upper))
 
+    def except_for(self, undefined: Tensor | None) -> Bounds:
+        """With minus infinity and infinity for some images (N,), of which nothing is known."""
+        if undefined is None or not bool(undefined.any()):
+            return self
+        where = undefined[:, None]
+        return Bounds(self.lower.masked_fill(where, -math.inf), self.upper.masked_fill(where, math.inf))
+
 
 class BoundEngine(ABC):
     """Sound bounds of a network's logits or margins over a ball around each image, cut with [0, 1].
@@ -116,7 +123,8 @@ class BoundEngine(ABC):
             y: (N,) true classes for bounds of margins, or None for bounds of logits.
 
         Returns:
-            Bounds (N, K) of the logits, or (N, K - 1) of the margins in ascending order of the wrong classes.
+            Bounds (N, K) of the logits, or (N, K - 1) of the margins in ascending order of the wrong classes. Infinite
+            for an image in whose ball a divisor or a root's argument may reach 0.
 
         Raises:
             DataError: images, classes or radii aren't as above.

@@ -18,7 +18,8 @@ class IBP(BoundEngine):
     """
 
     def bound(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor | None) -> Bounds:
-        output = model(Interval.ball(x, eps, self.norm, self.unit(x)))
+        ball = Interval.ball(x, eps, self.norm, self.unit(x))
+        output = model(ball)
         if y is not None:
             output = output.margins(y)
-        return Bounds(output.lower, output.upper)
+        return Bounds(output.lower, output.upper).except_for(ball.undefined)

@@ -124,16 +124,27 @@ class Interval(Box):
         return self._made(half + F.relu(lower) / 2, radius, operations=2, size=lambda: 2 * half)
 
     def _entrywise(self, function: ScalarFunction) -> Self:
-        low = self.lower.clamp(min=function.least)
-        if function.above > -math.inf and not bool((low > function.above).all()):
-            self._refuse(f"a root or quotient of what may be {function.above:g} or less in the ball")
+        inside = self.inside(function)
+        low = inside.lower.clamp(min=function.least)
         return self._between(
-            *function.range(low, self.upper),
-            function.value(self.centre),
-            function.reach(self.centre, self.radius),
+            *function.range(low, inside.upper),
+            function.value(inside.centre),
+            function.reach(inside.centre, inside.radius),
             operations=16,
-            size=lambda: function.size(low, self.upper),
+            size=lambda: function.size(low, inside.upper),
         )
+
+    def inside(self, function: ScalarFunction) -> Self:
+        """The interval where a function is defined; its images that may be elsewhere become :attr:`undefined`."""
+        if function.above == -math.inf:
+            return self
+        outside = self.lower.clamp(min=function.least) <= function.above
+        if not bool(outside.any()):
+            return self
+        if self.undefined is None:
+            self._refuse(f"a root or quotient of what may be {function.above:g} or less in the ball")
+        self.undefined |= outside.flatten(1).any(dim=1)
+        return self._made(torch.where(outside, function.above + 1, self.centre), self.radius.masked_fill(outside, 0.0))
 
     def _product(self, other: Self) -> Self:
         """Between the least and the largest of the four products of ends.

@@ -29,7 +29,8 @@ class LinearRelaxation(BoundEngine):
         rows, interval = rows_over(output, y)
         lower = self.least(output.node, rows, ball)
         upper = -self.least(output.node, -rows, ball)
-        return Bounds.ordered(torch.maximum(lower, interval.lower), torch.minimum(upper, interval.upper))
+        bounds = Bounds.ordered(torch.maximum(lower, interval.lower), torch.minimum(upper, interval.upper))
+        return bounds.except_for(ball.undefined)
 
     def bound_summary(self, model: nn.Module, x: Tensor, eps: Tensor, y: Tensor, reduction: Reduction) -> MarginSummary:
         """One row an image is differentiated, where all margins would be K - 1.
@@ -50,6 +51,7 @@ class LinearRelaxation(BoundEngine):
         lower = torch.maximum(self.least(output.node, row, ball)[:, 0], floor)
         with torch.no_grad():
             upper = -self.least(output.node, -row, ball)[:, 0]
+        (lower,), (upper,) = (end.mT for end in Bounds(lower[:, None], upper[:, None]).except_for(ball.undefined))
         return MarginSummary(lower, (upper - lower).clamp(min=0), spread_over_classes(output.interval.centre))
 
     def relax(self, model: nn.Module, ball: Interval) -> Relaxation:

@@ -115,8 +115,9 @@ class Relaxation(AbstractTensor):
     def _entrywise(self, function: ScalarFunction) -> Self:
         if self._tighten is not None:
             self._narrow(self.interval.radius > 0)
-        result = self.interval._entrywise(function)
-        node = ScalarNode(self.node, self.interval, function).rounded(result.rounding)
+        inside = self.interval.inside(function)
+        result = inside._entrywise(function)
+        node = ScalarNode(self.node, inside, function).rounded(result.rounding)
         return type(self)(result, node, self._tighten)
 
     def _standardised(self, dims: tuple[int, ...], smallest: float) -> Self:

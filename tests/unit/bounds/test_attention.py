@@ -280,7 +280,6 @@ REFUSED = {
     "one dimension": (lambda x: x.flatten(1) @ x.flatten(1), "mixes the images"),
     "other dimensions": (lambda x: x * x.flatten(1)[:, :2], "mixes the images"),
     "known matrix of images": (lambda x: torch.rand(2, 2) @ x.flatten(1), "mixes the images"),
-    "quotient": (lambda x: 1 / (x - 0.5), "quotient of what may be 0"),
     "cube": (lambda x: x**3, "the power 3"),
     "power of 2": (lambda x: 2**x, "an operator"),
     "many matrices": (lambda x: x @ torch.rand(2, 2, 2, 2), "one known matrix"),
@@ -288,6 +287,41 @@ REFUSED = {
     "dropout": (lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.1), "dropout"),
     "softmax": (lambda x: F.softmax(x), "without its dimension"),
 }
+
+
+class Quotient(nn.Module):
+    """1 / x_0, the root of x_1 and LayerNorm, two layers further; x_0 - 1/4 and x_1 are above 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(2, 4), nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        parts = torch.cat([1 / (x[:, :1] - 0.25), x[:, 1:].sqrt()], dim=1)
+        return self.last(self.norm(self.first(parts).relu()))
+
+
+@pytest.mark.parametrize("name", ["ibp", "crown_ibp", "crown", "beta_crown"])
+def test_only_the_image_in_whose_ball_a_function_has_no_value_stays_open(name):
+    torch.manual_seed(1)
+    network, engine = Quotient().double().requires_grad_(False), bound_engine(name)
+    x = torch.tensor([[0.5, 0.5], [0.26, 0.5], [0.5, 0.0], [0.7, 0.3]], dtype=torch.float64).view(4, 1, 1, 2)
+    y = network(x.clamp(min=0.3)).argmax(1)
+    lower, upper = engine(network, x, 0.02, y)
+    fine, open_ones = [0, 3], [1, 2]
+    alone = engine(network, x[fine], 0.02, y[fine])
+    torch.testing.assert_close(lower[fine], alone.lower)
+    torch.testing.assert_close(upper[fine], alone.upper)
+    assert bool((lower[open_ones] == -torch.inf).all())
+    assert bool((upper[open_ones] == torch.inf).all())
+    summary = engine.summary(network, x, 0.02, y)
+    assert summary.lower.isfinite().tolist() == [True, False, False, True]
+
+
+def test_a_box_by_itself_says_where_a_function_has_no_value():
+    with pytest.raises(UnsupportedError, match="quotient of what may be 0"):
+        1 / Interval(torch.zeros(2, 3), torch.ones(2, 3))
 
 
 @pytest.mark.parametrize("name", REFUSED)
