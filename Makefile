@@ -7,7 +7,7 @@ ARGS ?=
 # What is compiled once, the libraries' bytecode and the tests' with it, is there for the next process and the next run.
 TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup search test test-fast test-thorough mutate lint format typecheck bench bench-metrics bench-adversarial constraints clean help
+.PHONY: setup search test test-fast test-thorough mutate lint format typecheck bench bench-metrics bench-adversarial wheel constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ bench-metrics: setup ## cost of an architecture step per metric, as multiples of
 
 bench-adversarial: setup ## adversarial training and attacks against a plain loop
 	$(RUN) experiments/bench/adversarial.py $(ARGS)
+
+wheel: setup ## a wheel with kernels for x86-64 processors (AVX2 and AVX-512), in dist/; needs a C++ compiler
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(UV) build --wheel --out-dir dist $(ARGS)
 
 constraints: setup ## write constraints.txt anew from the newest versions that pyproject allows
 	@$(UV) pip compile --quiet --no-header --no-annotate --universal --upgrade --all-extras --group dev \

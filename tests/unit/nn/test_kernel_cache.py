@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def folder(tmp_path, monkeypatch):
     source.write_text(WHOLE)
     monkeypatch.setattr(kernels, "_SOURCES", (source,))
     monkeypatch.setattr(kernels, "_FLAGS", ("-shared", "-fPIC"))
+    monkeypatch.setattr(kernels, "_PREBUILT", tmp_path / "prebuilt")
     monkeypatch.setattr(kernels, "_built", kernels._built.__wrapped__)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(cache.temporary_cache.__globals__["tempfile"], "tempdir", str(tmp_path))
@@ -138,3 +140,57 @@ def test_where_users_have_no_numbers_as_on_windows_the_folder_is_taken_as_it_is(
     monkeypatch.delattr(os, "getuid")
     assert built(folder)[0].parent == folder
     assert temporary_cache().name == "dsrna"
+
+
+@pytest.mark.parametrize(
+    ("processor", "there", "chosen"),
+    [
+        ("AVX512", ("avx512", "avx2"), "avx512"),
+        ("AVX512", ("avx2",), "avx2"),
+        ("AVX2", ("avx512", "avx2"), "avx2"),
+        ("AVX2", ("avx512",), None),
+        ("DEFAULT", ("avx512", "avx2"), None),
+        ("SVE256", ("avx512", "avx2"), None),
+        ("AVX512", (), None),
+    ],
+)
+def test_of_the_libraries_in_a_wheel_the_best_that_the_processor_can_run_is_chosen(
+    processor, there, chosen, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(kernels.torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    (tmp_path / "prebuilt").mkdir()
+    for name in there:
+        (tmp_path / "prebuilt" / f"kernels-{name}.so").touch()
+    assert kernels.prebuilt() == (chosen and tmp_path / "prebuilt" / f"kernels-{chosen}.so")
+
+
+@pytest.fixture
+def wheel(folder, tmp_path, monkeypatch):
+    """The prebuilt library of a wheel, whose source uses OpenMP, as the recipe builds it; then there's no compiler."""
+    source, made = tmp_path / "wheel.cpp", tmp_path / "prebuilt" / "kernels-avx2.so"
+    source.write_text('#include <omp.h>\nextern "C" int forward_float() { return 8 + omp_get_thread_num(); }')
+    made.parent.mkdir()
+    monkeypatch.setattr(kernels.recipe, "SOURCES", (source,))
+    monkeypatch.setitem(kernels.recipe.PREBUILT, "AVX2", ())
+    for command in kernels.recipe.prebuilt_commands(kernels.cpp_compiler(), "AVX2", made):
+        kernels._run(command, 60)
+    monkeypatch.setattr(kernels.torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    return made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="wheels have kernels for Linux alone")
+def test_a_wheels_library_needs_no_compiler_and_finds_openmp_in_torch(wheel, folder):
+    assert "kernels-avx2.so" in kernels.availability()
+    assert kernels.library().forward_float() == 8
+    assert not folder.exists(), "something was built"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="wheels have kernels for Linux alone")
+def test_where_a_wheels_library_does_not_load_the_kernels_are_built(wheel, monkeypatch, caplog):
+    wheel.write_bytes(b"of another system")
+    with pytest.raises(kernels.KernelsUnavailableError, match=r"no C\+\+ compiler.*kernels-avx2.so.*doesn't load"):
+        kernels.library()
+    monkeypatch.delenv("CXX")
+    assert kernels.library().forward_float() == 7
+    assert "doesn't load, so the kernels are built" in caplog.text

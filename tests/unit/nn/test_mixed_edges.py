@@ -319,6 +319,7 @@ def test_the_choice_is_checked_and_said(monkeypatch):
     with pytest.raises(ConfigError, match=r"search\.implementation"):
         use_implementation(model, "fast")
     monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(kernels, "prebuilt", lambda: None)
     kernels._built.cache_clear()
     with pytest.raises(kernels.KernelsUnavailableError, match=r"no C\+\+ compiler"):
         kernels.availability()

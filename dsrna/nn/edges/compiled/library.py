@@ -1,4 +1,4 @@
-"""Builds the compiled kernels once for this machine, and loads them."""
+"""Loads the compiled kernels: those that came with dsrna, or what is built once for this machine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from dsrna.errors import DsrnaError
-from dsrna.nn.edges.compiled import cache
+from dsrna.nn.edges.compiled import cache, recipe
 
-_SOURCES = tuple(
-    Path(__file__).with_name(name) for name in ("fused_edges.cpp", "backward.h", "forward.h", "layout.h", "lanes.h")
-)
-_FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC")
-_OPENMP = "-fopenmp"
+_SOURCES = recipe.SOURCES
+_FLAGS = (*recipe.FLAGS, "-march=native", *recipe.SHARED)
+_PREBUILT = Path(__file__).with_name(recipe.FOLDER)
 _BUILD_SECONDS = 600
 _SILENT_SECONDS = 2
 """How long another process's build is waited for without a word."""
@@ -41,11 +39,12 @@ class KernelsUnavailableError(DsrnaError):
 
 
 def library() -> ctypes.CDLL:
-    """The kernels, built if they aren't yet.
+    """The kernels: prebuilt ones, where the wheel has them for this processor, or else built if they aren't yet.
 
-    The first call on a machine compiles and keeps the result in :func:`~dsrna.nn.edges.compiled.cache.folder`, under a
-    name that stands for the source, the compiler, the C library and the processor. The compiler is ``$CXX``, else c++,
-    g++ or clang++. What is there but damaged, writable by others, or doesn't load, is built again.
+    Where there are none, the first call on a machine compiles and keeps the result in
+    :func:`~dsrna.nn.edges.compiled.cache.folder`, under a name that stands for the source, the compiler, the C library
+    and the processor. The compiler is ``$CXX``, else c++, g++ or clang++. What is there but damaged, writable by
+    others, or doesn't load, is built again.
 
     Raises:
         KernelsUnavailableError: no compiler, or it fails. The answer is remembered.
@@ -62,6 +61,8 @@ def availability() -> str:
     Raises:
         KernelsUnavailableError: there is no compiler, or it fails already here.
     """
+    if (path := prebuilt()) is not None:
+        return f"built beforehand for processors with {_capability()}: {path.name}"
     compiler = cpp_compiler()
     if compiler is None:
         raise KernelsUnavailableError(_NO_COMPILER)
@@ -75,9 +76,16 @@ def availability() -> str:
 @functools.cache
 def _built() -> ctypes.CDLL | str:
     """The library, or why there is none."""
+    failed = ""
+    if (ready := prebuilt()) is not None:
+        try:
+            return ctypes.CDLL(str(ready))
+        except OSError as error:  # a torch without GCC's OpenMP, say
+            failed = f", and {ready.name}, which came with dsrna, doesn't load: {error}"
+            _log.warning("%s, which came with dsrna, doesn't load, so the kernels are built: %s", ready.name, error)
     compiler = cpp_compiler()
     if compiler is None:
-        return _NO_COMPILER
+        return _NO_COMPILER + failed
     try:
         path = _path(compiler)
         with _locked(path):
@@ -96,6 +104,20 @@ def _built() -> ctypes.CDLL | str:
         return f"building the kernels with {compiler} failed: {error}"
 
 
+def prebuilt() -> Path | None:
+    """The library that came with dsrna for this processor; None where there is none, as in a checkout."""
+    found = _capability()
+    best = list(recipe.PREBUILT)
+    fitting = best[best.index(found) :] if found in best else []
+    paths = (_PREBUILT / recipe.file_name(capability) for capability in fitting)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _capability() -> str:
+    """The vectors of this processor and its operating system by torch's name, such as ``AVX2``."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
 def cpp_compiler() -> str | None:
     """The C++ compiler: ``$CXX``, else the first of c++, g++ and clang++ that is there."""
     named = os.environ.get("CXX")
@@ -110,7 +132,13 @@ def _path(compiler: str) -> Path:
 def _fingerprint(compiler: str) -> str:
     """Of everything that the library depends on: another processor behind the same home needs another one."""
     target = _run([compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull], timeout=60)
-    parts = [*_FLAGS, _OPENMP, *platform.libc_ver(), target, *(path.read_text(encoding="utf-8") for path in _SOURCES)]
+    parts = [
+        *_FLAGS,
+        recipe.OPENMP,
+        *platform.libc_ver(),
+        target,
+        *(path.read_text(encoding="utf-8") for path in _SOURCES),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -122,7 +150,7 @@ def _build(compiler: str, path: Path) -> None:
         command = [compiler, *_FLAGS, str(_SOURCES[0]), "-o", str(made)]
         try:
             # One OpenMP runtime in the process: torch's own, where it brings one.
-            _run([*command, _OPENMP, f"-L{Path(torch.__file__).parent / 'lib'}"], timeout=_BUILD_SECONDS)
+            _run([*command, recipe.OPENMP, f"-L{Path(torch.__file__).parent / 'lib'}"], timeout=_BUILD_SECONDS)
         except subprocess.CalledProcessError:
             _run(command, timeout=_BUILD_SECONDS)  # a compiler without OpenMP: one thread
         cache.keep(path, made.read_bytes())
