@@ -95,7 +95,8 @@ class Command(Generic[S]):
     Attributes:
         name: of its primary config ``conf/NAME.yaml``, and the ``kind`` in ``run.json``.
         words: what follows ``dsrna`` on its command line.
-        settings: its composed config -> validated settings; raises a ConfigError that lists every problem.
+        settings: its composed config -> validated settings; raises a ConfigError that lists every problem. ``dsrna
+            show`` calls it within :func:`dsrna.config.model.parts_untried`.
         program: where its :class:`Program` is, as ``module:name``; imported once the settings are right.
         report: where the function is that draws the page of a run folder and returns it.
         shared: whether any number of processes may work in one folder, ``out``/``name``, where the same command always
