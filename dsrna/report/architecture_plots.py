@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dsrna.report.cell_drawing import edge_name
 from dsrna.report.movement import derived_operations
-from dsrna.report.style import INK, MUTED, add_legend, new_figure, operation_colours, tidy, whole_epochs
+from dsrna.report.style import INK, MUTED, add_legend, new_figure, operation_colours, tidy, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def draw_architecture(architecture: dict[str, Any]) -> Figure:
         tidy(lower, title=f"{_cell_title(cell)}: derived operations", x="epoch", y="edges")
         lower.grid(visible=False)
         for axes in (upper, lower):
-            whole_epochs(axes)
+            whole_numbers(axes)
 
     entropy = grid[0][-1]
     for cell, style in zip(cells, ("-", "--", ":", "-.") * len(cells), strict=False):
@@ -80,7 +80,7 @@ def draw_architecture(architecture: dict[str, Any]) -> Figure:
         )
     entropy.axhline(math.log(len(primitives)), color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label="all equal")
     tidy(entropy, title="entropy of operation weights", x="epoch", y="nats")
-    whole_epochs(entropy)
+    whole_numbers(entropy)
     add_legend(entropy)
     grid[1][-1].set_axis_off()
     _legend(grid[1][-1], colours, primitives, place="upper left")

@@ -16,7 +16,7 @@ from dsrna.report.style import (
     new_figure,
     percent_axis,
     tidy,
-    whole_epochs,
+    whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def draw_search_curves(data: RunData) -> Figure | None:
         tidy(axes, title=title, x="epoch", y="higher is better" if title.startswith("robustness") else "")
         if title == "accuracy":
             percent_axis(axes)
-        whole_epochs(axes)
+        whole_numbers(axes)
         add_legend(axes)
     return figure
 
@@ -81,7 +81,7 @@ def draw_training_curves(data: RunData) -> Figure | None:
         for axes in (accuracy, loss):
             if kept is not None:
                 axes.axvline(kept, color=MUTED, linestyle=(0, (1, 2)), linewidth=1.3, label=f"weights kept ({kept})")
-            whole_epochs(axes)
+            whole_numbers(axes)
             add_legend(axes)
     return figure
 

@@ -78,8 +78,8 @@ def add_legend(axes: Axes) -> None:
     axes.legend(fontsize=8.5, loc="best", framealpha=0.85, edgecolor="none")
 
 
-def whole_epochs(axes: Axes) -> None:
-    """Ticks at whole epochs only."""
+def whole_numbers(axes: Axes) -> None:
+    """Ticks at whole numbers only, as epochs are."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
@@ -92,6 +92,15 @@ def log_counts(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(LogFormatter())
     axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+
+
+def log_decades(axes: Axes) -> None:
+    """A logarithmic x axis of any values, labelled at powers of ten."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def percent_axis(axes: Axes) -> None:

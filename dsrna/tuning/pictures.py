@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, new_figure, tidy
+from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, log_decades, new_figure, tidy, whole_numbers
 from dsrna.tuning.result import StudyDocument, TrialRecord
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def draw_history(study: StudyDocument) -> Figure:
             [trial["number"] for trial in pruned], last, s=18, marker="x", color=ADVERSARIAL, label="pruned there"
         )
     axes.legend(fontsize=8, frameon=False)
+    whole_numbers(axes)
     tidy(axes, x="trial", y=study["objectives"][0])
     return figure
 
@@ -101,4 +102,4 @@ def _shown(value: Any) -> Any:
 def _scale(axes: Axes, values: list[Any]) -> None:
     numbers = [value for value in values if isinstance(value, float | int) and not isinstance(value, bool)]
     if len(numbers) == len(values) > 0 and min(numbers) > 0 and max(numbers) / min(numbers) > _DECADES:
-        axes.set_xscale("log")
+        log_decades(axes)

@@ -119,17 +119,27 @@ def _try(tuning: Tuning, trial: Trial) -> None:
 
 
 def _confirm(tuning: Tuning) -> None:
-    """The best trial and the untouched settings, by seeds that nothing was chosen by."""
+    """The best trial and the untouched settings, by seeds that nothing was chosen by: whoever ends last does it."""
     settings, request = tuning.request.settings, tuning.request
+    if unfinished(tuning.study):
+        return
     best = tuning.study.best_trial.params
     for name, values in (
-        ("best", {key: each.typed(best[key]) for key, each in tuning.ranges.items()}),
+        (
+            f"trial{tuning.study.best_trial.number:04d}",
+            {key: each.typed(best[key]) for key, each in tuning.ranges.items()},
+        ),
         ("default", {}),
     ):
-        found = {
-            seed: values_of(request, f"confirmation/{name}_{seed}", values, [seed])[0] for seed in settings.confirmation
-        }
-        path = request.folder / "confirmation" / f"{name}.json"
+        found = {}
+        for seed in settings.confirmation:
+            where = f"confirmation/{name}_{seed}"
+            with held_if_free(request.folder / where) as refusal:
+                if refusal is not None:
+                    log.info("another process confirms: %s", refusal)
+                    return
+                found[seed] = values_of(request, where, values, [seed])[0]
+        path = request.folder / "confirmation" / f"{'best' if values else name}.json"
         write_json(path, {"values": values, "seeds": list(found), "measured": list(found.values())})
         log.info("confirmation, %s %s: %.4g in the mean over %d seeds", name, values, mean(found.values()), len(found))
 

@@ -8,6 +8,7 @@ import pytest
 from dsrna.__main__ import main
 from dsrna.errors import DsrnaError
 from dsrna.interruption import Interrupted
+from dsrna.run_lock import held
 from dsrna.tuning import run, study
 from dsrna.tuning.result import front
 
@@ -115,10 +116,14 @@ def test_the_best_and_the_untouched_settings_are_compared_by_other_seeds(tune):
         return [-((float(values.get("metric.weight", 0.01)) - BEST) ** 2) + 0.001 * seeds[0]]
 
     _, document = tune("trials=3", "confirmation=[7,8]", measured=measured)
+    (best,) = document["best"]
     assert [each for each in asked if "confirmation" in each[0]] == [
-        ("confirmation/best_7", [7]), ("confirmation/best_8", [8]),
+        (f"confirmation/trial000{best}_7", [7]), (f"confirmation/trial000{best}_8", [8]),
         ("confirmation/default_7", [7]), ("confirmation/default_8", [8]),
     ]  # fmt: skip
+    assert document["confirmation"]["best"]["measured"] == pytest.approx(
+        [document["trials"][best]["values"][0] + 0.001 * seed for seed in (7, 8)]
+    )
     default = document["confirmation"]["default"]
     assert default["values"] == {}
     assert default["measured"] == pytest.approx([-(0.29**2) + 0.007, -(0.29**2) + 0.008])
@@ -146,6 +151,22 @@ def test_what_can_not_be_tuned_is_refused_before_anything_is_tried(command_line,
     outcome = command_line("tune", *words, f"out={tmp_path}")
     assert outcome.status == 2, outcome.text
     assert any(each in outcome.text for each in says.split("|")), outcome.text
+
+
+def test_while_others_are_at_a_trial_it_is_left_to_them_and_so_is_the_confirmation(tune, tmp_path):
+    def measured(request, where, values, seeds, tell=None):
+        assert "confirmation" not in where
+        if where.endswith("1"):
+            raise KeyboardInterrupt  # as if the process were killed: the trial is neither told nor ended
+        return [1.0]
+
+    with pytest.raises(KeyboardInterrupt):
+        tune("trials=3", "confirmation=[7]", measured=measured)
+    with held(tmp_path / "tune" / "trials" / "0001"):
+        outcome, document = tune("trials=3", "confirmation=[7]", measured=measured)
+    assert "other processes work on the trials [1]" in outcome.text
+    assert [trial["state"] for trial in document["trials"]] == ["complete", "running", "complete"]
+    assert document["confirmation"] == {}
 
 
 def test_a_study_of_other_settings_is_refused(tune):
