@@ -145,7 +145,7 @@ def settings_from(config: DictConfig) -> Settings:
 def run_settings(schema: type[S], config: DictConfig, checks: Callable[[S], Iterable[Check]] = lambda _: ()) -> S:
     """The same for a schema that adds to :class:`Settings`, with checks as :func:`dsrna.config.model.read` takes."""
     with open_dict(config):  # an empty list leaves no such key
-        for group in ("regulariser", "search_schedule"):
+        for group in ("regulariser", "search_schedule", "logger"):
             config.setdefault(group, {})
     return read(schema, config, checks)
 

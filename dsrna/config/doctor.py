@@ -14,7 +14,7 @@ import dsrna
 from dsrna.config.catalog import conf_folder
 from dsrna.data.source import default_root
 from dsrna.nn.edges.compiled.library import KernelsUnavailableError, availability
-from dsrna.training.wandb_key import has_wandb_key
+from dsrna.training.dashboards.wandb_key import has_wandb_key
 
 PACKAGES = {
     "torch": "everything",
@@ -27,12 +27,14 @@ PACKAGES = {
     "matplotlib": "pictures and report",
     "wandb": "logger=wandb",
     "tensorboard": "logger=tensorboard",
+    "mlflow-skinny": "logger=mlflow",
     "onnxruntime": "python -m dsrna export (with onnx and onnxscript)",
     "optuna": "python -m dsrna.tune",
     "auto-lirpa": "the bound engines auto_lirpa_*, to compare ours with",
 }
 INSTALL = {
     "tensorboard": "pip install 'dsrna[tensorboard]'",
+    "mlflow-skinny": "pip install 'dsrna[mlflow]'",
     "onnxruntime": "pip install 'dsrna[export]'",
     "optuna": "pip install 'dsrna[tune]'",
     "auto-lirpa": "pip install --no-deps auto-lirpa==0.3 appdirs",

@@ -75,6 +75,7 @@ HypergradientPart = Annotated[Part, _built("dsrna.strategies.hypergradient.Hyper
 MetricJoinPart = Annotated[Part, _built("dsrna.strategies.metric_join.MetricJoin")]
 RegulariserPart = Annotated[Part, _built("dsrna.strategies.regularisers.base.Regulariser")]
 SearchSchedulePart = Annotated[Part, _built("dsrna.strategies.schedules.base.SearchSchedule")]
+LoggerPart = Annotated[Part, _built("dsrna.training.dashboards.base.Dashboard")]
 AttackPart = Annotated[Part, _built("dsrna.evaluation.base.EvaluationAttack")]
 CorruptionsPart = Annotated[Part, _built("dsrna.evaluation.corruption_sweep.CorruptionSweep")]
 SmoothingPart = Annotated[Part, _built("dsrna.verification.smoothing.Smoothing")]

@@ -205,23 +205,6 @@ class TrainerSettings(Model):
     limits: LimitSettings
 
 
-class LoggerSettings(Model):
-    """The keys that are given, to whom ``kind`` names; wandb alone takes any."""
-
-    kind: Literal["none", "wandb", "tensorboard"]
-    project: str | None = None
-    entity: str | None = None
-    group: str | None = None
-    mode: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> LoggerSettings:
-        further = sorted(self.model_fields_set - {"kind"})
-        if further and self.kind != "wandb":
-            raise refused(ConfigError(f"{self.kind} has no setting `{further[0]}`. (conf: {further[0]})"))
-        return self
-
-
 class RunSettings(Model):
     """What every run has: where it goes and what its random numbers depend on."""
 
@@ -277,5 +260,5 @@ class Settings(RunSettings, ExternalSettings):
     retrain: RetrainSettings
     certified: CertifiedSettings
     evaluate: EvaluateSettings
-    logger: LoggerSettings
+    logger: Annotated[dict[str, kinds.LoggerPart], Field(description="a list, as in logger=[wandb,csv]")]
     trainer: TrainerSettings

@@ -44,7 +44,7 @@ def settings_noted_in(config_yaml: Path) -> Settings:
     """The settings of a run that another process has begun, for working silently beside it."""
     config = OmegaConf.load(config_yaml)
     assert isinstance(config, DictConfig)
-    config.trainer.progress, config.logger = "off", {"kind": "none"}
+    config.trainer.progress, config.logger = "off", {}
     return validated(config)
 
 

@@ -21,7 +21,7 @@ from dsrna.run_folder import RunFolder
 from dsrna.runs.sources import load_splits
 from dsrna.stages.job import Job
 from dsrna.stages.run import plan
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 
 _OF_NO_USE = shutil.ignore_patterns("plots", "examples", "processes", "*.html", "*.log", "*.tmp")
 
@@ -46,7 +46,7 @@ def follow() -> None:
             folder = RunFolder(Path(scratch) / name)
             shutil.copytree(run.path, folder.path, ignore=_OF_NO_USE)
             _share_examples(run, folder)
-            job = Job(settings, folder, fingerprint, splits, Dashboard({}, folder.path, "", {}, ""), stages)
+            job = Job(settings, folder, fingerprint, splits, Dashboards(), stages)
             job.choose_threads()
             stages.ready()
             plan(settings)[name](job)

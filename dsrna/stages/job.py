@@ -18,7 +18,7 @@ from dsrna.distributed.meeting import Stages
 from dsrna.nn.synced_batchnorm import synced
 from dsrna.run_folder import RunFolder
 from dsrna.spaces.search_space import SearchSpace
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 from dsrna.training.fit import Callback, TrainerOptions, device_of
 from dsrna.types import Threat
 
@@ -34,7 +34,7 @@ class Job:
         folder: the run folder.
         fingerprint: of settings and data; checkpoints carry it.
         splits: the data.
-        dashboard: W&B, TensorBoard, or neither.
+        dashboard: what `logger` names.
         shared: the stages that several processes work on together, if there are several.
         watch: is called back by every training: it times the steps of a rehearsal, or ends a trial that is behind.
     """
@@ -43,7 +43,7 @@ class Job:
     folder: RunFolder
     fingerprint: str
     splits: Splits
-    dashboard: Dashboard
+    dashboard: Dashboards
     shared: Stages = field(default_factory=lambda: Stages(None))
     watch: Callback | None = None
 

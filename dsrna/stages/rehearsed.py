@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dsrna.clock import working_seconds
-from dsrna.config.settings import LoggerSettings, Settings
+from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits
 from dsrna.peak_memory import PeakMemory
 from dsrna.run_folder import RunFolder
@@ -145,7 +145,7 @@ def sizes_of(folder: Path) -> dict[str, int]:
 def in_one_process(settings: Settings) -> Settings:
     """The same without other processes, dashboards and progress bars."""
     trainer = settings.trainer.model_copy(update={"progress": "off", "devices": 1})
-    return settings.model_copy(update={"logger": LoggerSettings(kind="none"), "trainer": trainer})
+    return settings.model_copy(update={"logger": {}, "trainer": trainer})
 
 
 def _quietly(settings: Settings, batches: int, batch_size: int) -> Settings:

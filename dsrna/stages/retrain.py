@@ -13,6 +13,7 @@ from dsrna.config.objectives import retrain_objective
 from dsrna.config.settings import CertifiedSettings, RetrainSettings, Settings
 from dsrna.data.loader import BatchLoader
 from dsrna.data.splits import Splits
+from dsrna.distributed import group
 from dsrna.functional.seeding import derive_seed
 from dsrna.objectives.base import Objective
 from dsrna.objectives.standard import Standard
@@ -127,3 +128,5 @@ def _train(
         stage, objective.title, job.threat.label, epochs, sum(p.numel() for p in network.parameters()) / 1e6,
     )  # fmt: skip
     fit(module, train, validation, job.folder, job.trainer_options(), job.dashboard.loggers)
+    if group.leads():
+        job.dashboard.log_file("model", job.folder.best_checkpoint(stage))

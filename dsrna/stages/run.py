@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dsrna.config.objectives import retrain_objective
-from dsrna.config.parts import target_of
+from dsrna.config.parts import build_part, target_of
 from dsrna.config.settings import Settings
 from dsrna.config.sweep_objective import sweep_objective
 from dsrna.config.validate import threat_of
@@ -40,7 +40,7 @@ from dsrna.stages.search import search
 from dsrna.stages.summary import show_result
 from dsrna.stages.verdict import write_verdict
 from dsrna.training.checkpoints import load_checkpoint
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import About, Dashboards
 
 log = logging.getLogger("dsrna")
 
@@ -149,6 +149,7 @@ def report(job: Job) -> None:
     """Draws the pictures and the page."""
     page = write_report(job.folder.path)
     job.dashboard.log_pictures(sorted(job.folder.plots_dir.glob("*.png")))
+    job.dashboard.log_file("report", page)
     log.info("report: %s", page)
 
 
@@ -170,14 +171,12 @@ def _working(opened: Opened, begins: bool) -> Iterator[Job]:
     settings, folder = request.settings, RunFolder(request.folder)
     if begins:
         opened.inputs.copy_to(folder)
-    dashboard = Dashboard(
-        settings.logger.model_dump(exclude_unset=True),
-        folder.path,
-        settings.name,
-        settings.model_dump(),
-        request.fingerprint,
-        request.in_sweep,
+    about = About(
+        folder.path, settings.name, settings.model_dump(), request.fingerprint, settings.stages, request.in_sweep
     )
+    dashboard = Dashboards([build_part(part, f"logger.{name}") for name, part in settings.logger.items()], about)
+    if opened.inputs.genotype is not None:
+        dashboard.log_source("genotype", folder.genotype_json)
     job = Job(settings, folder, f"{request.fingerprint} {splits.digest}", splits, dashboard)
     failed, threads_before = True, torch.get_num_threads()
     try:

@@ -97,9 +97,8 @@ def search(job: Job) -> None:
         )
         return of_weights, of_alphas, schedule
 
-    def write(history: ArchitectureHistory, step: int) -> None:
+    def write(history: ArchitectureHistory) -> None:
         write_json(job.folder.architecture_json, history.to_json())
-        job.dashboard.log_numbers(history.latest_weights(), step)
 
     weight = metric_weight(settings)
     metric = build_part(settings.metric.part, "metric") if weight.weight > 0 else None
@@ -146,6 +145,8 @@ def search(job: Job) -> None:
     selected = select_genotype(job, supernet, expected, weights_half, architecture_half, new_supernet)
     genotype_codec.save(selected.genotype, job.folder.genotype_json)
     log.info("genotype: %s", job.folder.genotype_json)
+    job.dashboard.log_file("genotype", job.folder.genotype_json)
+    job.dashboard.log_table("operation_weights", module.history.table())
     write_verdict(job.folder, settings.data)
     weigh_evidence(job, supernet, expected, selected.genotype, weights_half, new_supernet, plain(selected))
     for checkpoint in job.folder.candidate_checkpoints:  # nothing goes on from them any more

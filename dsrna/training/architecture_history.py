@@ -62,23 +62,17 @@ class ArchitectureHistory:
         numbers = {f"arch/entropy_{name}": value for name, value in entropy.items()}
         return numbers | {f"arch/skip_{name}": float(count.get("skip_connect", 0)) for name, count in counts.items()}
 
-    def latest_weights(self) -> dict[str, float]:
-        """The last entry's weights one by one, named e.g. ``operation_weights/normal/0-2 sep_conv_3x3``.
-
-        Edge weights, where there are any, are named ``edge_weights/normal/0-2``.
-        """
-        numbers: dict[str, float] = {}
-        for cell_type, weights in self.epochs[-1]["weights"].items():
-            edges = [f"{source}-{target}" for source, target in self._space.edges(cell_type)]
-            for edge, row in zip(edges, weights["operations"], strict=True):
-                for primitive, weight in zip(self._space.primitives, row, strict=True):
-                    numbers[f"operation_weights/{cell_type}/{edge} {primitive}"] = weight
-            if weights["edges"] is not None:
-                numbers |= {
-                    f"edge_weights/{cell_type}/{edge}": weight
-                    for edge, weight in zip(edges, weights["edges"], strict=True)
-                }
-        return numbers
+    def table(self) -> list[dict[str, Any]]:
+        """A row an edge and epoch: its operations' weights, and its own where there are edge weights, else None."""
+        rows = []
+        for entry in self.epochs:
+            for cell_type, weights in entry["weights"].items():
+                edge_weights = weights["edges"] or [None] * len(weights["operations"])
+                edges = self._space.edges(cell_type)
+                for (source, target), row, of_edge in zip(edges, weights["operations"], edge_weights, strict=True):
+                    about = {"epoch": entry["epoch"], "cell": cell_type, "edge": f"{source}-{target}"}
+                    rows.append(about | dict(zip(self._space.primitives, row, strict=True)) | {"edge_weight": of_edge})
+        return rows
 
     def genotype(self, weights: OperationWeights) -> Genotype:
         """What is derived from ``weights``."""

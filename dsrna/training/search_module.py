@@ -59,7 +59,7 @@ class SearchModule(StageModule):
         make_optimizers: weights, alphas -> (weights optimiser, alphas optimiser, schedule or None).
         schedules: what may change the search while it runs.
         make_supernet: builds the supernets that a schedule may go on with.
-        on_epoch: called with the history and the number of weight steps at the end of each epoch, to write it down.
+        on_epoch: called with the history at the end of each epoch, to write it down.
         base: stage, seed, fingerprint, epochs, schedule_interval of :class:`StageModule`.
     """
 
@@ -77,7 +77,7 @@ class SearchModule(StageModule):
         warmup_epochs: int,
         gradient_clip: float,
         make_optimizers: Callable[[list[nn.Parameter], list[nn.Parameter]], tuple[Any, Any, Any]],
-        on_epoch: Callable[[ArchitectureHistory, int], None],
+        on_epoch: Callable[[ArchitectureHistory], None],
         schedules: Sequence[SearchSchedule] = (),
         make_supernet: MakeSupernet | None = None,
         **base: Any,
@@ -231,7 +231,7 @@ class SearchModule(StageModule):
         events = self.scheduled.events
         numbers = logged | self.history.add(self.current_epoch, self.model.architecture.expected(), events)
         self.scheduled.events = []
-        self._on_epoch(self.history, self.global_step)
+        self._on_epoch(self.history)
         self.finish_epoch(numbers)
 
     def _watch_for_collapse(self) -> dict[str, float]:

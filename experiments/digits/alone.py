@@ -37,7 +37,7 @@ from dsrna.spaces.genotype import Genotype
 from dsrna.stages.job import Job
 from dsrna.stages.retrain import describe, retrain
 from dsrna.strategies.selection.sampling import equal_weights, sampled_cell
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 from dsrna.training.trained_network import build_network, load_network
 
 BATCH = 200
@@ -104,7 +104,7 @@ def trained_alone(cell: Genotype, seed: int, overrides: Sequence[str]) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         genotype_codec.save(cell, run.genotype_json)
-        job = Job(settings, run, "alone", splits, Dashboard({"kind": "none"}, run.path, "alone", {}, "alone"))
+        job = Job(settings, run, "alone", splits, Dashboards())
         began = time.process_time()
         retrain(job)
         seconds = time.process_time() - began

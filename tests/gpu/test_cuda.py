@@ -127,7 +127,7 @@ def search(path, accelerator):
             torch.optim.Adam(alphas, lr=1e-3),
             None,
         ),
-        on_epoch=lambda history, step: None,
+        on_epoch=lambda history: None,
         stage="search",
         seed=0,
         fingerprint="f",

@@ -131,7 +131,7 @@ ROWS = {
     "no stage": ("search", "stages=[]", "conf: stages|stages=[search"),
     "no folder": ("search", "out=null", "conf: out|a folder"),
     "fp16": ("search", "trainer.precision=16-mixed", "conf: trainer.precision|bf16-mixed"),
-    "unknown logger": ("search", "logger.kind=mlflow", "conf: logger.kind|wandb"),
+    "unknown logger": ("search", "logger.kind=mlflow", "conf: logger.kind|_target_"),
     "unknown schedule of the metric": ("search", "metric.weight_schedule=cosine", "metric.weight_schedule|linear"),
     "negative weight of the metric": ("search", "metric.weight=-1", "conf: metric.weight|0 or more"),
     "text for the metric's warm-up": ("search", "metric.warmup_epochs=abc", "conf: metric.warmup_epochs|whole number"),

@@ -102,7 +102,7 @@ def test_two_jobs_of_a_multirun_have_a_wandb_run_each(command, small, tmp_path):
         "stages=[search]",
         "trainer.limits.epochs=1",
         "logger=wandb",
-        "logger.mode=offline",
+        "logger.wandb.mode=offline",
     )
     assert run.end() == 0
     records = sorted(path for path in tmp_path.rglob("run-*.wandb"))

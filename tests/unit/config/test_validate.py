@@ -132,7 +132,6 @@ def with_value(key, value):
         ("search.epcohs", "search.epochs"),
         ("data.augmentation.crop_paddin", "data.augmentation.crop_padding"),
         ("threat.epss", "threat.eps"),
-        ("logger.projct", "logger.project"),
         ("serach", "search"),
     ],
 )

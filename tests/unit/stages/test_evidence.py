@@ -20,7 +20,7 @@ from dsrna.stages.trained_candidates import TrainedCandidates
 from dsrna.strategies.selection.paths import recalibrate
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.training.architecture_history import ArchitectureHistory
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 from dsrna.types import CellWeights
 
 SMALL = [
@@ -42,7 +42,7 @@ def job_of(path, splits, *overrides, cells=20):
     folder = RunFolder.create(
         path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
     )
-    job = Job(settings, folder, "f", splits, Dashboard({"kind": "none"}, path, "x", {}, "f"))
+    job = Job(settings, folder, "f", splits, Dashboards())
     history = ArchitectureHistory(job.space)
     history.add(0, equal_weights(job.space))
     write_json(folder.architecture_json, history.to_json())

@@ -15,7 +15,7 @@ from dsrna.stages import evidence
 from dsrna.stages.job import Job
 from dsrna.stages.selecting import plain, select_genotype
 from dsrna.strategies.selection.sampling import equal_weights
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 
 SMALL = [
     "trainer=cpu", "trainer.progress=off", "search.cells=1", "search.channels=4", "data.train_limit=300",
@@ -34,7 +34,7 @@ def job_of(path, setting):
     folder = RunFolder.create(
         path, kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
     )
-    return Job(settings, folder, "f", splits, Dashboard({"kind": "none"}, path, "x", {}, "f"))
+    return Job(settings, folder, "f", splits, Dashboards())
 
 
 @pytest.mark.slow

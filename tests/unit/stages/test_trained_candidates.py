@@ -20,7 +20,7 @@ from dsrna.stages.evidence import paths_of
 from dsrna.stages.job import Job
 from dsrna.stages.trained_candidates import TrainedCandidates
 from dsrna.strategies.selection.paths import FixedSupernet
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 from dsrna.types import Threat
 
 SMALL = [
@@ -39,7 +39,7 @@ def job(tmp_path):
         tmp_path / "run", kind="search", fingerprint="f", config_text="", overrides=[], stages=["search"], device="cpu"
     )
     folder.architecture_json.parent.mkdir(exist_ok=True)
-    return Job(settings, folder, "f", load_splits(settings), Dashboard({"kind": "none"}, tmp_path, "x", {}, "f"))
+    return Job(settings, folder, "f", load_splits(settings), Dashboards())
 
 
 def fresh(job):

@@ -160,7 +160,7 @@ def build_search(
         warmup_epochs=warmup,
         gradient_clip=clip,
         make_optimizers=optimizers,
-        on_epoch=lambda history, step: None,
+        on_epoch=lambda history: None,
         schedules=schedules,
         make_supernet=make_supernet,
         stage="search",

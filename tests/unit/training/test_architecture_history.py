@@ -49,13 +49,16 @@ def test_collapse_to_skip_connections_is_warned_of(history, caplog):
     assert "epoch 5: Skip connections take over (2 of 2 in the reduce cell)" in caplog.text
 
 
-def test_the_latest_weights_have_names(history):
+def test_the_table_has_a_row_an_edge_and_epoch(history):
     history.add(4, {"normal": REDUCE, "reduce": NORMAL})
-    found = history.latest_weights()
-    assert found["operation_weights/reduce/0-2 skip_connect"] == 0.75
-    assert found["operation_weights/normal/1-2 skip_connect"] == 1.0
-    assert found["edge_weights/reduce/1-2"] == 0.75
-    assert len(found) == 2 * 2 * 3 + 2
+    rows = {(row["epoch"], row["cell"], row["edge"]): row for row in history.table()}
+    assert len(rows) == len(history.table()) == 2 * 2 * 2
+    assert rows[4, "reduce", "0-2"]["skip_connect"] == 0.75
+    assert rows[4, "normal", "1-2"]["skip_connect"] == 1.0
+    assert (rows[4, "reduce", "1-2"]["edge_weight"], rows[4, "normal", "1-2"]["edge_weight"]) == (0.75, None)
+    assert list(rows[4, "reduce", "0-2"]) == [
+        "epoch", "cell", "edge", "none", "skip_connect", "sep_conv_3x3", "edge_weight"
+    ]  # fmt: skip
 
 
 def test_it_is_written_as_json_with_the_names_of_edges_and_operations(history):

@@ -1,5 +1,6 @@
 """Dashboards: what they are told, where they keep it, and that they are closed. Nothing here uses a network."""
 
+import csv
 from types import SimpleNamespace
 
 import pytest
@@ -8,15 +9,18 @@ import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dsrna.errors import ConfigError, MissingPartError
-from dsrna.training.dashboards import Dashboard, wandb_run_id
-from dsrna.training.wandb_key import has_wandb_key
+from dsrna.files import write_text
+from dsrna.training.dashboards.base import About, Dashboard, Dashboards, OpenDashboard
+from dsrna.training.dashboards.local import Csv, MLflow, TensorBoard
+from dsrna.training.dashboards.wandb_dashboard import Wandb
+from dsrna.training.dashboards.wandb_key import has_wandb_key
 
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     monkeypatch.setenv("NETRC", "/nowhere/netrc")
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -26,7 +30,7 @@ class FakeRun:
     offline, url, name, id = True, None, "n", "i"
 
     def __init__(self):
-        self.logged, self.summary, self.exit_code = [], {}, None
+        self.logged, self.summary, self.exit_code, self.kept, self.used = [], {}, None, [], []
         self.config = SimpleNamespace(update=lambda *_, **__: None)
 
     def log(self, numbers):
@@ -34,6 +38,12 @@ class FakeRun:
 
     def define_metric(self, *_, **__):
         pass
+
+    def log_artifact(self, artifact):
+        self.kept.append(artifact)
+
+    def use_artifact(self, artifact):
+        self.used.append(artifact)
 
     def finish(self, exit_code):
         self.exit_code = exit_code
@@ -55,23 +65,22 @@ def fake(monkeypatch):
 
 
 def open_wandb(folder, in_sweep=False, **node):
-    return Dashboard({"kind": "wandb", **node}, folder, "name", {"seed": 0}, "abc", in_sweep)
+    return Dashboards([Wandb(**node)], about(folder, in_sweep))
+
+
+def about(folder, in_sweep=False):
+    return About(folder, "name", {"seed": 0}, "abc", ["search", "report"], in_sweep)
 
 
 def test_without_a_dashboard_there_is_nothing_to_do(tmp_path):
-    dashboard = Dashboard({"kind": "none"}, tmp_path, "n", {}, "f")
-    dashboard.log_numbers({"a": 1.0}, 3)
+    dashboard = Dashboards()
     dashboard.log_pictures([tmp_path / "missing.png"])
     dashboard.log_table("t", [{"a": 1}])
+    dashboard.log_file("report", tmp_path / "missing.html")
     dashboard.log_summary({"a": 1.0})
     dashboard.close(failed=False)
     assert dashboard.loggers == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_kind_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"Expected none, wandb or tensorboard, got 'mlflow'. \(conf: logger.kind\)"):
-        Dashboard({"kind": "mlflow"}, tmp_path, "n", {}, "f")
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -79,7 +88,6 @@ def test_wandb_is_told_the_numbers_and_is_closed(fake, tmp_path, failed):
     dashboard = open_wandb(tmp_path)
     (logger,) = dashboard.loggers
     logger.log_metrics({"search/val/loss": 1.5}, step=3)
-    dashboard.log_numbers({"operation_weights/normal/0-2 none": 0.25}, 3)
     rows = [
         {"attack": "fgsm", "accuracy": 0.5, "steps": None, "interval": [0.4, 0.6]},
         {"attack": "pgd", "accuracy": 0, "steps": 20, "interval": [0.0, 0.1]},
@@ -88,9 +96,8 @@ def test_wandb_is_told_the_numbers_and_is_closed(fake, tmp_path, failed):
     dashboard.log_table("empty", [])
     dashboard.log_summary({"retrain/test/acc": 0.75})
     dashboard.close(failed)
-    first, second, table = fake.run.logged
+    first, table = fake.run.logged
     assert first == {"search/val/loss": 1.5, "trainer/global_step": 3}
-    assert second == {"operation_weights/normal/0-2 none": 0.25, "trainer/global_step": 3}
     assert table["attacks"].data == [["fgsm", 0.5, None, "[0.4, 0.6]"], ["pgd", 0, 20, "[0.0, 0.1]"]]
     assert fake.run.summary == {"retrain/test/acc": 0.75}
     assert fake.run.exit_code == int(failed)
@@ -103,6 +110,36 @@ def test_wandb_gets_the_folder_and_the_config(fake, tmp_path):
     (arguments,) = fake.calls
     assert (arguments["dir"], arguments["config"], arguments["name"]) == (str(folder), {"seed": 0}, "name")
     assert (arguments["project"], arguments["entity"], arguments["group"]) == ("p", "e", None)
+    assert (arguments["job_type"], arguments["tags"], arguments["notes"]) == ("search", None, None)
+    open_wandb(folder, job_type="tuning", tags=["a", "b"], notes="why")
+    assert [fake.calls[1][key] for key in ("job_type", "tags", "notes")] == ["tuning", ["a", "b"], "why"]
+
+
+def test_the_run_of_a_sweep_agent_keeps_the_name_that_the_agent_gave(fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    open_wandb(tmp_path, mode="online")
+    assert (fake.calls[0]["id"], fake.calls[0]["resume"]) == (None, None)
+
+
+def test_files_are_artifacts_named_after_their_content_and_their_sources_are_noted(fake, tmp_path):
+    for name, text in (("a", "one"), ("b", "one"), ("c", "two")):
+        write_text(tmp_path / name, text)
+    dashboard = open_wandb(tmp_path)
+    for name in "abc":
+        dashboard.log_file("genotype", tmp_path / name)
+    names = [artifact.name for artifact in fake.run.kept]
+    assert names[0] == names[1] != names[2]
+    assert {artifact.type for artifact in fake.run.kept} == {"genotype"}
+    assert list(fake.run.kept[2].manifest.entries) == ["c"]
+    dashboard.log_source("genotype", tmp_path / "a")
+    assert fake.run.used == [], "W&B refuses that offline"
+    fake.run.offline = False
+    dashboard.log_source("genotype", tmp_path / "a")
+    assert [artifact.name for artifact in fake.run.used] == names[:1]
+    without = open_wandb(tmp_path, artifacts=False)
+    without.log_file("genotype", tmp_path / "a")
+    without.log_source("genotype", tmp_path / "a")
+    assert (len(fake.run.kept), len(fake.run.used)) == (3, 1)
 
 
 def test_the_jobs_of_a_multirun_are_a_group_of_different_runs_and_go_on_as_themselves(fake, tmp_path):
@@ -117,10 +154,13 @@ def test_the_jobs_of_a_multirun_are_a_group_of_different_runs_and_go_on_as_thems
 
 
 def test_a_run_has_an_identity_of_its_own(tmp_path):
-    assert wandb_run_id(tmp_path / "a", "f") == wandb_run_id(tmp_path / "a", "f")
-    assert wandb_run_id(tmp_path / "a", "f") != wandb_run_id(tmp_path / "b", "f")
-    assert wandb_run_id(tmp_path / "a", "f") != wandb_run_id(tmp_path / "a", "g")
-    assert wandb_run_id(tmp_path / "a: b/#?%", "f").isalnum()
+    def identity(folder, fingerprint="f"):
+        return About(tmp_path / folder, "n", {}, fingerprint).identity
+
+    assert identity("a") == identity("a")
+    assert identity("a") != identity("b")
+    assert identity("a") != identity("a", "g")
+    assert identity("a: b/#?%").isalnum()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +199,7 @@ def test_without_a_network_but_asked_to_be_online_it_says_so(fake, tmp_path):
 
 
 def test_an_unknown_mode_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"online, offline, disabled, got 'onlin'. \(conf: logger.mode"):
+    with pytest.raises(ConfigError, match=r"online, offline, disabled, got 'onlin', here or .*conf: mode"):
         open_wandb(tmp_path, mode="onlin")
 
 
@@ -208,29 +248,28 @@ def test_a_server_that_does_not_answer_leaves_a_true_offline_run(tmp_path, monke
     wandb.teardown()
     dashboard = open_wandb(tmp_path)
     assert "W&B can't be reached" in caplog.text
-    dashboard.log_numbers({"loss": 1.0}, 1)
+    dashboard.loggers[0].log_metrics({"loss": 1.0}, 1)
     dashboard.close(failed=False)
     wandb.teardown()
-    assert list((tmp_path / "wandb").glob(f"offline-run-*/run-{wandb_run_id(tmp_path, 'abc')}.wandb"))
+    assert list((tmp_path / "wandb").glob(f"offline-run-*/run-{about(tmp_path).identity}.wandb"))
 
 
 @pytest.mark.slow
 def test_a_true_offline_run_lies_in_the_folder_and_goes_on_under_its_name(tmp_path):
     for failed in (True, False):
         dashboard = open_wandb(tmp_path, mode="offline")
-        dashboard.log_numbers({"loss": 1.0}, 1)
+        dashboard.loggers[0].log_metrics({"loss": 1.0}, 1)
         dashboard.close(failed)
     records = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert {record.stem for record in records} == {f"run-{wandb_run_id(tmp_path, 'abc')}"}
+    assert {record.stem for record in records} == {f"run-{about(tmp_path).identity}"}
     assert all(record.stat().st_size > 0 for record in records)
     assert wandb.run is None
 
 
 @pytest.mark.slow
-def test_tensorboard_holds_what_was_logged_in_every_stage(search_stage, retrain_stage, tmp_path):
-    dashboard = Dashboard({"kind": "tensorboard"}, tmp_path, "n", {}, "f")
+def test_tensorboard_and_csv_hold_what_was_logged_in_every_stage(search_stage, retrain_stage, tmp_path):
+    dashboard = Dashboards([TensorBoard(), Csv()], about(tmp_path))
     search_stage(tmp_path, epochs=2).run(loggers=dashboard.loggers)
-    dashboard.log_numbers({"operation_weights/normal/0-2 none": 0.25}, 6)
     retrain = retrain_stage(tmp_path, epochs=2)
     retrain.run(loggers=dashboard.loggers)
     dashboard.log_summary({"retrain/test/acc": 0.75})
@@ -242,14 +281,16 @@ def test_tensorboard_holds_what_was_logged_in_every_stage(search_stage, retrain_
         found = [(event.step, event.value) for event in events.Scalars(key)]
         assert [step for step, _ in found] == [step for step, _ in written] == [3, 6]
         assert [value for _, value in found] == pytest.approx([value for _, value in written])
-    assert events.Scalars("operation_weights/normal/0-2 none")[0].value == 0.25
+    lines = list(csv.DictReader((tmp_path / "csv" / "metrics.csv").open()))
+    losses = [float(line["search/train/loss"]) for line in lines if line["search/train/loss"]]
+    assert losses == [record["search/train/loss"] for record in records if record["stage"] == "search"]
     assert events.Scalars("retrain/test/acc")[0].value == 0.75
 
 
 def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    monkeypatch.setattr("dsrna.training.dashboards.local.find_spec", lambda name: None)
     with pytest.raises(MissingPartError, match=r"pip install 'dsrna\[tensorboard\]'"):
-        Dashboard({"kind": "tensorboard"}, tmp_path, "n", {}, "f")
+        Dashboards([TensorBoard()], about(tmp_path))
 
 
 def test_pictures_are_shown_under_their_names(fake, tmp_path):
@@ -260,3 +301,42 @@ def test_pictures_are_shown_under_their_names(fake, tmp_path):
     dashboard.log_pictures([tmp_path / "cell_normal.png"])
     (logged,) = fake.run.logged
     assert isinstance(logged["pictures/cell_normal"], wandb.Image)
+
+
+class Noting(Dashboard, OpenDashboard):
+    """Notes how it was closed; where ``opens`` is false, it can't be opened."""
+
+    def __init__(self, opens=True):
+        self.opens, self.closed = opens, []
+
+    def open(self, about):
+        if not self.opens:
+            raise ConfigError("no")
+        return self
+
+    def close(self, failed):
+        self.closed.append(failed)
+
+
+def test_those_that_are_open_are_closed_where_another_cannot_be_opened(tmp_path):
+    first = Noting()
+    with pytest.raises(ConfigError, match="no"):
+        Dashboards([first, Noting(opens=False)], about(tmp_path))
+    assert first.closed == [True]
+
+
+def test_mlflow_has_the_numbers_and_goes_on_with_its_run(tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="an extra")
+    for step in (1, 2):
+        dashboard = Dashboards([MLflow()], about(tmp_path))
+        dashboard.loggers[0].log_metrics({"search/val/loss": 0.5 * step}, step)
+        dashboard.log_summary({"retrain/test/acc": 0.75})
+        dashboard.close(failed=False)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("dsrna").experiment_id])
+    assert (run.info.status, run.data.params) == ("FINISHED", {"seed": "0"})
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "search/val/loss")] == [
+        (1, 0.5),
+        (2, 1.0),
+    ]
+    assert run.data.metrics["retrain/test/acc"] == 0.75

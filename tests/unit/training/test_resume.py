@@ -124,7 +124,7 @@ def build(search_stage, retrain_stage):
             )
             stage.last.parent.mkdir(exist_ok=True)
         else:
-            stage.module._on_epoch = lambda history, step: stage.folder.architecture_json.write_text(
+            stage.module._on_epoch = lambda history: stage.folder.architecture_json.write_text(
                 json.dumps(history.to_json())
             )
             stage.last.parent.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ from dsrna.stages.evaluate import evaluate
 from dsrna.stages.job import Job
 from dsrna.stages.retrain import retrain
 from dsrna.stages.search import search
-from dsrna.training.dashboards import Dashboard
+from dsrna.training.dashboards.base import Dashboards
 from dsrna.types import Threat
 
 LR, CLIP, EPS, STEPS = 0.05, 0.5, 0.1, 2
@@ -340,7 +340,7 @@ def test_search_and_retrain_never_look_at_the_test_split(tmp_path):
         folder=folder,
         fingerprint="f",
         splits=dataclasses.replace(splits, test=Untouchable(splits.test)),
-        dashboard=Dashboard({"kind": "none"}, tmp_path, "n", {}, "f"),
+        dashboard=Dashboards(),
     )
     search(job)
     retrain(job)
