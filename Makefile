@@ -7,7 +7,7 @@ ARGS ?=
 # What is compiled once, the libraries' bytecode and the tests' with it, is there for the next process and the next run.
 TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup search test test-fast test-thorough mutate lint format typecheck bench bench-metrics bench-adversarial wheel constraints clean help
+.PHONY: setup search test test-fast test-thorough mutate lint format typecheck bench bench-metrics bench-adversarial wheel docs constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,10 +60,14 @@ bench-adversarial: setup ## adversarial training and attacks against a plain loo
 wheel: setup ## a wheel with kernels for x86-64 processors (AVX2 and AVX-512), in dist/; needs a C++ compiler
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(UV) build --wheel --out-dir dist $(ARGS)
 
+docs: setup ## the documentation as a site, in site/; a link that leads nowhere ends it
+	@$(UV) pip install --quiet --python $(RUN) --constraint constraints.txt --group docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
+
 constraints: setup ## write constraints.txt anew from the newest versions that pyproject allows
-	@$(UV) pip compile --quiet --no-header --no-annotate --universal --upgrade --all-extras --group dev \
+	@$(UV) pip compile --quiet --no-header --no-annotate --universal --upgrade --all-extras --group dev --group docs \
 	  pyproject.toml -o constraints.txt
 
 clean: ## caches and build output (runs/ and data/ stay)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -195,7 +195,8 @@ class SearchSpace:
             cells: number of cells, counted as the skeleton does; None for the published one.
             channels: channels of a node in the first cell; None for the published number.
             partial_channels: K of PC-DARTS (4 as published); 1 sends every channel through the operations.
-            mean, std: one number a channel in [0, 1] pixel units; None for 0 and 1.
+            mean: one number a channel in [0, 1] pixel units; None for 0 and 1.
+            std: likewise.
             sizes: further ones of the skeleton.
 
         Raises:
@@ -231,7 +232,8 @@ class SearchSpace:
             auxiliary: whether to build an auxiliary head, where the skeleton has one.
             drop_path: drop-path probability in [0, 1).
             stem: "cifar" keeps the map size; further ones of the skeleton.
-            mean, std: one number a channel in [0, 1] pixel units; None for 0 and 1.
+            mean: one number a channel in [0, 1] pixel units; None for 0 and 1.
+            std: likewise.
             sizes: further ones of the skeleton.
 
         Raises:
