@@ -64,10 +64,11 @@ class AlphaCrown(Crown):
     def least(self, output: Node, rows: Tensor, ball: Interval) -> Tensor:
         return self._optimised(output, rows, ball, self.steps)
 
-    def least_inside(self, node: Node, rows: Tensor, ball: Interval) -> Tensor:
+    def ends_inside(self, node: Node, rows: Tensor, ball: Interval) -> tuple[Tensor, Tensor]:
         if self.layer_steps == 0:
-            return super().least_inside(node, rows, ball)
-        return self._optimised(node, rows, ball, self.layer_steps)
+            return super().ends_inside(node, rows, ball)
+        lower, upper = self._optimised(node, torch.cat([rows, -rows]), ball, self.layer_steps).chunk(2, dim=1)
+        return lower, -upper
 
     def _optimised(self, output: Node, rows: Tensor, ball: Interval, steps: int) -> Tensor:
         nodes = [node for node in reachable(output) if isinstance(node, ReluNode) and bool(node.unstable.any())]

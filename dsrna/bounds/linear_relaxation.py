@@ -9,7 +9,7 @@ from dsrna.bounds.engine import BoundEngine, Bounds, MarginSummary, Reduction, s
 from dsrna.bounds.interval import Interval
 from dsrna.bounds.margin_matrix import margin_matrix
 from dsrna.bounds.relaxation import Relaxation, Tighten
-from dsrna.bounds.substitution import Node, lower_functions
+from dsrna.bounds.substitution import Affine, Node, lower_functions
 from dsrna.errors import UnsupportedError
 
 
@@ -67,7 +67,11 @@ class LinearRelaxation(BoundEngine):
 
     def least(self, output: Node, rows: Tensor, ball: Interval) -> Tensor:
         """(R, N, ...) rows over a node -> (N, R) lower bounds of rows . its values."""
-        affine = lower_functions(output, rows)
+        return self.concretised(lower_functions(output, rows), ball)
+
+    @staticmethod
+    def concretised(affine: Affine, ball: Interval) -> Tensor:
+        """(N, R) the least values of R affine functions of each image in the ball."""
         return ball.functions(affine.rows.transpose(0, 1), affine.constant.transpose(0, 1)).lower
 
 

@@ -34,8 +34,8 @@ class ReluNode(Node):
     def substitute(self, rows: Tensor) -> Substituted:
         if self.keeps_rows:
             self.kept_rows = rows.detach()
-        positive = rows.relu()
-        substituted = torch.addcmul(rows * self.upper, positive, self.lower - self.upper)
+        negative = rows.clamp(max=0)
+        substituted = torch.addcmul(rows * self.lower, negative, self.upper - self.lower)
         if self.multiplier is not None:
             substituted = substituted + self.multiplier
-        return Substituted((substituted,), dot(rows, self.intercept) - dot(positive, self.intercept))
+        return Substituted((substituted,), dot(negative, self.intercept))

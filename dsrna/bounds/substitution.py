@@ -54,6 +54,11 @@ class Node:
         self.rounding = rounding
         return self
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether rows and their opposite become opposite rows and constants; not so between planes, in subclasses."""
+        return type(self) is Node
+
     def substitute(self, rows: Tensor) -> Substituted:
         """Rows over the value -> rows over each input, and a constant."""
         assert self._substitute is not None
@@ -72,25 +77,32 @@ class Affine(NamedTuple):
     constant: Tensor
 
 
-def lower_functions(output: Node, rows: Tensor) -> Affine:
+def lower_functions(output: Node, rows: Tensor, *, with_opposite: bool = False) -> Affine:
     """Affine functions of the image that are at most rows . output, for every image of the ball.
 
     Args:
         output: the node.
         rows: (R, N, ...) over it.
+        with_opposite: also those of -rows, behind the others. Down to the first nonlinear node they are the same but
+            for the sign, and are computed once.
 
     Returns:
-        The R functions of each image. Differentiable in the rows and in all that the nodes' functions close over.
+        The R functions of each image, or 2 R. Differentiable in the rows and in all that the nodes' functions close
+        over.
     """
     waiting = {output: rows}
-    total = rows.new_zeros(rows.shape[:2])
+    total, rounding = rows.new_zeros(rows.shape[:2]), rows.new_zeros(rows.shape[:2])
     while True:
         node = max(waiting, key=lambda candidate: candidate.depth)
+        if with_opposite and not (node.is_linear and node.inputs):
+            with_opposite = False
+            waiting = {one: torch.cat([part, -part]) for one, part in waiting.items()}
+            total, rounding = torch.cat([total, -total]), torch.cat([rounding, rounding])
         rows = waiting.pop(node)
         if not node.inputs:  # the image, as nothing is less deep
-            return Affine(rows, total)
+            return Affine(rows, total - rounding)
         if node.rounding is not None:
-            total = total - dot(rows.abs(), node.rounding)
+            rounding = rounding + dot(rows.abs(), node.rounding)
         substituted, constant = node.substitute(rows)
         if constant is not None:
             total = total + constant
