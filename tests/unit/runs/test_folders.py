@@ -134,7 +134,7 @@ def test_the_report_is_done_only_when_it_is_drawn_and_shown(folder, monkeypatch,
 
     do_stage(folder, "search", lambda: None)
     monkeypatch.setattr(stages, "write_report", draw)
-    job = SimpleNamespace(folder=folder, dashboard=SimpleNamespace(log_pictures=show))
+    job = SimpleNamespace(folder=folder, dashboard=SimpleNamespace(log_pictures=show, log_file=lambda *_: None))
     with pytest.raises(Killed):
         do_stage(folder, "report", lambda: stages.report(job))
     assert not folder.is_complete
