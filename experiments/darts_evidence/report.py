@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,11 @@ def report(lines: Sequence[dict[str, Any]]) -> None:
     measure, of = next(iter(cells.items()))
     for recipe in recipes_of(of):
         console.print(verdict(of, recipe, MEASURES[measure]))
+    for one, other in combinations(recipes_of(of), 2):
+        apart = difference(*([cell for cell in of if cell.recipe == recipe] for recipe in (one, other)))
+        console.print(
+            f"{one} less {other}, sizes as they are: {in_words(apart)} points of {MEASURES[measure]} accuracy"
+        )
 
 
 def recipes_of(cells: Sequence[Cell]) -> list[str]:
