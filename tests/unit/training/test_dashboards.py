@@ -14,6 +14,7 @@ from dsrna.training.dashboards.base import About, Dashboard, Dashboards, OpenDas
 from dsrna.training.dashboards.local import Csv, MLflow, TensorBoard
 from dsrna.training.dashboards.wandb_dashboard import Wandb
 from dsrna.training.dashboards.wandb_key import has_wandb_key
+from tests.wandb_records import read_back
 
 
 @pytest.fixture(autouse=True)
@@ -255,15 +256,28 @@ def test_a_server_that_does_not_answer_leaves_a_true_offline_run(tmp_path, monke
 
 
 @pytest.mark.slow
-def test_a_true_offline_run_lies_in_the_folder_and_goes_on_under_its_name(tmp_path):
+def test_a_true_offline_run_read_back_is_what_was_told_and_goes_on_under_its_name(tmp_path):
+    write_text(tmp_path / "genotype.json", "{}")
     for failed in (True, False):
-        dashboard = open_wandb(tmp_path, mode="offline")
-        dashboard.loggers[0].log_metrics({"loss": 1.0}, 1)
+        dashboard = open_wandb(tmp_path, mode="offline", tags=["a", "b"], notes="why")
+        dashboard.loggers[0].log_metrics({"search/val/loss": 1.0}, 1)
+        dashboard.log_table("operation_weights", [{"epoch": 0, "edge": "0-2", "none": 0.25}])
+        dashboard.log_file("genotype", tmp_path / "genotype.json")
+        dashboard.log_summary({"retrain/test/acc": 0.75})
         dashboard.close(failed)
-    records = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert {record.stem for record in records} == {f"run-{about(tmp_path).identity}"}
-    assert all(record.stat().st_size > 0 for record in records)
+    written = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert {path.stem for path in written} == {f"run-{about(tmp_path).identity}"}
     assert wandb.run is None
+    wandb.teardown()  # its process has written all when it is gone
+    for path, failed in zip(written, (True, False), strict=True):
+        found = read_back(path)
+        assert (found["tags"], found["notes"], found["job_type"]) == (["a", "b"], "why", "search")
+        assert [kind for kind, _ in found["artifacts"] if kind != "run_table"] == ["genotype"]
+        curves = {key for key in found["history"] if not key.startswith(("_", "operation_weights"))}
+        assert curves == {"search/val/loss", "trainer/global_step"}
+        assert "operation_weights.nrows" in found["history"]
+        assert "retrain/test/acc" in found["summary"]
+        assert found["exit"] == failed
 
 
 @pytest.mark.slow
