@@ -65,6 +65,7 @@ def draw(rows: Sequence[dict[str, Any]], picture: Path) -> None:
     for axis, network in zip(axes[0], networks, strict=True):
         for name, colour in colours.items():
             some = [r for r in rows if r["network"] == network and r["training"].partition(" ")[0] == name]
+            some.sort(key=lambda row: row["training"])  # by what mixes the terms
             points = [(100 * row["clean"], 100 * row["certified"]) for row in some]
             if not points:
                 continue
