@@ -8,14 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrna.attacks import PGD
-from dsrna.errors import ConfigError
-from dsrna.objectives.attacked import Attacked
 from dsrna.objectives.base import LossForward
+from dsrna.objectives.consistency import ConsistencyTraining
 
 
 @dataclass(kw_only=True, eq=False)
-class Mart(Attacked):
+class Mart(ConsistencyTraining):
     """A boosted cross-entropy on PGD examples, and the divergence from the images where these are hard themselves.
 
     CE(f(x'), y) - log(1 - max_{k != y} p_k(x')) + beta * (1 - p_y(x)) * KL(p(x) || p(x')), where x' maximises the
@@ -29,7 +27,7 @@ class Mart(Attacked):
         steps: attack steps, 10 in the paper.
         step_size: None means 2.5 * eps / steps, as in the paper; in proportion to the radius while that grows.
 
-    All others, and errors, are those of :class:`~dsrna.objectives.attacked.Attacked`.
+    All others, and errors, are those of :class:`~dsrna.objectives.consistency.ConsistencyTraining`.
 
     Differs from the released code: its attack starts from a Gaussian point beside the image, here anywhere in the ball;
     logarithms are taken of the logits' sums, without a small number that keeps them finite.
@@ -38,23 +36,9 @@ class Mart(Attacked):
         Wang et al., Improving Adversarial Robustness Requires Revisiting Misclassified Examples, ICLR 2020, eq. 11.
     """
 
+    method = "MART"
+
     beta: float = 5.0
-    steps: int = 10
-    step_size: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            raise ConfigError(f"Expected `beta` >= 0, got {self.beta:g}. (conf: beta)")
-        super().__post_init__()
-
-    @property
-    def plain_title(self) -> str:
-        return f"MART (beta {self.beta:g})"
-
-    @property
-    def attack(self) -> PGD:
-        step_size = self.in_proportion(self.step_size)
-        return PGD(self.threat.norm, self.radius, step_size, self.steps, batch_norm=self.batch_norm)
 
     def loss(self, forward: LossForward, x: Tensor, y: Tensor, examples: Tensor) -> tuple[Tensor, Tensor]:
         clean, outputs = forward(x)[0].log_softmax(dim=1), forward(examples)

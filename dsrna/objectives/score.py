@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from dsrna.attacks import PGD
-from dsrna.errors import ConfigError
-from dsrna.objectives.attacked import Attacked
 from dsrna.objectives.base import LossForward
+from dsrna.objectives.consistency import ConsistencyTraining
 
 
 @dataclass(kw_only=True, eq=False)
-class Score(Attacked):
+class Score(ConsistencyTraining):
     """How far the probabilities are from the class, and how far an attack can move them, both as squared errors.
 
     ||p(x) - 1_y||^2 + beta * ||p(x) - p(x')||^2, where x' maximises the second distance in the ball, from anywhere in
@@ -30,7 +28,7 @@ class Score(Attacked):
         steps: attack steps, 10 in the released code.
         step_size: None means 2.5 * eps / steps; in proportion to the radius while that grows.
 
-    All others, and errors, are those of :class:`~dsrna.objectives.attacked.Attacked`.
+    All others, and errors, are those of :class:`~dsrna.objectives.consistency.ConsistencyTraining`.
 
     Differs from the released code: its smoothed target for K classes is (1 - s K / (K - 1)) 1_y + s / (K - 1), ours has
     the s of torch's cross-entropy; its attack sees the statistics of the batch, ours those that ``batch_norm`` says.
@@ -40,25 +38,10 @@ class Score(Attacked):
         robust error with the squared error as its distance; P2333/SCORE, ``trades_loss_LSE``.
     """
 
+    method = "SCORE"
+    attack_loss = "squared_error"
+
     beta: float = 4.0
-    steps: int = 10
-    step_size: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            raise ConfigError(f"Expected `beta` >= 0, got {self.beta:g}. (conf: beta)")
-        super().__post_init__()
-
-    @property
-    def plain_title(self) -> str:
-        return f"SCORE (beta {self.beta:g})"
-
-    @property
-    def attack(self) -> PGD:
-        step_size = self.in_proportion(self.step_size)
-        return PGD(
-            self.threat.norm, self.radius, step_size, self.steps, loss="squared_error", batch_norm=self.batch_norm
-        )
 
     def loss(self, forward: LossForward, x: Tensor, y: Tensor, examples: Tensor) -> tuple[Tensor, Tensor]:
         outputs, logits = forward(x), forward(examples)[0]

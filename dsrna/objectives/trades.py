@@ -8,13 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dsrna.attacks import TradesAttack
-from dsrna.errors import ConfigError
-from dsrna.objectives.attacked import Attacked
 from dsrna.objectives.base import LossForward
+from dsrna.objectives.consistency import ConsistencyTraining
 
 
 @dataclass(kw_only=True, eq=False)
-class Trades(Attacked):
+class Trades(ConsistencyTraining):
     """Clean cross-entropy plus beta times the divergence that an attack can cause.
 
     CE(f(x), y) + beta * KL(p(x) || p(x')), where x' maximises the same divergence in the ball
@@ -29,7 +28,7 @@ class Trades(Attacked):
         steps: attack steps; the paper takes 10 on CIFAR-10 (step 0.007 for eps 0.031) and 40 on MNIST.
         step_size: None means 2.5 * eps / steps; in proportion to the radius while that grows.
 
-    All others, and errors, are those of :class:`~dsrna.objectives.attacked.Attacked`.
+    All others, and errors, are those of :class:`~dsrna.objectives.consistency.ConsistencyTraining`.
 
     Differs from the released code: there the clean images pass the network twice for the loss, so that BatchNorm's
     running statistics move twice by them; here once. The released code leaves the network in training mode, here it
@@ -39,18 +38,9 @@ class Trades(Attacked):
         Zhang et al., Theoretically Principled Trade-off between Robustness and Accuracy, ICML 2019, eq. 5, algorithm 1.
     """
 
+    method = "TRADES"
+
     beta: float = 6.0
-    steps: int = 10
-    step_size: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            raise ConfigError(f"Expected `beta` >= 0, got {self.beta:g}. (conf: beta)")
-        super().__post_init__()
-
-    @property
-    def plain_title(self) -> str:
-        return f"TRADES (beta {self.beta:g})"
 
     @property
     def attack(self) -> TradesAttack:

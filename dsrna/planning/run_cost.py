@@ -19,16 +19,19 @@ from dsrna.stages.rehearsed import as_a_job, in_one_process
 from dsrna.stages.retrain import describe
 from dsrna.stages.run import STAGES, Opened
 from dsrna.stages.search_cost import search_cost
-from dsrna.stages.stage_cost import ONCE, Range, StageCost, largest, summed
+from dsrna.stages.stage_cost import ONCE, CostRange, StageCost, largest, summed
 from dsrna.stages.training_cost import training_cost, usual_cell
 from dsrna.training.fit import device_of
 from dsrna.training.trained_network import Description, load_network
 
 REPORT = StageCost(
-    Range(3.0, 8.0, 20.0), Range.exactly(0.0), Range(3e5, 1.0e6, 2.5e6), ("as those of recorded runs: it isn't drawn",)
+    CostRange(3.0, 8.0, 20.0),
+    CostRange.exactly(0.0),
+    CostRange(3e5, 1.0e6, 2.5e6),
+    ("as those of recorded runs: it isn't drawn",),
 )
 """Pictures and page hardly depend on the run."""
-_RECORDS = Range.exactly(2e4)
+_RECORDS = CostRange.exactly(2e4)
 """Bytes of settings, versions and log."""
 _TRAININGS = ("retrain", "certified", "baseline")
 
@@ -49,20 +52,20 @@ class RunCost:
     share: float = 1.0
 
     @property
-    def seconds(self) -> Range:
-        return summed(cost.seconds for cost in self.stages.values()) + Range.exactly(self.started)
+    def seconds(self) -> CostRange:
+        return summed(cost.seconds for cost in self.stages.values()) + CostRange.exactly(self.started)
 
     @property
-    def memory(self) -> Range:
+    def memory(self) -> CostRange:
         """The most of any stage."""
         return largest(cost.memory for cost in self.stages.values())
 
     @property
-    def disk(self) -> Range:
+    def disk(self) -> CostRange:
         """At the end; at most with the one file that is being replaced."""
         costs = [cost.disk for cost in self.stages.values()]
-        total = summed(Range(each.low, each.expected, each.expected) for each in costs)
-        return total + Range(0.0, 0.0, max(each.high - each.expected for each in costs)) + _RECORDS
+        total = summed(CostRange(each.low, each.expected, each.expected) for each in costs)
+        return total + CostRange(0.0, 0.0, max(each.high - each.expected for each in costs)) + _RECORDS
 
 
 def cost_of_run(request: Request[Settings]) -> RunCost:
@@ -109,7 +112,7 @@ def _ways(opened: Opened) -> dict[str, Callable[[], StageCost]]:
     return {stage: _noting(ways[stage], others if stage in (*trained, "evaluate") else None) for stage in stages}
 
 
-def _noting(way: Callable[[], StageCost], others: Range | None) -> Callable[[], StageCost]:
+def _noting(way: Callable[[], StageCost], others: CostRange | None) -> Callable[[], StageCost]:
     """The same, which says as well that the cell isn't known yet."""
     if others is None or others.low == others.high:
         return way

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dsrna.planning.run_cost import RunCost
 from dsrna.progress import duration
-from dsrna.stages.stage_cost import Range
+from dsrna.stages.stage_cost import CostRange
 
 SCHEMA, VERSION = "dsrna.plan", 1
 
@@ -27,10 +27,10 @@ def size(count: float) -> str:
     return f"{count / 1e3:.1f} kB"
 
 
-def between(value: Range, written: Callable[[float], str]) -> str:
+def between(value: CostRange, written: Callable[[float], str]) -> str:
     """The expected value, and the range where that is written otherwise.
 
-    >>> between(Range(60, 90, 3600), duration), between(Range(60, 60.1, 60.2), duration)
+    >>> between(CostRange(60, 90, 3600), duration), between(CostRange(60, 60.1, 60.2), duration)
     ('2 min (1 min to 1 h 0 min)', '1 min')
     """
     low, expected, high = (written(each) for each in (value.low, value.expected, value.high))

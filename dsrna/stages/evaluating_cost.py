@@ -21,7 +21,7 @@ from dsrna.functional.multiply_adds import multiply_adds
 from dsrna.peak_memory import PeakMemory
 from dsrna.stages.evaluation_cost import pass_seconds
 from dsrna.stages.evaluation_passes import Measurement, attack_passes, counted_measurements, plain_measurements
-from dsrna.stages.stage_cost import ONCE, Range, StageCost
+from dsrna.stages.stage_cost import ONCE, CostRange, StageCost
 from dsrna.training.fit import device_of
 from dsrna.training.trained_network import Description, build_network
 from dsrna.verification import Verification, verify
@@ -37,7 +37,7 @@ def evaluating_cost(
     splits: Splits,
     description: Description,
     networks: int = 1,
-    others: Range = ONCE,
+    others: CostRange = ONCE,
     undefended: int = 0,
 ) -> StageCost:
     """Of clean and attacked images, corruptions, rotations, smoothing and verification; at least as if every image fell
@@ -72,8 +72,8 @@ def evaluating_cost(
         checks = [Measurement("at a large eps", len(test), pgd), Measurement("by transfer", len(test), pgd)]
         ends.append(seconds([*found, *(checks if networks > 1 else checks[:1])]))
     (fewest, least), (most, longest) = ends
-    inside = Range(plain + fewest, plain + (fewest + most) / 2, plain + most) * others
-    whole = inside + Range(least, (least + longest) / 2, longest)
+    inside = CostRange.between(plain + fewest, plain + most) * others
+    whole = inside + CostRange.between(least, longest)
     notes = [f"a batch of {count} of {batch_size} images timed, passes of {len(test)} images counted"]
     if unknown:
         notes.append(f"without {', '.join(unknown)}, whose cost can't be told")
@@ -83,16 +83,16 @@ def evaluating_cost(
     saved = saved_bytes(len(test), math.prod(test.shape), len(found)) if settings.evaluate.save_examples else 0
     outcomes = 2_000 * (len(found) + 2) + (len(test) + 100) * (len(found) + 2)  # a character an image
     return StageCost(
-        whole * (networks - undefended) + Range(whole.low, whole.low, whole.expected) * undefended,
-        Range(memory.before + grown, memory.before + grown, memory.before + 1.5 * grown),
-        Range(outcomes, outcomes + saved / 2, outcomes + saved) * networks,
+        whole * (networks - undefended) + CostRange(whole.low, whole.low, whole.expected) * undefended,
+        CostRange(memory.before + grown, memory.before + grown, memory.before + 1.5 * grown),
+        CostRange.between(outcomes, outcomes + saved) * networks,
         tuple(notes),
     )
 
 
 def _verification(
     network: nn.Module, test: ImageDataset, verified: Verification, device: torch.device
-) -> tuple[Range, str]:
+) -> tuple[CostRange, str]:
     """Seconds of all verified images, as those of an untrained network: bounds of a trained one decide other images."""
     images = len(test) if verified.images is None else min(verified.images, len(test))
     count, limit = min(_VERIFIED, images), verified.seconds_per_image
@@ -102,11 +102,11 @@ def _verification(
             few = test.subset(torch.arange(count))
             verify(network.eval(), few, verified, seed=0, folder=Path(folder), device=device)
     except DsrnaError as error:
-        return Range.exactly(0.0), f"without verification, which can't be rehearsed: {error}"
+        return CostRange.exactly(0.0), f"without verification, which can't be rehearsed: {error}"
     each = (working_seconds(device) - began) / count
     most = max(each, each if limit is None else limit)
     return (
-        Range(0.0, images * each, images * most),
+        CostRange(0.0, images * each, images * most),
         f"verification: {count} images of an untrained network timed; trained ones take another time",
     )
 

@@ -19,7 +19,7 @@ from dsrna.runs.logs import logging_to
 from dsrna.runs.request import Request
 from dsrna.stages.job import Job
 from dsrna.stages.run import STAGES, Opened
-from dsrna.stages.stage_cost import Range
+from dsrna.stages.stage_cost import CostRange
 from dsrna.training.fit import device_of
 from dsrna.training.step_times import EpochTimes, StepTimes
 
@@ -57,21 +57,21 @@ class Rehearsed:
         wanted = images if limit is None else min(images, limit * batch_size)
         return wanted / min(images, self.batches * self.batch_size)
 
-    def memory(self, batch_size: int, fixed: int) -> Range:
+    def memory(self, batch_size: int, fixed: int) -> CostRange:
         """Of batches of another size: what the stage holds grows with them, but for ``fixed`` bytes at most."""
         grown, factor = max(0, self.peak - self.held), batch_size / self.batch_size
         if factor == 1:
-            return Range.exactly(self.peak)
+            return CostRange.exactly(self.peak)
         low, high = self.peak + max(0, grown - fixed) * (factor - 1), self.peak + grown * (factor - 1)
-        return Range(low, (low + high) / 2, high)
+        return CostRange.between(low, high)
 
-    def disk(self, epochs: int) -> Range:
+    def disk(self, epochs: int) -> CostRange:
         """Of so many epochs: checkpoints as they are, records as many as there are epochs; the largest file is there
         twice while it is replaced."""
         longer = epochs / len(self.epochs)
         sizes = {path: size * (1 if path.endswith(".ckpt") else longer) for path, size in self.files.items()}
         total = sum(sizes.values())
-        return Range(total, total, total + max(sizes.values(), default=0))
+        return CostRange(total, total, total + max(sizes.values(), default=0))
 
 
 def rehearsed(

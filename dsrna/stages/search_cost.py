@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsrna.config.parts import target_of
 from dsrna.config.search_parts import search_epochs
 from dsrna.config.settings import Settings
 from dsrna.data.splits import Splits, search_halves
@@ -11,7 +12,8 @@ from dsrna.runs.request import Request
 from dsrna.stages.evidence import CALIBRATION_IMAGES, CELLS_OF_A_REHEARSAL, IMAGES
 from dsrna.stages.job import at_most
 from dsrna.stages.rehearsed import Rehearsed, rehearsed
-from dsrna.stages.stage_cost import Range, StageCost
+from dsrna.stages.stage_cost import CostRange, StageCost
+from dsrna.strategies.selection.argmax import Argmax
 from dsrna.training.step_times import EpochTimes
 
 _EPOCHS = 2
@@ -40,14 +42,14 @@ def search_cost(settings: Settings, outer: Request[Any], splits: Splits) -> Stag
     larger, warm, architecture = batch_size / few.batch_size, few.epochs[_EPOCHS - 1], few.epochs[-1]
     again = few.validated_again(len(architecture_half), limits.batches, batch_size)
 
-    def an_epoch(of: EpochTimes) -> Range:
-        return Range.of(of.steps) * (larger * steps) + Range.exactly(of.validation * again + of.rest)
+    def an_epoch(of: EpochTimes) -> CostRange:
+        return CostRange.of(of.steps) * (larger * steps) + CostRange.exactly(of.validation * again + of.rest)
 
     compared, notes = _comparison(settings, few, len(weights_half), len(splits.validation))
-    together = Range.exactly(0.0)
+    together = CostRange.exactly(0.0)
     if search.random_cells > 0 and search.comparison_epochs > 0:
         most = search.comparison_epochs * steps * larger * sum(warm.steps) / len(warm.steps)
-        together = Range(0.0, most / 2, most)
+        together = CostRange.between(0.0, most)
         notes.append("training of random cells together: between nothing and a weight step of the supernet a batch")
     seconds = an_epoch(warm) * warmup + an_epoch(architecture) * (epochs - warmup) + compared + together
     weights = few.files.get("search/last.ckpt", 0)
@@ -59,10 +61,11 @@ def told(few: Rehearsed, steps: int) -> str:
     return f"{len(few.epochs)} epochs of {few.batches} batches of {few.batch_size} images, of {steps} an epoch"
 
 
-def _comparison(settings: Settings, few: Rehearsed, weights_half: int, validation: int) -> tuple[Range, list[str]]:
+def _comparison(settings: Settings, few: Rehearsed, weights_half: int, validation: int) -> tuple[CostRange, list[str]]:
     """Seconds before and after the epochs: the comparison grows with its cells and, at most, with its images."""
     notes = []
-    if not settings.selection.get("_target_", "").endswith("Argmax"):
+    selection = target_of(settings.selection, "selection")
+    if not (isinstance(selection, type) and issubclass(selection, Argmax)):
         notes.append("selection: at least as long as in the rehearsal; its trainings aren't extrapolated")
     if settings.search_schedule:
         notes.append("search schedules: as in the first epochs, whatever they stop or change later")
@@ -72,4 +75,4 @@ def _comparison(settings: Settings, few: Rehearsed, weights_half: int, validatio
     wanted, scored = settings.search.random_cells, min(CELLS_OF_A_REHEARSAL, settings.search.random_cells)
     paths = 1.0 if settings.trainer.limits.any else (wanted + 2) / (scored + 2)  # the mixture and the derived cell too
     low, high = few.after * paths, few.after * paths * max(1.0, images / seen)
-    return Range(few.before + low, few.before + (low + high) / 2, few.before + high), notes
+    return CostRange.between(few.before + low, few.before + high), notes

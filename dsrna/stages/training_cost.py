@@ -20,7 +20,7 @@ from dsrna.stages.job import at_most
 from dsrna.stages.rehearsed import rehearsed
 from dsrna.stages.retrain import describe
 from dsrna.stages.search_cost import told
-from dsrna.stages.stage_cost import ONCE, Range, StageCost
+from dsrna.stages.stage_cost import ONCE, CostRange, StageCost
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.training.trained_network import build_network
 
@@ -35,7 +35,7 @@ def training_cost(
     outer: Request[Any],
     splits: Splits,
     genotype: Genotype | None,
-    others: Range = ONCE,
+    others: CostRange = ONCE,
 ) -> StageCost:
     """Of the steps, the attack on the validation split after every epoch, and the start.
 
@@ -62,20 +62,20 @@ def training_cost(
         few = rehearsed(stage, settings.model_copy(update=update), outer, splits, batch_size, steps)
     last = few.epochs[-1]
     again = few.validated_again(len(splits.validation), limits.batches, batch_size)
-    a_step = Range.of(last.steps) * (batch_size / few.batch_size * steps)
-    seconds = ((a_step + Range.exactly(last.validation * again)) * others + Range.exactly(last.rest)) * epochs
+    a_step = CostRange.of(last.steps) * (batch_size / few.batch_size * steps)
+    seconds = ((a_step + CostRange.exactly(last.validation * again)) * others + CostRange.exactly(last.rest)) * epochs
     weights = few.files.get(f"{stage}/last.ckpt", 0)
     memory = few.memory(batch_size, 2 * weights)
     held = min(few.held, memory.low)
     return StageCost(
-        seconds + Range.exactly(few.before + few.after),
-        Range.exactly(held) + (memory + Range.exactly(-held)) * others,
+        seconds + CostRange.exactly(few.before + few.after),
+        CostRange.exactly(held) + (memory + CostRange.exactly(-held)) * others,
         few.disk(epochs),
         (told(few, steps),),
     )
 
 
-def usual_cell(settings: Settings, splits: Splits, space: SearchSpace) -> tuple[Genotype, Range]:
+def usual_cell(settings: Settings, splits: Splits, space: SearchSpace) -> tuple[Genotype, CostRange]:
     """Of sixteen random cells the one whose network has the median of the multiply-adds, and how many times as many the
     others have: what a search will find isn't known before it."""
     cells = distinct_cells(space, equal_weights(space), _RANDOM_CELLS, generator(0, "rehearsal"))
@@ -87,4 +87,4 @@ def usual_cell(settings: Settings, splits: Splits, space: SearchSpace) -> tuple[
     order = sorted(range(len(cells)), key=costs.__getitem__)
     usual = order[len(order) // 2]
     middle = max(1, costs[usual])
-    return cells[usual], Range(min(costs) / middle, 1.0, max(costs) / middle)
+    return cells[usual], CostRange(min(costs) / middle, 1.0, max(costs) / middle)

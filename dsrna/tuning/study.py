@@ -33,6 +33,8 @@ def opened_study(settings: TuneSettings, folder: Path) -> Study:
         CheckpointError: a study of that name tunes something else.
     """
     optuna = _optuna()
+    from sqlalchemy.exc import SQLAlchemyError  # what Optuna speaks to databases by
+
     url = settings.storage or os.environ.get(STORAGE) or f"sqlite:///{folder / _FILE}"
     try:
         storage = optuna.storages.RDBStorage(url)
@@ -48,11 +50,7 @@ def opened_study(settings: TuneSettings, folder: Path) -> Study:
             f"The database of `storage` needs a package that isn't installed here ({error}); for PostgreSQL: "
             "pip install psycopg2-binary"
         ) from error
-    except (optuna.exceptions.StorageInternalError, OSError, ValueError) as error:
-        raise ConfigError(f"The database of the study can't be used: {_first_line(error)} (conf: storage)") from error
-    except Exception as error:  # SQLAlchemy's own, which is no package of ours
-        if not type(error).__module__.startswith("sqlalchemy"):
-            raise
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError, ValueError) as error:
         raise ConfigError(f"The database of the study can't be used: {_first_line(error)} (conf: storage)") from error
     what = what_is_tuned(settings)
     noted = study.user_attrs.get(_WHAT)

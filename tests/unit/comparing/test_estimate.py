@@ -1,7 +1,7 @@
 """The cost of a comparison, told before it: of each kind of work what a rehearsal says, times what there is of it."""
 
 from dsrna.comparing import cost_estimate
-from dsrna.stages.stage_cost import Range, StageCost
+from dsrna.stages.stage_cost import CostRange, StageCost
 
 ROWS = "rows=[{name: a, search: ['metric=none']}, {name: b, from: RNAS}, {name: c, model: 'dsrna:cnn7'}]"
 TINY = ["trainer=debug", "search.random_cells=0", "search_seeds=[0,1]", "training_seeds=[0,1,2]", "rehearsal=only"]
@@ -13,7 +13,7 @@ def test_each_kind_of_work_is_rehearsed_once_and_counted(monkeypatch, command_li
     def costing(kind, seconds):
         def cost(*given):
             asked.append(kind)
-            return StageCost(Range(0.0, seconds, 2 * seconds), Range(0, 0, 0), Range(0, 0, 0))
+            return StageCost(CostRange(0.0, seconds, 2 * seconds), CostRange(0, 0, 0), CostRange(0, 0, 0))
 
         return cost
 

@@ -11,6 +11,7 @@ from dsrna.errors import ConfigError
 from dsrna.objectives.mart import Mart
 from dsrna.testing.attack_conformance import tiny_classifier
 from dsrna.types import Threat
+from tests.unit.objectives.textbook import check_loss_and_gradients
 
 
 def network():
@@ -39,13 +40,7 @@ def test_it_is_the_papers_loss_and_has_its_gradients(threat):
         boosted = -attacked[label].log() - (1 - wrong.max()).log()
         expected.append(boosted + 4 * (clean * (clean / attacked).log()).sum() * (1 - clean[label]))
     result = Mart(threat, beta=4.0, steps=3)(model, x, y, seeded())
-    torch.testing.assert_close(result.loss, torch.stack(expected).mean())
-    for found, wanted in zip(model.parameters(), reference.parameters(), strict=True):
-        gradients = [
-            torch.autograd.grad(loss, weight, retain_graph=True)[0]
-            for loss, weight in ((result.loss, found), (torch.stack(expected).mean(), wanted))
-        ]
-        torch.testing.assert_close(*gradients)
+    check_loss_and_gradients(result.loss, model, torch.stack(expected).mean(), reference)
 
 
 def test_a_network_that_is_certain_of_a_wrong_class_has_a_finite_loss():

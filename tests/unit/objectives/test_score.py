@@ -10,6 +10,7 @@ from dsrna.errors import ConfigError
 from dsrna.objectives.score import Score
 from dsrna.types import Threat
 from tests.unit.objectives.test_mart import batch, network, seeded
+from tests.unit.objectives.textbook import check_loss_and_gradients
 
 
 @pytest.mark.parametrize("threat", [Threat("linf", 0.1), Threat("l2", 0.5)], ids=lambda threat: threat.norm)
@@ -23,13 +24,7 @@ def test_it_is_the_papers_loss_and_has_its_gradients(threat):
         target[label] += 0.9
         expected.append((clean - target) @ (clean - target) + 5 * (clean - attacked) @ (clean - attacked))
     result = Score(threat, beta=5.0, steps=3, label_smoothing=0.1)(model, x, y, seeded())
-    torch.testing.assert_close(result.loss, torch.stack(expected).mean())
-    for found, wanted in zip(model.parameters(), reference.parameters(), strict=True):
-        gradients = [
-            torch.autograd.grad(loss, weight, retain_graph=True)[0]
-            for loss, weight in ((result.loss, found), (torch.stack(expected).mean(), wanted))
-        ]
-        torch.testing.assert_close(*gradients)
+    check_loss_and_gradients(result.loss, model, torch.stack(expected).mean(), reference)
 
 
 def test_its_attack_goes_up_the_squared_distance():

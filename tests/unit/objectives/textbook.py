@@ -57,3 +57,11 @@ class Textbook:
 def loss_of(margins):
     """-log of the true class's probability, logits taken relative to its own; the mean."""
     return (1 + torch.exp(-margins).sum(1)).log().mean()
+
+
+def check_loss_and_gradients(loss, model, expected, reference):
+    """A network's loss, and its gradient in every weight, are those of its copy's expected loss."""
+    torch.testing.assert_close(loss, expected)
+    found = torch.autograd.grad(loss, list(model.parameters()))
+    for one, other in zip(found, torch.autograd.grad(expected, list(reference.parameters())), strict=True):
+        torch.testing.assert_close(one, other)

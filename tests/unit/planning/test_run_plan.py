@@ -10,7 +10,7 @@ from dsrna.planning import command, run_cost
 from dsrna.planning.run_cost import RunCost
 from dsrna.planning.text import lacking, size
 from dsrna.stages import training_cost
-from dsrna.stages.stage_cost import Range, StageCost, largest
+from dsrna.stages.stage_cost import CostRange, StageCost, largest
 
 TINY = [
     "trainer.limits.cells=3", "trainer.limits.channels=2", "trainer.limits.batches=1", "trainer.limits.test_images=4",
@@ -52,17 +52,17 @@ def test_what_is_refused_is_refused_before_anything_is_rehearsed(monkeypatch, ca
 
 
 def test_memory_is_the_largest_stage_s_and_disk_what_stays_and_one_file_twice():
-    a = StageCost(Range(1, 2, 3), Range(10, 20, 30), Range(5, 5, 9))
-    b = StageCost(Range(10, 20, 30), Range(15, 16, 17), Range(1, 2, 3))
+    a = StageCost(CostRange(1, 2, 3), CostRange(10, 20, 30), CostRange(5, 5, 9))
+    b = StageCost(CostRange(10, 20, 30), CostRange(15, 16, 17), CostRange(1, 2, 3))
     cost = RunCost(100, {"a": a, "b": b})
-    assert cost.seconds == Range(111, 122, 133)
-    assert cost.memory == largest([a.memory, b.memory]) == Range(15, 20, 30)
+    assert cost.seconds == CostRange(111, 122, 133)
+    assert cost.memory == largest([a.memory, b.memory]) == CostRange(15, 20, 30)
     records = 2e4
-    assert cost.disk == Range(6 + records, 7 + records, 7 + 4 + records)
+    assert cost.disk == CostRange(6 + records, 7 + records, 7 + 4 + records)
 
 
 def test_a_machine_that_is_too_small_is_told():
-    cost = RunCost(0, {"a": StageCost(Range(1, 1, 1), Range(1e9, 2e9, 3e9), Range(1e6, 1e6, 1e6))})
+    cost = RunCost(0, {"a": StageCost(CostRange(1, 1, 1), CostRange(1e9, 2e9, 3e9), CostRange(1e6, 1e6, 1e6))})
     assert lacking(cost, 4 * 10**9, 10**9, " at x") == []
     assert lacking(cost, int(2.5e9), 10**9, " at x") == ["memory: the run may need 3 GB, 2.5 GB are free"]
     (one, other) = lacking(cost, 10**9, 1000, " at x")
@@ -71,7 +71,7 @@ def test_a_machine_that_is_too_small_is_told():
 
 
 def test_other_programs_slow_it_down(monkeypatch, capsys, tmp_path):
-    stage = StageCost(Range(600, 600, 600), Range(1, 1, 1), Range(1, 1, 1))
+    stage = StageCost(CostRange(600, 600, 600), CostRange(1, 1, 1), CostRange(1, 1, 1))
     cost = RunCost(0, {"search": stage}, share=0.25)
     monkeypatch.setattr(command, "cost_of_run", lambda request: cost)
     assert main(["plan", f"out={tmp_path}"]) == 0

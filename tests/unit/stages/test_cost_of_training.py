@@ -15,7 +15,7 @@ from dsrna.spaces.genotype_source import read_genotype
 from dsrna.stages import rehearsed, search_cost, training_cost
 from dsrna.stages.rehearsed import Rehearsed
 from dsrna.stages.retrain import describe
-from dsrna.stages.stage_cost import Range
+from dsrna.stages.stage_cost import CostRange
 from dsrna.strategies.selection.sampling import distinct_cells, equal_weights
 from dsrna.training.step_times import EpochTimes
 from dsrna.training.trained_network import build_network
@@ -51,7 +51,7 @@ def test_a_training_is_its_steps_validation_and_what_comes_once(of_digits, monke
     an_epoch = {"low": 1, "expected": 2, "high": 3}  # four times as large batches, twelve of them; 216 images, not 100
     for name, step in an_epoch.items():
         assert getattr(cost.seconds, name) == pytest.approx(11 + 7 * (12 * 4 * step + 4 * 2.16 + 0.5))
-    twice = training_cost.training_cost("retrain", settings, request, splits, None, Range(0.5, 1.0, 2.0))
+    twice = training_cost.training_cost("retrain", settings, request, splits, None, CostRange(0.5, 1.0, 2.0))
     assert twice.seconds.low == pytest.approx(11 + 7 * ((48 + 4 * 2.16) / 2 + 0.5))
     assert twice.seconds.expected == cost.seconds.expected
 
@@ -71,10 +71,10 @@ def test_a_search_has_steps_of_two_kinds_and_ends_with_random_cells(of_digits, m
 
 def test_memory_and_disk_of_what_was_not_rehearsed():
     few = known(10, 2, [EpochTimes()] * 4)
-    assert few.memory(10, fixed=8 * MB) == Range(120 * MB, 120 * MB, 120 * MB)
+    assert few.memory(10, fixed=8 * MB) == CostRange(120 * MB, 120 * MB, 120 * MB)
     # 20 MB more for ten images, or 12 MB, of which 8 MB stay as they are
-    assert few.memory(50, fixed=8 * MB) == Range(168 * MB, 184 * MB, 200 * MB)
-    assert few.disk(40) == Range(3 * MB + 4000, 3 * MB + 4000, 6 * MB + 4000)
+    assert few.memory(50, fixed=8 * MB) == CostRange(168 * MB, 184 * MB, 200 * MB)
+    assert few.disk(40) == CostRange(3 * MB + 4000, 3 * MB + 4000, 6 * MB + 4000)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_the_usual_cell_is_the_middle_one_of_the_random_ones(of_digits):
 
     costs = sorted(of(each) for each in distinct_cells(space, equal_weights(space), 16, generator(0, "rehearsal")))
     assert of(cell) == costs[8]
-    assert others == Range(costs[0] / costs[8], 1.0, costs[-1] / costs[8])
+    assert others == CostRange(costs[0] / costs[8], 1.0, costs[-1] / costs[8])

@@ -9,7 +9,7 @@ from dsrna.spaces.genotype_source import read_genotype
 from dsrna.stages import evaluating_cost, evaluation_passes
 from dsrna.stages.evaluation_passes import attack_passes, plain_measurements
 from dsrna.stages.retrain import describe
-from dsrna.stages.stage_cost import Range
+from dsrna.stages.stage_cost import CostRange
 from dsrna.types import Threat
 
 TYPED = ["retrain.cells=1", "retrain.channels=2", "trainer.limits.attacks=[fgsm,pgd20]", "evaluate.eps_curve=[0.01]"]
@@ -47,10 +47,10 @@ def test_every_pass_of_every_measurement_counts_for_every_network(splits):
     two = cost(splits, networks=2)  # and what one does to the other
     assert two.seconds.high - 2 * found.seconds.high == pytest.approx(2 * 20 * IMAGES * 100, rel=0.05)
     one_falls = cost(splits, networks=2, undefended=1).seconds
-    assert one_falls == Range(two.seconds.low, (two.seconds.low + two.seconds.expected) / 2, pytest.approx(
+    assert one_falls == CostRange(two.seconds.low, (two.seconds.low + two.seconds.expected) / 2, pytest.approx(
         (two.seconds.expected + two.seconds.high) / 2
     ))  # fmt: skip
-    assert cost(splits, others=Range(0.5, 1, 3)).seconds.high == pytest.approx(3 * found.seconds.high)
+    assert cost(splits, others=CostRange(0.5, 1, 3)).seconds.high == pytest.approx(3 * found.seconds.high)
 
 
 def test_corruptions_rotations_and_noise_are_forward_passes(splits):

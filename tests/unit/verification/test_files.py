@@ -17,7 +17,8 @@ from dsrna.export.onnx_file import write_onnx
 from dsrna.export.robustness_property import RobustnessProperty
 from dsrna.export.vnnlib import to_vnnlib
 from dsrna.verification.files import verify_files
-from dsrna.verification.onnx_network import OPERATIONS, OnnxNetwork
+from dsrna.verification.onnx_network import OnnxNetwork
+from dsrna.verification.onnx_operations import OPERATIONS
 from tests.thorough import thorough
 
 onnx = pytest.importorskip("onnx")
