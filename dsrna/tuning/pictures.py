@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, log_decades, new_figure, tidy, whole_numbers
+from dsrna.report.style import ADVERSARIAL, CLEAN, INK, MUTED, add_legend, log_decades, new_figure, tidy, whole_numbers
 from dsrna.tuning.result import StudyDocument, TrialRecord
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def draw_history(study: StudyDocument) -> Figure:
         axes.scatter(
             [trial["number"] for trial in pruned], last, s=18, marker="x", color=ADVERSARIAL, label="pruned there"
         )
-    axes.legend(fontsize=8, frameon=False)
+    add_legend(axes)
     whole_numbers(axes)
     tidy(axes, x="trial", y=study["objectives"][0])
     return figure
@@ -78,7 +78,8 @@ def draw_importances(study: StudyDocument) -> Figure:
         colour = (CLEAN, ADVERSARIAL, MUTED, INK)[place % 4]
         axes.barh(where, [found.get(name, 0.0) for name in names], height=height, color=colour, label=objective)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.legend(fontsize=8, frameon=False)
+    if len(study["objectives"]) > 1:
+        axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # beside the bars
     tidy(axes, x="share of the variance that it explains")
     return figure
 

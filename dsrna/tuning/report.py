@@ -32,7 +32,7 @@ def write_study(folder: Path) -> Path:
     pictures: dict[str, bytes] = {}
     if ended(study):
         pictures = {"history": png(draw_history(study)), "settings": png(draw_settings(study))}
-        if any(study["importances"]):
+        if any(study["importances"]) and len(parameters_of(study)) > 1:  # of one setting it is all
             pictures["importances"] = png(draw_importances(study))
         if len(study["objectives"]) > 1:
             pictures["front"] = png(draw_front(study))
